@@ -1,0 +1,1 @@
+//! Residue number systems, block floating point, the residue channel and the emulated GEMM

@@ -1,0 +1,1 @@
+//! Photonic devices, units and their characterisation as residue channels

@@ -1,0 +1,1 @@
+//! Workloads, the chip as discrete events, energy accounts

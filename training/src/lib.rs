@@ -1,0 +1,1 @@
+//! Neural networks trained with every product on the emulated hardware
