@@ -48,7 +48,7 @@ impl Document {
         let value = table.remove(name).ok_or_else(|| {
             let help = format!("add a table `[{name}]`; `mirage design show` prints a complete design");
             let mut error = DesignError::new(format!("the section `[{name}]` is missing")).with_help(help);
-            error.place = Some(self.place(0));
+            error.detail().place = Some(self.place(0));
             error
         })?;
         T::deserialize(ValueDeserializer::from(value)).map_err(|e| self.from_toml(&e).with_section(name))
@@ -72,13 +72,13 @@ impl Document {
 
     /// Adds file, line and text to an error that knows only its span.
     pub fn locate(&self, mut error: DesignError) -> DesignError {
-        if error.place.is_none()
-            && let Some(span) = &error.span
+        let detail = error.detail();
+        if detail.place.is_none()
+            && let Some(span) = &detail.span
         {
-            error.place = Some(self.place(span.start));
-            if error.key.is_none() {
-                error.key = self.key_at(span.start);
-            }
+            let start = span.start;
+            detail.place = Some(self.place(start));
+            detail.key = detail.key.take().or_else(|| self.key_at(start));
         }
         error
     }
@@ -123,7 +123,7 @@ impl Document {
     fn from_toml(&self, error: &toml::de::Error) -> DesignError {
         let (message, help) = explain(error.message());
         let mut e = DesignError::new(message).with_span(error.span());
-        e.help = help;
+        e.detail().help = help;
         self.locate(e)
     }
 
@@ -166,9 +166,7 @@ impl Document {
 
 impl DesignError {
     fn with_section(mut self, name: &str) -> Self {
-        if self.key.is_none() {
-            self.key = Some(name.to_owned());
-        }
+        self.detail().key.get_or_insert_with(|| name.to_owned());
         self
     }
 }

@@ -4,7 +4,10 @@ use std::ops::Range;
 ///
 /// A check inside a section knows only the byte span of the value; [`crate::Document::locate`] adds file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DesignError {
+pub struct DesignError(Box<Detail>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Detail {
     pub(crate) message: String,
     pub(crate) help: Option<String>,
     pub(crate) key: Option<String>,
@@ -24,67 +27,71 @@ pub(crate) struct Place {
 impl DesignError {
     /// An error that is not tied to one place, such as a condition between sections.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, key: None, span: None, place: None }
+        Self(Box::new(Detail { message: message.into(), help: None, key: None, span: None, place: None }))
     }
 
     /// Adds what the reader can do about it.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     /// Names the key, such as `devices.ring.extinction`.
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
+        self.0.key = Some(key.into());
         self
     }
 
+    pub(crate) fn detail(&mut self) -> &mut Detail {
+        &mut self.0
+    }
+
     pub(crate) fn with_span(mut self, span: Option<Range<usize>>) -> Self {
-        self.span = span;
+        self.0.span = span;
         self
     }
 
     /// What is wrong, in one sentence.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What to do about it, when known.
     pub fn help(&self) -> Option<&str> {
-        self.help.as_deref()
+        self.0.help.as_deref()
     }
 
     /// Bytes of the offending text in the file.
     pub fn span(&self) -> Option<Range<usize>> {
-        self.span.clone()
+        self.0.span.clone()
     }
 
     /// The line, counted from one, once located.
     pub fn line(&self) -> Option<usize> {
-        self.place.as_ref().map(|p| p.line)
+        self.0.place.as_ref().map(|p| p.line)
     }
 
     /// The file's name, once located.
     pub fn file(&self) -> Option<&str> {
-        self.place.as_ref().map(|p| p.file.as_str())
+        self.0.place.as_ref().map(|p| p.file.as_str())
     }
 }
 
 impl std::fmt::Display for DesignError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(p) = &self.place {
+        if let Some(p) = &self.0.place {
             write!(f, "{}:{}:{}: ", p.file, p.line, p.column)?;
         }
-        if let Some(key) = &self.key {
+        if let Some(key) = &self.0.key {
             write!(f, "{key}: ")?;
         }
-        write!(f, "{}", self.message)?;
-        if let Some(p) = &self.place {
+        write!(f, "{}", self.0.message)?;
+        if let Some(p) = &self.0.place {
             let number = p.line.to_string();
             write!(f, "\n{:>w$} |\n{number} | {}", "", p.source_line, w = number.len())?;
             write!(f, "\n{:>w$} | {:>c$}", "", "^", w = number.len(), c = p.column)?;
         }
-        if let Some(help) = &self.help {
+        if let Some(help) = &self.0.help {
             write!(f, "\nhelp: {help}")?;
         }
         Ok(())
