@@ -1,0 +1,160 @@
+use std::path::PathBuf;
+
+/// Why images and labels could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The folder itself is not there, or is not a folder.
+    #[error(
+        "{}: no such folder; expected a folder that holds {expected} (each plain or with .gz), \
+         as the MNIST and Fashion-MNIST distributions name them",
+        folder.display()
+    )]
+    NoFolder {
+        /// The folder that was asked for.
+        folder: PathBuf,
+        /// The names of the files that it should hold.
+        expected: String,
+    },
+    /// One of the four files is missing.
+    #[error(
+        "{}: neither {name} nor {name}.gz is there; the folder must hold the four IDX files of an \
+         MNIST-like set (Debian packages the full Fashion-MNIST as dataset-fashion-mnist)",
+        folder.display()
+    )]
+    NoFile {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The name without `.gz`.
+        name: String,
+    },
+    /// The operating system refused to read a file.
+    #[error("{file}: cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system, or the gzip decoder, said.
+        source: std::io::Error,
+    },
+    /// The first four bytes are not those of the expected kind of IDX file.
+    #[error("{file}: starts with {found}, but an IDX file of {kind} starts with {expected:#010x}")]
+    Magic {
+        /// The file.
+        file: String,
+        /// "images" or "labels".
+        kind: &'static str,
+        /// The number that stands there.
+        found: String,
+        /// The number that should stand there.
+        expected: u32,
+    },
+    /// A size in the header is zero, or the whole is larger than this reader accepts.
+    #[error("{file}: the header announces {sizes}, {problem}")]
+    Sizes {
+        /// The file.
+        file: String,
+        /// The sizes of the header.
+        sizes: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The file ends before the bytes that its header announces.
+    #[error("{file}: truncated: {found} bytes follow the header, which announces {expected}")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// Bytes after the header.
+        found: u64,
+        /// Bytes that the header announces.
+        expected: u64,
+    },
+    /// The file goes on behind the bytes that its header announces.
+    #[error("{file}: more bytes than the {expected} that its header announces")]
+    Trailing {
+        /// The file.
+        file: String,
+        /// Bytes that the header announces.
+        expected: u64,
+    },
+    /// A label is not a class.
+    #[error("{file}: label {label} of item {item} is out of range; labels go from 0 to {}", classes - 1)]
+    Label {
+        /// The file.
+        file: String,
+        /// Index of the item, from 0.
+        item: usize,
+        /// The label.
+        label: u8,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// Images and labels do not belong together.
+    #[error("{images} holds {image_count} images, but {labels} holds {label_count} labels")]
+    Counts {
+        /// File of the images.
+        images: String,
+        /// File of the labels.
+        labels: String,
+        /// Number of images.
+        image_count: usize,
+        /// Number of labels.
+        label_count: usize,
+    },
+    /// Training and test images differ in size.
+    #[error("training images are {train} pixels, test images {test}; both must be the same size")]
+    Shapes {
+        /// Rows x columns of the training images.
+        train: String,
+        /// Rows x columns of the test images.
+        test: String,
+    },
+}
+
+/// Why a network cannot be built for an input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The window of a layer is larger than what it slides over.
+    #[error(
+        "layer {layer}: a window of {window} x {window} does not fit an input of {height} x {width} \
+         (padding {padding}); use larger images"
+    )]
+    Window {
+        /// Name of the layer.
+        layer: String,
+        /// Side of the window.
+        window: usize,
+        /// Height of the input.
+        height: usize,
+        /// Width of the input.
+        width: usize,
+        /// Zeros added on each side.
+        padding: usize,
+    },
+    /// A layer gets a number of channels or features that it was not made for.
+    #[error("layer {layer}: made for {expected} input features, but gets {found}")]
+    Features {
+        /// Name of the layer.
+        layer: String,
+        /// What the weights were made for.
+        expected: usize,
+        /// What arrives.
+        found: usize,
+    },
+    /// A size is zero.
+    #[error("layer {layer}: {what} must be at least 1")]
+    Zero {
+        /// Name of the layer.
+        layer: String,
+        /// Which size.
+        what: &'static str,
+    },
+    /// No network of that name.
+    #[error("no network is called \"{name}\"; known: {known}{}", hint.as_ref().map(|h| format!(" (did you mean \"{h}\"?)")).unwrap_or_default())]
+    Unknown {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+        /// The closest one.
+        hint: Option<String>,
+    },
+}
