@@ -1,1 +1,68 @@
-//! Residue number systems, block floating point, the residue channel and the emulated GEMM
+//! The mathematics of a residue-based accelerator, without any physics.
+//!
+//! ```
+//! use mirage_arithmetic::{EmulatedGemm, GemmConfig, Matrix, Pass, Protection, ResidueChannel, Site};
+//!
+//! // A product of 2 x 3 by 3 x 2 on Mirage's arithmetic, with residues misread at a rate of 1e-3.
+//! let config = GemmConfig { protection: Protection::ReadAgain { repeats: 3 }, ..GemmConfig::mirage(42) };
+//! let channel = ResidueChannel::uniform(&config.moduli, 1e-3)?;
+//! let gemm = EmulatedGemm::new(config, Some(channel))?;
+//!
+//! let a = [1.0, 2.0, 3.0, -1.0, 0.5, 4.0];
+//! let b = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
+//! let mut c = [0.0; 4];
+//! let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
+//! let counters = gemm.multiply(site, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 2), &mut c);
+//!
+//! assert_eq!(c, [4.0, 5.0, 3.0, 4.5]);
+//! assert_eq!(counters.residues, 12); // 4 dot products of one group, 3 moduli each
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `moduli`, `special`, `redundant` | residue number systems: CRT, shift-and-add forms, codes that detect and correct |
+//! | `slip` | how residues lie on phase levels, so that a slip is seen |
+//! | `bfp` | block floating point |
+//! | `channel`, `channel_csv` | the residue channel and its file |
+//! | `detection` | which share of errors the range check sees |
+//! | `gemm` | the emulated product: reference, fast path, vector kernel |
+//! | `draws`, `philox` | every random draw, by counter |
+//! | `histogram` | operand distributions |
+//! | `placement`, `gemm_list`, `site`, `counters`, `matrix` | plain types that training and system share |
+//! | `section` | the design file's `[arithmetic]` |
+
+mod bfp;
+mod channel;
+mod channel_csv;
+mod counters;
+mod detection;
+mod draws;
+mod gemm;
+mod gemm_list;
+mod histogram;
+mod matrix;
+mod moduli;
+mod philox;
+mod placement;
+mod redundant;
+mod section;
+mod site;
+mod slip;
+mod special;
+
+pub use bfp::{BfpFormat, FormatError, Quantised, Rounding};
+pub use channel::{ChannelError, ChannelKey, ChannelTable, ResidueChannel};
+pub use counters::Counters;
+pub use detection::{ExpectedReads, expected_reads};
+pub use gemm::{EmulatedGemm, GemmConfig, GemmError, Protection};
+pub use gemm_list::{GemmEntry, GemmListError};
+pub use histogram::{HistogramError, OperandHistogram};
+pub use matrix::Matrix;
+pub use moduli::{Moduli, ModuliError};
+pub use placement::{Place, Placement};
+pub use redundant::{Decoded, RedundantCode};
+pub use section::ArithmeticSection;
+pub use site::{Pass, Site};
+pub use slip::SlipCode;
+pub use special::SpecialSet;

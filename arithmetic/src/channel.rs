@@ -1,0 +1,328 @@
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::{Moduli, Place, SlipCode};
+
+/// Why a residue channel cannot be used.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[allow(missing_docs)]
+pub enum ChannelError {
+    #[error("{file}:{line}: {message}")]
+    Syntax { file: String, line: u64, message: String },
+    #[error("{file}: {message}")]
+    File { file: String, message: String },
+    #[error("modulus {modulus}, true residue {truth}: the probabilities sum to {sum}, not to 1 within 1e-9")]
+    RowSum { modulus: u32, truth: u32, sum: f64 },
+    #[error("modulus {modulus}: {value} is no probability")]
+    NoProbability { modulus: u32, value: f64 },
+    #[error("the channel has no table for modulus {modulus}; it has {known:?}")]
+    MissingModulus { modulus: u32, known: Vec<u32> },
+    #[error("the channel has no table for unit {unit}, row {row}, modulus {modulus}, and no average")]
+    MissingRow { unit: u32, row: u32, modulus: u32 },
+    #[error("the channel was made for {channel}, but the arithmetic uses {wanted}: they must be the same")]
+    OtherCode { channel: String, wanted: String },
+    #[error("an error rate must lie between 0 and 1, not {0}")]
+    Rate(f64),
+}
+
+/// P(read | true) of one modulus, for one row of a chip or averaged over chips.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelTable {
+    modulus: u32,
+    /// m x m, row = true residue; the diagonal is 1 minus the rest.
+    probability: Vec<f64>,
+    bounds: Option<(Vec<f64>, Vec<f64>)>,
+    rates: Vec<f64>,
+    largest: f64,
+}
+
+impl ChannelTable {
+    /// From m x m probabilities, row = true residue; what stands on the diagonal is replaced by 1 minus the rest.
+    /// `bounds` are lower and upper bounds in the same form.
+    pub fn new(
+        modulus: u32,
+        mut probability: Vec<f64>,
+        bounds: Option<(Vec<f64>, Vec<f64>)>,
+    ) -> Result<Self, ChannelError> {
+        let m = modulus as usize;
+        assert_eq!(probability.len(), m * m, "a channel table of modulus {m} has m x m entries");
+        let mut rates = vec![0.0; m];
+        for (t, rate) in rates.iter_mut().enumerate() {
+            let row = &mut probability[t * m..(t + 1) * m];
+            row[t] = 0.0;
+            if let Some(&value) = row.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+                return Err(ChannelError::NoProbability { modulus, value });
+            }
+            let sum: f64 = row.iter().sum();
+            if sum > 1.0 + 1e-9 {
+                return Err(ChannelError::RowSum { modulus, truth: t as u32, sum });
+            }
+            *rate = sum.min(1.0);
+            row[t] = 1.0 - *rate;
+        }
+        let largest = rates.iter().copied().fold(0.0, f64::max);
+        Ok(Self { modulus, probability, bounds, rates, largest })
+    }
+
+    /// The modulus m.
+    pub fn modulus(&self) -> u32 {
+        self.modulus
+    }
+
+    /// P(read | true).
+    pub fn probability(&self, truth: u32, read: u32) -> f64 {
+        self.probability[(truth * self.modulus + read) as usize]
+    }
+
+    /// Lower and upper bound of P(read | true), where the estimator gave them.
+    pub fn bounds(&self, truth: u32, read: u32) -> Option<(f64, f64)> {
+        let at = (truth * self.modulus + read) as usize;
+        self.bounds.as_ref().map(|(lower, upper)| (lower[at], upper[at]))
+    }
+
+    /// Probability that `truth` is read wrongly.
+    pub fn rate(&self, truth: u32) -> f64 {
+        self.rates[truth as usize]
+    }
+
+    /// Mean of the rates over all true residues, each as likely as the others.
+    pub fn mean_rate(&self) -> f64 {
+        self.rates.iter().sum::<f64>() / self.rates.len() as f64
+    }
+
+    /// The largest rate over true residues.
+    pub fn largest_rate(&self) -> f64 {
+        self.largest
+    }
+
+    /// The wrong residue at the quantile `u` of P(read | true, wrong).
+    pub(crate) fn pick(&self, truth: u32, u: f64) -> u32 {
+        let m = self.modulus as usize;
+        let row = &self.probability[truth as usize * m..][..m];
+        let mut left = u * self.rates[truth as usize];
+        let mut last = truth;
+        for (r, &p) in row.iter().enumerate() {
+            if r == truth as usize || p == 0.0 {
+                continue;
+            }
+            last = r as u32;
+            if left < p {
+                break;
+            }
+            left -= p;
+        }
+        last
+    }
+
+    /// All rates scaled so that the mean rate is `p`; an error when some true residue would then be wrong more than always.
+    fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
+        let factor = if p == 0.0 { 0.0 } else { p / self.mean_rate() };
+        if !factor.is_finite() || self.largest * factor > 1.0 {
+            return Err(ChannelError::Rate(self.largest * factor));
+        }
+        Self::new(self.modulus, self.probability.iter().map(|q| q * factor).collect(), None)
+    }
+}
+
+/// Which rows of which chip a table is for; all `None` is an average over chips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ChannelKey {
+    /// Number of the sampled chip.
+    pub chip: Option<u32>,
+    /// Tensor unit and row on that chip.
+    pub place: Option<Place>,
+}
+
+/// The residue channel: with which probability a true residue is read as which other.
+///
+/// It is all that arithmetic, training and system know of the physics. Residues are those of the arithmetic; a slip code is
+/// already inside. See `docs/residue-channel.md` for the CSV form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResidueChannel {
+    moduli: Vec<u32>,
+    tables: BTreeMap<(ChannelKey, u32), ChannelTable>,
+    again: BTreeMap<u32, f64>,
+    /// Header lines `# key: value`: design hash, seed, samples, estimator, operand distribution, slip code.
+    pub header: BTreeMap<String, String>,
+}
+
+impl ResidueChannel {
+    /// An average channel from one table for each modulus.
+    pub fn average(tables: Vec<ChannelTable>) -> Self {
+        Self::keyed(tables.into_iter().map(|t| (ChannelKey::default(), t)).collect())
+    }
+
+    /// A channel from tables with their keys.
+    pub fn keyed(tables: Vec<(ChannelKey, ChannelTable)>) -> Self {
+        let mut moduli = Vec::new();
+        for (_, t) in &tables {
+            if !moduli.contains(&t.modulus) {
+                moduli.push(t.modulus);
+            }
+        }
+        let tables = tables.into_iter().map(|(k, t)| ((k, t.modulus), t)).collect();
+        Self { moduli, tables, again: BTreeMap::new(), header: BTreeMap::new() }
+    }
+
+    /// Every wrong residue equally likely, at rate `p` for each modulus.
+    pub fn uniform(moduli: &Moduli, p: f64) -> Result<Self, ChannelError> {
+        let table = |m: u32, p: f64| vec![p / f64::from(m - 1); (m * m) as usize];
+        Self::given(moduli, p, |_, m| table(m, p))
+    }
+
+    /// Slips by one level, up or down with equal probability, at rate `p` for each modulus, in the given code.
+    pub fn slip(moduli: &Moduli, code: &SlipCode, p: f64) -> Result<Self, ChannelError> {
+        let mut channel = Self::given(moduli, p, |i, m| {
+            let mut table = vec![0.0; (m * m) as usize];
+            for t in 0..m {
+                let level = code.level(i, t);
+                for slipped in [(level + 1) % m, (level + m - 1) % m] {
+                    table[(t * m + code.residue(i, slipped)) as usize] += p / 2.0;
+                }
+            }
+            table
+        })?;
+        channel.header.insert("slip_code".into(), code.to_string());
+        Ok(channel)
+    }
+
+    fn given(moduli: &Moduli, p: f64, table: impl Fn(usize, u32) -> Vec<f64>) -> Result<Self, ChannelError> {
+        if !(0.0..=1.0).contains(&p) {
+            return Err(ChannelError::Rate(p));
+        }
+        let tables = moduli.as_slice().iter().enumerate();
+        let tables: Result<Vec<_>, _> =
+            tables.map(|(i, &m)| ChannelTable::new(m, table(i, m), None)).collect();
+        let mut channel = Self::average(tables?);
+        channel.header.insert("estimator".into(), "given rate".into());
+        // A given rate means fresh errors: a repeat is wrong as often as the first read.
+        channel.again = moduli.as_slice().iter().map(|&m| (m, p)).collect();
+        Ok(channel)
+    }
+
+    /// The same shape of errors at another mean rate, the same for each modulus; P(wrong again | wrong) keeps its excess
+    /// over the rate.
+    pub fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
+        let mut tables = BTreeMap::new();
+        for (key, table) in &self.tables {
+            tables.insert(*key, table.scaled(p)?);
+        }
+        let again = self.again.iter().map(|(m, a)| (*m, a.max(p))).collect();
+        let mut header = self.header.clone();
+        header.insert("scaled_to".into(), format!("{p:e}"));
+        Ok(Self { moduli: self.moduli.clone(), tables, again, header })
+    }
+
+    /// Sets P(wrong again | wrong) for each further attempt on the same operands, by modulus.
+    pub fn set_again(&mut self, modulus: u32, probability: f64) {
+        self.again.insert(modulus, probability);
+    }
+
+    /// P(wrong again | wrong) of an average channel; `None` where attempts are independent.
+    pub fn again(&self, modulus: u32) -> Option<f64> {
+        self.again.get(&modulus).copied()
+    }
+
+    /// Moduli in the order of the tables.
+    pub fn moduli(&self) -> &[u32] {
+        &self.moduli
+    }
+
+    /// All tables with their keys, in order.
+    pub fn tables(&self) -> impl Iterator<Item = (ChannelKey, &ChannelTable)> {
+        self.tables.iter().map(|((k, _), t)| (*k, t))
+    }
+
+    /// Whether tables differ from row to row.
+    pub fn by_row(&self) -> bool {
+        self.tables.keys().any(|(k, _)| k.place.is_some())
+    }
+
+    /// The average table of a modulus.
+    pub fn table(&self, modulus: u32) -> Option<&ChannelTable> {
+        self.tables.get(&(ChannelKey::default(), modulus))
+    }
+
+    /// The table of one row of a chip; the average where the channel has no table for that row.
+    pub fn table_at(&self, chip: Option<u32>, place: Place, modulus: u32) -> Option<&ChannelTable> {
+        let key = ChannelKey { chip, place: Some(place) };
+        self.tables.get(&(key, modulus)).or_else(|| self.table(modulus))
+    }
+
+    /// The single chip whose rows the channel describes; `None` for an average.
+    pub fn chip(&self) -> Option<u32> {
+        self.tables.keys().find_map(|(k, _)| k.chip)
+    }
+
+    /// Mean error rate of a modulus over true residues and rows.
+    pub fn error_rate(&self, modulus: u32) -> Option<f64> {
+        let rates: Vec<f64> =
+            self.tables.iter().filter(|((_, m), _)| *m == modulus).map(|(_, t)| t.mean_rate()).collect();
+        (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
+    }
+
+    /// Checks that the channel serves these moduli, and that it was made for this slip code when it says for which.
+    pub fn check(&self, moduli: &Moduli, code: &SlipCode) -> Result<(), ChannelError> {
+        for &modulus in moduli.as_slice() {
+            if !self.moduli.contains(&modulus) {
+                return Err(ChannelError::MissingModulus { modulus, known: self.moduli.clone() });
+            }
+        }
+        let wanted = code.to_string();
+        match self.header.get("slip_code") {
+            Some(made) if *made != wanted => Err(ChannelError::OtherCode {
+                channel: format!("the slip code `{made}`"),
+                wanted: format!("`{wanted}`"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_rates_are_what_they_say() {
+        let moduli = Moduli::mirage();
+        let code = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
+        for channel in [
+            ResidueChannel::uniform(&moduli, 1e-3).unwrap(),
+            ResidueChannel::slip(&moduli, &code, 1e-3).unwrap(),
+        ] {
+            for &m in moduli.as_slice() {
+                let table = channel.table(m).unwrap();
+                for t in 0..m {
+                    assert!((table.rate(t) - 1e-3).abs() < 1e-15);
+                    let sum: f64 = (0..m).map(|r| table.probability(t, r)).sum();
+                    assert!((sum - 1.0).abs() < 1e-12);
+                }
+            }
+        }
+        assert!(ResidueChannel::uniform(&moduli, 1.5).is_err());
+    }
+
+    #[test]
+    fn picks_follow_the_row() {
+        let mut p = vec![0.0; 9];
+        p[1] = 0.1;
+        p[2] = 0.3;
+        let table = ChannelTable::new(3, p, None).unwrap();
+        assert_eq!(table.pick(0, 0.2), 1);
+        assert_eq!(table.pick(0, 0.26), 2);
+        assert_eq!(table.pick(0, 0.999_999), 2);
+    }
+
+    #[test]
+    fn a_scaled_channel_keeps_its_shape() {
+        let moduli = Moduli::mirage();
+        let base = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-8).unwrap();
+        let scaled = base.scaled(1e-3).unwrap();
+        assert!((scaled.error_rate(32).unwrap() - 1e-3).abs() < 1e-12);
+        assert_eq!(scaled.table(32).unwrap().probability(5, 8), 0.0);
+        let other = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
+        assert!(base.check(&moduli, &other).is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! The emulated product C = A B in block floating point and residues.
+
+mod fast;
+mod kernel;
+mod packed;
+mod read;
+mod reference;
+
+use thiserror::Error;
+
+use crate::bfp::{Quantised, RoundingKey};
+use crate::draws::{Domain, Stream, key};
+use crate::{
+    BfpFormat, ChannelError, Counters, FormatError, Matrix, Moduli, ModuliError, OperandHistogram, Place,
+    Placement, ResidueChannel, Rounding, Site, SlipCode,
+};
+
+/// What is done about a read whose rebuilt value no dot product can have (|value| > g (2^b - 1)^2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Nobody looks.
+    None,
+    /// Counted, and used as it is.
+    Count,
+    /// Replaced by the nearest value that is possible.
+    Saturate,
+    /// Read again, at most `repeats` times; what is still wrong then is saturated and counted as exhausted.
+    ReadAgain {
+        /// The most repeats of one read, at least 1.
+        repeats: u32,
+    },
+}
+
+impl std::fmt::Display for Protection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Count => "count",
+            Self::Saturate => "saturate",
+            Self::ReadAgain { .. } => "read-again",
+        })
+    }
+}
+
+/// Everything that decides the result of an emulated product besides its operands and the channel.
+#[derive(Debug, Clone)]
+pub struct GemmConfig {
+    /// The residue number system.
+    pub moduli: Moduli,
+    /// Block floating point of both operands.
+    pub format: BfpFormat,
+    /// How residues lie on phase levels; must be the code of the channel.
+    pub code: SlipCode,
+    /// What is done about values out of range.
+    pub protection: Protection,
+    /// Where products are placed, for channels that differ from row to row.
+    pub placement: Placement,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
+impl GemmConfig {
+    /// Mirage's arithmetic: {31, 32, 33}, 4 bits, groups of 16, natural code, no protection.
+    pub fn mirage(seed: u64) -> Self {
+        let moduli = Moduli::mirage();
+        Self {
+            code: SlipCode::natural(&moduli),
+            moduli,
+            format: BfpFormat::mirage(),
+            protection: Protection::None,
+            placement: Placement { units: 8, rows: 32 },
+            seed,
+        }
+    }
+}
+
+/// Why an emulated product cannot be set up.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[allow(missing_docs)]
+pub enum GemmError {
+    #[error(transparent)]
+    Moduli(#[from] ModuliError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error("{repeats} repeats are not supported: use 1 to 255")]
+    Repeats { repeats: u32 },
+    #[error("a chip needs at least one unit and one row, not {units} and {rows}")]
+    Placement { units: u32, rows: u32 },
+    #[error("{given} moduli are not supported: use at most 255")]
+    TooManyModuli { given: usize },
+}
+
+/// A matrix product in block floating point whose dot products pass through residues and, when there is one, a channel.
+#[derive(Debug, Clone)]
+pub struct EmulatedGemm {
+    config: GemmConfig,
+    channel: Option<ResidueChannel>,
+    /// Gap streams by row of the chip and modulus; one row when the channel is an average.
+    streams: Vec<Vec<Stream>>,
+}
+
+impl EmulatedGemm {
+    /// Checks that moduli, format and channel fit together.
+    pub fn new(config: GemmConfig, channel: Option<ResidueChannel>) -> Result<Self, GemmError> {
+        config.format.check()?;
+        config.format.check_range(&config.moduli)?;
+        if config.moduli.len() > 255 {
+            return Err(GemmError::TooManyModuli { given: config.moduli.len() });
+        }
+        if let Protection::ReadAgain { repeats } = config.protection
+            && !(1..=255).contains(&repeats)
+        {
+            return Err(GemmError::Repeats { repeats });
+        }
+        let Placement { units, rows } = config.placement;
+        if units == 0 || rows == 0 {
+            return Err(GemmError::Placement { units, rows });
+        }
+        let streams = match &channel {
+            None => Vec::new(),
+            Some(channel) => {
+                channel.check(&config.moduli, &config.code)?;
+                streams(&config, channel)?
+            }
+        };
+        // Without a single possible error the channel costs nothing.
+        Ok(Self { config, channel, streams })
+    }
+
+    /// The configuration it was made with.
+    pub fn config(&self) -> &GemmConfig {
+        &self.config
+    }
+
+    /// The channel it reads residues through.
+    pub fn channel(&self) -> Option<&ResidueChannel> {
+        self.channel.as_ref()
+    }
+
+    /// C = A B for A of M x K and B of K x N; `out` is row-major M x N and overwritten.
+    ///
+    /// For each element: exact dot products of the groups in ascending order of K, each turned to f32 (nearest even), scaled
+    /// exactly by the two shared exponents, and added in f32. Elements whose reads the channel hit are formed once more, group
+    /// by group, with residues. Bit-identical to [`EmulatedGemm::multiply_reference`] on any number of threads.
+    ///
+    /// # Panics
+    /// When shapes do not fit: a mistake of the caller.
+    pub fn multiply(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
+        let (a, b) = self.quantise(site, a, b, out);
+        fast::multiply(self, site, &a, &b, out)
+    }
+
+    /// The same product in plain steps: every residue of every dot product is formed and rebuilt.
+    ///
+    /// # Panics
+    /// As [`EmulatedGemm::multiply`].
+    pub fn multiply_reference(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
+        let (a, b) = self.quantise(site, a, b, out);
+        reference::multiply(self, site, &a, &b, out)
+    }
+
+    /// Counts mantissas and dot products of a product without errors.
+    ///
+    /// # Panics
+    /// When the histogram is for another format, or K differs: mistakes of the caller.
+    pub fn observe(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, histogram: &mut OperandHistogram) {
+        assert_eq!(histogram.format(), self.config.format, "the histogram is for another format");
+        let (a, b) = (self.first(site, a), self.second(site, b));
+        histogram.count(&a, &b);
+    }
+
+    fn quantise(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &[f32]) -> (Quantised, Quantised) {
+        assert_eq!(a.cols(), b.rows(), "the columns of A must equal the rows of B");
+        assert_eq!(Some(out.len()), a.rows().checked_mul(b.cols()), "the output must hold M x N values");
+        (self.first(site, a), self.second(site, b))
+    }
+
+    fn first(&self, site: Site, a: Matrix<'_>) -> Quantised {
+        Quantised::new(a, self.config.format, self.rounding_key(site, 0))
+    }
+
+    fn second(&self, site: Site, b: Matrix<'_>) -> Quantised {
+        Quantised::new(b.transposed(), self.config.format, self.rounding_key(site, 1))
+    }
+
+    fn rounding_key(&self, site: Site, operand: u32) -> RoundingKey {
+        let key = match self.config.format.rounding {
+            Rounding::Stochastic => key(self.config.seed, site, Domain::Rounding),
+            Rounding::NearestEven | Rounding::Truncate => [0; 2],
+        };
+        RoundingKey { key, operand }
+    }
+}
+
+/// The streams of each row of the chip: the largest rate over the units that may form its groups.
+fn streams(config: &GemmConfig, channel: &ResidueChannel) -> Result<Vec<Vec<Stream>>, GemmError> {
+    let Placement { units, rows } = config.placement;
+    let rows = if channel.by_row() { rows } else { 1 };
+    let rate = |row: u32, modulus: u32| -> Result<f64, ChannelError> {
+        let mut largest = 0f64;
+        for unit in 0..if channel.by_row() { units } else { 1 } {
+            let table = channel.table_at(channel.chip(), Place { unit, row }, modulus);
+            let table = table.ok_or(ChannelError::MissingRow { unit, row, modulus })?;
+            largest = largest.max(table.largest_rate());
+        }
+        Ok(largest)
+    };
+    let one = |row: u32| config.moduli.as_slice().iter().map(|&m| Ok(Stream::new(rate(row, m)?))).collect();
+    (0..rows).map(one).collect::<Result<_, ChannelError>>().map_err(GemmError::from)
+}
+
+/// Exact dot product of two groups; at most 1024 255^2, well inside i32.
+#[inline]
+pub(crate) fn dot(a: &[i16], b: &[i16]) -> i32 {
+    a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
+}
+
+/// One bit pattern for every NaN, since processors differ in theirs.
+fn canonical(out: &mut [f32]) {
+    for x in out {
+        if x.is_nan() {
+            *x = f32::NAN;
+        }
+    }
+}
