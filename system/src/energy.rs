@@ -1,0 +1,144 @@
+//! What each part of the chip costs: power while the chip is on, energy for each action.
+
+use mirage_arithmetic::{BfpFormat, Moduli};
+use mirage_events::{AccountId, Ledger, LedgerError, TimeBase};
+
+use crate::design::{AdcModel, System, TxModel};
+
+/// The accounts, in the order of all energy tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// Laser, electrical power; on all the time.
+    Laser,
+    /// Thermal tuning of the rings; on all the time.
+    RingTuning,
+    /// Switching of the rings by the streaming operand.
+    RingDrive,
+    /// DACs and drivers of the phase shifters.
+    Transmitters,
+    /// Transimpedance amplifiers; on all the time.
+    Amplifiers,
+    /// ADCs; on all the time.
+    Adcs,
+    /// FP32 to block floating point.
+    Quantisation,
+    /// Block floating point to residues.
+    ForwardConversion,
+    /// Residues to FP32, with the range check.
+    ReverseConversion,
+    /// FP32 additions of partial sums.
+    Accumulation,
+    /// Memory traffic of partial sums.
+    AccumulatorMemory,
+    /// Memory traffic of operands.
+    OperandMemory,
+    /// Leakage of memories and logic; all the time.
+    Leakage,
+}
+
+impl Component {
+    /// All accounts.
+    pub const ALL: [Self; 13] = [
+        Self::Laser,
+        Self::RingTuning,
+        Self::RingDrive,
+        Self::Transmitters,
+        Self::Amplifiers,
+        Self::Adcs,
+        Self::Quantisation,
+        Self::ForwardConversion,
+        Self::ReverseConversion,
+        Self::Accumulation,
+        Self::AccumulatorMemory,
+        Self::OperandMemory,
+        Self::Leakage,
+    ];
+
+    /// The name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Laser => "laser",
+            Self::RingTuning => "ring tuning",
+            Self::RingDrive => "ring drive",
+            Self::Transmitters => "phase-shifter DACs",
+            Self::Amplifiers => "TIAs",
+            Self::Adcs => "ADCs",
+            Self::Quantisation => "quantisation",
+            Self::ForwardConversion => "forward conversion",
+            Self::ReverseConversion => "reverse conversion",
+            Self::Accumulation => "FP32 accumulation",
+            Self::AccumulatorMemory => "SRAM, partial sums",
+            Self::OperandMemory => "SRAM, operands",
+            Self::Leakage => "leakage",
+        }
+    }
+}
+
+/// Energy per action (J) and power while on (W) of each component.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Costs {
+    per_action: [f64; 13],
+    power: [f64; 13],
+}
+
+impl Costs {
+    pub fn new(system: &System, moduli: &Moduli, format: BfpFormat, laser_optical_watts: f64) -> Self {
+        let rows = f64::from(*system.units.get()) * f64::from(*system.rows.get());
+        let readers = rows * moduli.len() as f64;
+        let shifters = readers * format.group as f64;
+        let rings_per_column = f64::from(*system.rings.per_digit.get()) * f64::from(digits(moduli));
+        let rings = rows * format.group as f64 * rings_per_column;
+        let converters = &system.converters;
+        let adc = match converters.adc_model.get() {
+            AdcModel::AsPublished => converters.adc_power.si(),
+            AdcModel::ScaledToClock => {
+                converters.adc_power.si() * system.clock.si() / converters.adc_rate.si()
+            }
+        };
+        let (tx_energy, tx_power) = match converters.tx_model.get() {
+            TxModel::PerSample => (converters.tx_power.si() / converters.tx_rate.si(), 0.0),
+            TxModel::WhileProgramming => (converters.tx_power.si() * system.program_time.si(), 0.0),
+            TxModel::AlwaysOn => (0.0, shifters * converters.tx_power.si()),
+        };
+        let (logic, sram) = (&system.logic, &system.sram);
+        let cost = |component| match component {
+            Component::Laser => (0.0, laser_optical_watts / system.laser.wall_plug_efficiency.si()),
+            Component::RingTuning => (0.0, rings * system.rings.tuning_power.si()),
+            Component::RingDrive => (rings_per_column * system.rings.drive_energy.si(), 0.0),
+            Component::Transmitters => (tx_energy * moduli.len() as f64, tx_power),
+            // Two branches, I and Q, for each row of each modulus.
+            Component::Amplifiers => (0.0, 2.0 * readers * converters.tia_power.si()),
+            Component::Adcs => (0.0, 2.0 * readers * adc),
+            Component::Quantisation => (logic.quantise_energy.si(), 0.0),
+            Component::ForwardConversion => (logic.forward_energy.si(), 0.0),
+            Component::ReverseConversion => (logic.reverse_energy.si(), 0.0),
+            Component::Accumulation => (logic.accumulate_energy.si(), 0.0),
+            Component::AccumulatorMemory => (sram.accumulator_energy_per_byte.si(), 0.0),
+            Component::OperandMemory => (sram.energy_per_byte.si(), 0.0),
+            Component::Leakage => (0.0, sram.leakage.si() + logic.leakage.si()),
+        };
+        let costs = Component::ALL.map(cost);
+        Self { per_action: costs.map(|(energy, _)| energy), power: costs.map(|(_, power)| power) }
+    }
+
+    /// Power of one component while the chip is on, actions not included, W.
+    pub fn power(&self, component: Component) -> f64 {
+        self.power[component as usize]
+    }
+
+    /// A ledger with one account for each component.
+    pub fn open(&self, time: TimeBase) -> Result<(Ledger, Vec<AccountId>), LedgerError> {
+        let mut ledger = Ledger::new(time);
+        let mut accounts = Vec::with_capacity(Component::ALL.len());
+        for (index, component) in Component::ALL.into_iter().enumerate() {
+            accounts.push(ledger.open(component.name(), self.per_action[index], self.power[index])?);
+        }
+        Ok((ledger, accounts))
+    }
+}
+
+/// Binary digits of the residues of all moduli: ceil(log2 m) each.
+fn digits(moduli: &Moduli) -> u32 {
+    moduli.as_slice().iter().map(|m| u32::BITS - m.saturating_sub(1).leading_zeros()).sum()
+}

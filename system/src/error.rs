@@ -1,0 +1,80 @@
+//! Errors of this crate.
+
+use mirage_design::DesignError;
+use mirage_events::{LedgerError, SimulationError, TimeError};
+use thiserror::Error;
+
+use crate::workload::TableError;
+
+/// Everything that can be wrong with a simulation.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum SystemError {
+    /// A layer table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The `[system]` section.
+    #[error(transparent)]
+    Design(#[from] DesignError),
+    /// No such network.
+    #[error("no network is called `{name}`{}; known are {}", .closest.map_or(String::new(), |c| format!(", did you mean {c}?")), crate::workload::NETWORKS.join(", "))]
+    UnknownNetwork {
+        /// The name asked for.
+        name: String,
+        /// The nearest known name.
+        closest: Option<&'static str>,
+    },
+    /// A batch of nothing.
+    #[error("a batch of 0 samples does nothing: it must be at least 1")]
+    EmptyBatch,
+    /// A product without work.
+    #[error("the product {layer} {pass} of {network} has a size of zero")]
+    EmptyProduct {
+        /// Its network.
+        network: String,
+        /// Its layer.
+        layer: String,
+        /// Its pass.
+        pass: String,
+    },
+    /// A number beyond 64 bits.
+    #[error("{what} is too large to be simulated")]
+    Overflow {
+        /// What overflowed.
+        what: String,
+    },
+    /// More tiles than a simulation can go through.
+    #[error("{layer} {pass} of {network} has {tiles} tiles; at most {limit} can be simulated")]
+    TooManyTiles {
+        /// Its network.
+        network: String,
+        /// Its layer.
+        layer: String,
+        /// Its pass.
+        pass: String,
+        /// Its tiles.
+        tiles: u128,
+        /// The limit.
+        limit: u64,
+    },
+    /// An input that is not in its range.
+    #[error("{what} is {value}, but must lie between {smallest} and {largest}")]
+    OutOfRange {
+        /// Which input.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The smallest it may be.
+        smallest: f64,
+        /// The largest it may be.
+        largest: f64,
+    },
+    /// Time that does not fit.
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    /// An account that does not fit.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The event kernel gave up.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+}

@@ -1,0 +1,202 @@
+//! How one product is cut into tiles, and how long that takes when nothing is in the way.
+
+use mirage_arithmetic::{GemmEntry, Placement};
+
+use crate::SystemError;
+use crate::design::Dataflow;
+
+/// The operand that stays in the phase shifters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stationary {
+    /// DF1.
+    First,
+    /// DF2.
+    Second,
+}
+
+impl std::fmt::Display for Stationary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::First => "DF1",
+            Self::Second => "DF2",
+        })
+    }
+}
+
+/// More tiles than this take hours and are most likely a mistake.
+const MOST_TILES: u64 = 1 << 33;
+
+/// A product on the chip: `repeats` times a stationary matrix of `rows` x `inner`, cut into tiles of
+/// unit rows x group, through each of which `vectors` vectors of one group stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub stationary: Stationary,
+    pub rows: u64,
+    pub inner: u64,
+    pub vectors: u64,
+    pub repeats: u64,
+    pub row_tiles: u64,
+    pub k_tiles: u64,
+    pub tiles: u64,
+    tile_rows: u64,
+    group: u64,
+}
+
+/// Which of the eight kinds of tile: the last along the rows, the last along K, the first along K.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TileKind(u8);
+
+impl TileKind {
+    pub const COUNT: usize = 8;
+
+    pub fn new(last_row: bool, last_k: bool, first_k: bool) -> Self {
+        Self(u8::from(last_row) << 2 | u8::from(last_k) << 1 | u8::from(first_k))
+    }
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..8).map(Self)
+    }
+
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    pub fn last_row(self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    pub fn last_k(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    pub fn first_k(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
+impl Plan {
+    pub fn new(
+        entry: &GemmEntry,
+        stationary: Stationary,
+        tile_rows: u32,
+        group: u64,
+    ) -> Result<Self, SystemError> {
+        let (rows, vectors) = match stationary {
+            Stationary::First => (entry.m, entry.n),
+            Stationary::Second => (entry.n, entry.m),
+        };
+        if [rows, vectors, entry.k, entry.repeats].contains(&0) {
+            return Err(SystemError::EmptyProduct {
+                network: entry.network.clone(),
+                layer: entry.layer.clone(),
+                pass: entry.pass.to_string(),
+            });
+        }
+        let tile_rows = u64::from(tile_rows);
+        let (row_tiles, k_tiles) = (rows.div_ceil(tile_rows), entry.k.div_ceil(group));
+        let tiles = u128::from(row_tiles) * u128::from(k_tiles);
+        let tiles = tiles.saturating_mul(u128::from(entry.repeats));
+        let macs = [rows, vectors, entry.k, entry.repeats]
+            .iter()
+            .try_fold(1u64, |product, &size| product.checked_mul(size));
+        if macs.is_none_or(|macs| macs >= 1 << 62) {
+            let what = format!("{} {} of {}", entry.layer, entry.pass, entry.network);
+            return Err(SystemError::Overflow { what });
+        }
+        match u64::try_from(tiles) {
+            Ok(tiles) if tiles <= MOST_TILES => Ok(Self {
+                stationary,
+                rows,
+                inner: entry.k,
+                vectors,
+                repeats: entry.repeats,
+                row_tiles,
+                k_tiles,
+                tiles,
+                tile_rows,
+                group,
+            }),
+            _ => Err(SystemError::TooManyTiles {
+                network: entry.network.clone(),
+                layer: entry.layer.clone(),
+                pass: entry.pass.to_string(),
+                tiles,
+                limit: MOST_TILES,
+            }),
+        }
+    }
+
+    /// The kind of tile `index`: along K first, then along the rows, then over the repeats.
+    #[inline]
+    pub fn kind(&self, index: u64) -> TileKind {
+        let (row_tile, k_tile) = (index / self.k_tiles, index % self.k_tiles);
+        let last_row = row_tile % self.row_tiles == self.row_tiles - 1;
+        TileKind::new(last_row, k_tile == self.k_tiles - 1, k_tile == 0)
+    }
+
+    /// Rows in use in a tile of this kind.
+    pub fn rows_of(&self, kind: TileKind) -> u64 {
+        if kind.last_row() { self.rows - (self.row_tiles - 1) * self.tile_rows } else { self.tile_rows }
+    }
+
+    /// Columns in use in a tile of this kind.
+    pub fn columns_of(&self, kind: TileKind) -> u64 {
+        if kind.last_k() { self.inner - (self.k_tiles - 1) * self.group } else { self.group }
+    }
+
+    /// Dot products of groups: what is read from the rows.
+    pub fn groups(&self) -> u64 {
+        self.rows * self.k_tiles * self.vectors * self.repeats
+    }
+
+    /// Tiles that the unit with most tiles has.
+    pub fn rounds(&self, placement: Placement) -> u64 {
+        self.tiles.div_ceil(u64::from(placement.units))
+    }
+}
+
+/// The operands that a dataflow allows.
+pub(crate) fn candidates(dataflow: Dataflow) -> &'static [Stationary] {
+    match dataflow {
+        Dataflow::First => &[Stationary::First],
+        Dataflow::Second => &[Stationary::Second],
+        Dataflow::Best => &[Stationary::First, Stationary::Second],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mirage_arithmetic::Pass;
+    use proptest::prelude::*;
+
+    fn entry(m: u64, k: u64, n: u64, repeats: u64) -> GemmEntry {
+        GemmEntry { network: "net".into(), layer: "layer".into(), pass: Pass::Forward, m, k, n, repeats }
+    }
+
+    proptest! {
+        /// Tiles cover every multiplication once, in both dataflows; and they are numbered as products are placed.
+        #[test]
+        fn tiles_cover_the_product(m in 1u64..200, k in 1u64..200, n in 1u64..50, repeats in 1u64..4) {
+            let e = entry(m, k, n, repeats);
+            for stationary in [Stationary::First, Stationary::Second] {
+                let plan = Plan::new(&e, stationary, 32, 16).unwrap();
+                let macs = |kind| plan.rows_of(kind) * plan.columns_of(kind) * plan.vectors;
+                let sum: u64 = (0..plan.tiles).map(|tile| macs(plan.kind(tile))).sum();
+                prop_assert_eq!(sum, m * k * n * repeats);
+                let placement = Placement { units: 8, rows: 32 };
+                let last = placement.tile(plan.rows - 1, plan.k_tiles - 1, plan.k_tiles);
+                prop_assert_eq!(last + 1, plan.row_tiles * plan.k_tiles);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_simulated_is_refused() {
+        let new = |m, k, n, repeats| Plan::new(&entry(m, k, n, repeats), Stationary::First, 32, 16);
+        assert!(matches!(new(0, 1, 1, 1), Err(SystemError::EmptyProduct { .. })));
+        assert!(matches!(new(1, 1, 1, 0), Err(SystemError::EmptyProduct { .. })));
+        assert!(matches!(new(u64::MAX, 2, 1, 1), Err(SystemError::Overflow { .. })));
+        assert!(matches!(new(1 << 25, 1 << 25, 1, 1), Err(SystemError::TooManyTiles { .. })));
+    }
+}
