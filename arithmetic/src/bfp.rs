@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use thiserror::Error;
 
 use crate::philox::philox;
@@ -150,45 +152,74 @@ impl Quantised {
             mantissas: vec![0; rows * groups * g],
             exponents: vec![format.zero_exponent(); rows * groups],
         };
-        if rows == 0 || k == 0 {
+        let rounder = Rounder { format, key };
+        #[cfg(target_arch = "x86_64")]
+        if format.group == crate::bfp_avx2::GROUP
+            && format.rounding == Rounding::NearestEven
+            && is_x86_feature_detected!("avx2")
+        {
+            // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
+            unsafe { q.fill_avx2(matrix, rounder) };
             return q;
         }
-        let rounder = Rounder { format, key };
-        if matrix.col_stride() == 1 {
-            for row in 0..rows {
-                let from = row * matrix.row_stride();
-                q.row(row, &matrix.data()[from..from + k], rounder);
-            }
-        } else {
-            q.columns(matrix, rounder);
-        }
+        q.fill(matrix, 0..rows, 0..k, rounder);
         q
     }
 
-    /// Rows that lie across memory: gathered for a strip of rows at once, so that memory is read in order.
-    fn columns(&mut self, matrix: Matrix<'_>, rounder: Rounder) {
-        const STRIP: usize = 32;
-        let k = matrix.cols();
-        let mut strip = vec![0f32; STRIP * k];
-        for first in (0..self.rows).step_by(STRIP) {
-            let count = STRIP.min(self.rows - first);
-            for col in 0..k {
-                for i in 0..count {
-                    strip[i * k + col] = matrix.at(first + i, col);
+    /// Takes whole groups of ordinary numbers with vectors, and the rest the portable way.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn fill_avx2(&mut self, matrix: Matrix<'_>, rounder: Rounder) {
+        use crate::bfp_avx2::{GROUP, LANES};
+        let (k, groups, format) = (matrix.cols(), self.groups, self.format);
+        let whole = k / GROUP;
+        if matrix.col_stride() == 1 {
+            for row in 0..self.rows {
+                let values = &matrix.data()[row * matrix.row_stride()..][..k];
+                for (group, values) in values.as_chunks::<GROUP>().0.iter().enumerate() {
+                    let at = row * groups + group;
+                    let out = &mut self.mantissas.as_chunks_mut::<GROUP>().0[at];
+                    match crate::bfp_avx2::row(format, values, out) {
+                        Some(exponent) => self.exponents[at] = exponent,
+                        None => self.exponents[at] = rounder.group(values, out, row, group * GROUP),
+                    }
                 }
             }
-            for i in 0..count {
-                self.row(first + i, &strip[i * k..(i + 1) * k], rounder);
+        } else {
+            let strips = self.rows / LANES;
+            for group in 0..whole {
+                for strip in 0..strips {
+                    let first = strip * LANES;
+                    let values = &matrix.data()[first + group * GROUP * matrix.col_stride()..];
+                    let out = &mut self.mantissas[(first * groups + group) * GROUP..];
+                    let mut exponents = [0; LANES];
+                    let (stride, step) = (matrix.col_stride(), groups * GROUP);
+                    if crate::bfp_avx2::columns(format, values, stride, out, step, &mut exponents) {
+                        for (lane, exponent) in exponents.into_iter().enumerate() {
+                            self.exponents[(first + lane) * groups + group] = exponent;
+                        }
+                    } else {
+                        self.fill(matrix, first..first + LANES, group * GROUP..(group + 1) * GROUP, rounder);
+                    }
+                }
             }
+            self.fill(matrix, strips * LANES..self.rows, 0..whole * GROUP, rounder);
         }
+        self.fill(matrix, 0..self.rows, whole * GROUP..k, rounder);
     }
 
-    fn row(&mut self, row: usize, values: &[f32], rounder: Rounder) {
+    /// Quantises a block whose first column begins a group, the portable way.
+    fn fill(&mut self, matrix: Matrix<'_>, rows: Range<usize>, columns: Range<usize>, rounder: Rounder) {
         let g = self.format.group;
-        for (i, group) in values.chunks(g).enumerate() {
-            let at = row * self.groups + i;
-            let out = &mut self.mantissas[at * g..at * g + group.len()];
-            self.exponents[at] = rounder.group(group, out, row, i * g);
+        let mut gathered = Vec::with_capacity(columns.len());
+        for row in rows {
+            gathered.clear();
+            gathered.extend(columns.clone().map(|col| matrix.at(row, col)));
+            for (i, group) in gathered.chunks(g).enumerate() {
+                let at = row * self.groups + columns.start / g + i;
+                let out = &mut self.mantissas[at * g..at * g + group.len()];
+                self.exponents[at] = rounder.group(group, out, row, columns.start + i * g);
+            }
         }
     }
 
@@ -211,6 +242,10 @@ impl Quantised {
     /// Exponent s of a group's scale 2^s.
     pub(crate) fn exponent(&self, row: usize, group: usize) -> i16 {
         self.exponents[row * self.groups + group]
+    }
+
+    pub(crate) fn all_mantissas(&self) -> &[i16] {
+        &self.mantissas
     }
 
     pub(crate) fn exponents(&self) -> &[i16] {
@@ -245,12 +280,11 @@ struct Rounder {
     key: RoundingKey,
 }
 
-/// Adding and taking away 1.5 2^23 rounds an f32 of less than 2^22 to the nearest integer, ties to even.
+/// 1.5 2^23: the sum with an f32 of less than 2^22 is rounded to an integer, ties to even.
 const ROUND: f32 = 12_582_912.0;
 
 impl Rounder {
     /// Fills `out` and returns the exponent of the scale.
-    #[inline]
     fn group(self, values: &[f32], out: &mut [i16], row: usize, col: usize) -> i16 {
         let top = values.iter().fold(0u32, |m, x| m.max(x.to_bits() & 0x7fff_ffff));
         if top == 0 {
@@ -270,16 +304,8 @@ impl Rounder {
         };
         match self.format.rounding {
             Rounding::NearestEven => match narrow {
-                Some(s) => {
-                    for (o, &x) in out.iter_mut().zip(values) {
-                        *o = ((x * s + ROUND) - ROUND).clamp(-limit, limit) as i16;
-                    }
-                }
-                None => {
-                    for (o, &x) in out.iter_mut().zip(values) {
-                        *o = ((scaled(x) + ROUND) - ROUND).clamp(-limit, limit) as i16;
-                    }
-                }
+                Some(s) => out.iter_mut().zip(values).for_each(|(o, &x)| *o = self.nearest(x * s)),
+                None => out.iter_mut().zip(values).for_each(|(o, &x)| *o = self.nearest(scaled(x))),
             },
             Rounding::Truncate => {
                 for (o, &x) in out.iter_mut().zip(values) {
@@ -296,6 +322,13 @@ impl Rounder {
             }
         }
         exponent as i16
+    }
+
+    /// The nearest mantissa: adding 1.5 2^23 leaves the rounded integer in the low bits of the sum.
+    fn nearest(self, scaled: f32) -> i16 {
+        let largest = self.format.largest();
+        let integer = (scaled + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+        integer.clamp(-largest, largest) as i16
     }
 
     fn draw(self, row: usize, col: usize) -> u32 {
@@ -362,6 +395,34 @@ mod tests {
         let a = Quantised::new(Matrix::new(&data, 70, 37).transposed(), format, KEY);
         let b = Quantised::new(Matrix::new(&copy, 37, 70), format, KEY);
         assert_eq!((a.mantissas, a.exponents), (b.mantissas, b.exponents));
+    }
+
+    #[test]
+    fn vectors_and_portable_code_agree() {
+        for (rows, k) in [(17, 53), (8, 16), (3, 160), (40, 15)] {
+            let word = |i: usize| philox([i as u32, 0, 0, 0], [5, 6]);
+            // All kinds of f32, most of them ordinary.
+            let value = |i: usize| match word(i)[1] % 40 {
+                0 => f32::from_bits(word(i)[0]),
+                n if n < 20 && i / 16 % 3 == 0 => 0.0,
+                _ => (word(i)[0] as f32 / 4e9 - 0.5) * 2f32.powi(word(i)[2] as i32 % 6),
+            };
+            let data: Vec<f32> = (0..rows * k).map(value).collect();
+            let format = BfpFormat::mirage();
+            for matrix in [Matrix::new(&data, rows, k), Matrix::new(&data, k, rows).transposed()] {
+                let fast = Quantised::new(matrix, format, KEY);
+                let mut plain = fast.clone();
+                plain.mantissas.fill(99);
+                plain.exponents.fill(99);
+                plain.fill(matrix, 0..rows, 0..k, Rounder { format, key: KEY });
+                assert_eq!(fast.exponents, plain.exponents);
+                for (row, col) in (0..rows).flat_map(|r| (0..k).map(move |c| (r, c))) {
+                    let q = |q: &Quantised| q.mantissas(row, col / 16)[col % 16];
+                    let poisoned = fast.exponent(row, col / 16) == POISON;
+                    assert!(poisoned || q(&fast) == q(&plain), "{row} {col}");
+                }
+            }
+        }
     }
 
     #[test]

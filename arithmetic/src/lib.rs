@@ -23,7 +23,7 @@
 //! |---|---|
 //! | `moduli`, `special`, `redundant` | residue number systems: CRT, shift-and-add forms, codes that detect and correct |
 //! | `slip` | how residues lie on phase levels, so that a slip is seen |
-//! | `bfp` | block floating point |
+//! | `bfp`, `bfp_avx2` | block floating point |
 //! | `channel`, `channel_csv` | the residue channel and its file |
 //! | `detection` | which share of errors the range check sees |
 //! | `gemm` | the emulated product: reference, fast path, vector kernel |
@@ -33,6 +33,8 @@
 //! | `section` | the design file's `[arithmetic]` |
 
 mod bfp;
+#[cfg(target_arch = "x86_64")]
+mod bfp_avx2;
 mod channel;
 mod channel_csv;
 mod counters;

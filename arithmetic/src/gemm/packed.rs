@@ -57,7 +57,11 @@ impl First {
         let width = format.group.next_multiple_of(STEP);
         let largest = format.largest() as i16;
         let mut bytes = vec![largest as u8; q.rows() * q.groups() * width];
-        for row in 0..q.rows() {
+        if width == format.group {
+            let add = |(byte, &m): (&mut u8, &i16)| *byte = (m + largest) as u8;
+            bytes.iter_mut().zip(q.all_mantissas()).for_each(add);
+        }
+        for row in (0..q.rows()).filter(|_| width != format.group) {
             for group in 0..q.groups() {
                 let at = (row * q.groups() + group) * width;
                 for (byte, &m) in bytes[at..at + width].iter_mut().zip(q.mantissas(row, group)) {
@@ -87,21 +91,79 @@ impl Second {
         let cells = panels * groups * LANES;
         let mut packed =
             Self { bytes: vec![0; cells * width], sums: vec![0; cells], scales: vec![0.0; cells], panels };
-        let largest = format.largest();
-        for column in 0..q.rows() {
-            let (panel, lane) = (column / LANES, column % LANES);
+        #[cfg(target_arch = "x86_64")]
+        let done = if width == crate::bfp_avx2::GROUP && super::kernel::available() {
+            // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
+            unsafe { packed.whole_panels(format, q) }
+        } else {
+            0
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
+        for column in done..q.rows() {
             for group in 0..groups {
-                let cell = (panel * groups + group) * LANES;
+                let cell = (column / LANES * groups + group) * LANES;
                 let to = &mut packed.bytes[cell * width..(cell + LANES) * width];
-                let mut sum = 0;
-                for (i, &m) in q.mantissas(column, group).iter().enumerate() {
-                    to[i / STEP * STEP * LANES + lane * STEP + i % STEP] = m as i8;
-                    sum += i32::from(m);
-                }
-                packed.sums[cell + lane] = largest * sum;
-                packed.scales[cell + lane] = scale(format, q.exponent(column, group));
+                let sum = spread(q.mantissas(column, group), column % LANES, to);
+                packed.sums[cell + column % LANES] = format.largest() * sum;
+                packed.scales[cell + column % LANES] = scale(format, q.exponent(column, group));
             }
         }
         packed
     }
+
+    /// Packs the panels that have all their columns, for groups of 16; returns the number of columns done.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn whole_panels(&mut self, format: BfpFormat, q: &Quantised) -> usize {
+        use std::arch::x86_64::*;
+        let panels = q.rows() / LANES;
+        let largest = _mm256_set1_epi16(format.largest() as i16);
+        for panel in 0..panels {
+            for group in 0..q.groups() {
+                let cell = (panel * q.groups() + group) * LANES;
+                let of_lane = |lane: usize| -> __m256i {
+                    let m: &[i16; 16] =
+                        q.mantissas(panel * LANES + lane, group).first_chunk().expect("a group of 16");
+                    // SAFETY: 16 mantissas are one vector.
+                    unsafe { _mm256_loadu_si256(m.as_ptr().cast()) }
+                };
+                // Two lanes give 4 words of four bytes each; a transposition brings words of a step together.
+                let bytes = std::array::from_fn(|i| {
+                    let packed = _mm256_packs_epi16(of_lane(i), _mm256_setzero_si256());
+                    _mm256_permute4x64_epi64(packed, 0b11_01_10_00)
+                });
+                let steps = crate::bfp_avx2::transposed(bytes);
+                let to: &mut [i8; 128] =
+                    self.bytes[cell * 16..].first_chunk_mut().expect("a cell of 128 bytes");
+                for (step, vector) in steps[..4].iter().enumerate() {
+                    // SAFETY: a cell of 8 lanes by 16 bytes is four vectors.
+                    unsafe { _mm256_storeu_si256(to.as_mut_ptr().add(step * 32).cast(), *vector) };
+                }
+                // Eight partial sums a lane; after the transposition they add up down the columns.
+                let partial = std::array::from_fn(|i| _mm256_madd_epi16(of_lane(i), largest));
+                let sums = crate::bfp_avx2::transposed(partial);
+                let sums = sums.into_iter().fold(_mm256_setzero_si256(), |s, v| _mm256_add_epi32(s, v));
+                let to: &mut [i32; LANES] =
+                    self.sums[cell..].first_chunk_mut().expect("a cell has eight lanes");
+                // SAFETY: eight sums are one vector.
+                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), sums) };
+                for lane in 0..LANES {
+                    self.scales[cell + lane] = scale(format, q.exponent(panel * LANES + lane, group));
+                }
+            }
+        }
+        panels * LANES
+    }
+}
+
+/// Writes a group's mantissas to their lane and returns their sum.
+fn spread(mantissas: &[i16], lane: usize, to: &mut [i8]) -> i32 {
+    let steps = to.chunks_exact_mut(STEP * LANES);
+    for (four, vector) in mantissas.chunks(STEP).zip(steps) {
+        for (&m, byte) in four.iter().zip(&mut vector[lane * STEP..(lane + 1) * STEP]) {
+            *byte = m as i8;
+        }
+    }
+    mantissas.iter().map(|&m| i32::from(m)).sum()
 }
