@@ -1,0 +1,264 @@
+//! Sampled chips: every error drawn, every field computed. What the semi-analytic estimator is held against.
+
+use crate::crosstalk::crosstalk_matrix;
+use crate::mmu::{Mdpu, MmuErrors};
+use crate::operands::Operands;
+use crate::population::deviations;
+use crate::rates::Operating;
+use crate::shifter::normal_pair;
+use nalgebra::DVector;
+use num_complex::Complex64;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+use statrs::distribution::{Beta, ContinuousCDF};
+use std::f64::consts::PI;
+
+/// One sampled MDPU: its fabrication errors, and its MMUs' deviations for all operands.
+#[derive(Debug, Clone)]
+pub struct Chip<'a> {
+    unit: &'a Mdpu,
+    operands: &'a Operands,
+    errors: Vec<MmuErrors>,
+    tables: Vec<Vec<(f64, f64)>>,
+}
+
+/// A read of a sampled chip.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// True level.
+    pub truth: usize,
+    /// Phase deviation, rad.
+    pub deviation: f64,
+    /// Log of the field amplitude.
+    pub log_amplitude: f64,
+}
+
+impl<'a> Chip<'a> {
+    /// Draws a chip from the stream `rng`.
+    pub fn sample(unit: &'a Mdpu, operands: &'a Operands, rng: &mut Pcg64) -> Self {
+        let errors: Vec<MmuErrors> = (0..unit.parameters().group).map(|_| unit.sample_errors(rng)).collect();
+        let tables = errors.iter().map(|e| deviations(unit, e, operands)).collect();
+        Chip { unit, operands, errors, tables }
+    }
+
+    /// Phase deviation and amplitude for one vector of operands, from the MMUs' tables and the crosstalk's column sums.
+    pub fn read(&self, w: &[usize], x: &[usize]) -> Sample {
+        let m = self.unit.modulus() as usize;
+        let mean = self.mean_level();
+        let turn = 2.0 * PI / m as f64;
+        let mut sample = Sample { truth: 0, deviation: 0.0, log_amplitude: 0.0 };
+        for (((table, gain), &w), &x) in self.tables.iter().zip(self.unit.crosstalk_gains()).zip(w).zip(x) {
+            let (deviation, log_amplitude) = table[w * m + x];
+            sample.truth = (sample.truth + w * x) % m;
+            sample.deviation += deviation + gain * turn * (f64::from(self.unit.digits().level(w)) - mean);
+            sample.log_amplitude += log_amplitude;
+        }
+        sample
+    }
+
+    /// The complex field transfer of the MDPU for one vector of operands: all stages in turn, with the crosstalk matrix
+    /// applied to the stages' drives (relative to their mean, at which they were trimmed), rotated as the read-out is.
+    pub fn field(&self, w: &[usize], x: &[usize]) -> Complex64 {
+        let digits = self.unit.digits();
+        let (count, turn) = (digits.count(), 2.0 * PI / f64::from(digits.modulus()));
+        let mean = self.mean_level();
+        let drives = DVector::from_fn(self.errors.len() * count, |stage, _| {
+            let level = f64::from(digits.level(w[stage / count])) - mean;
+            turn * f64::from(digits.weights()[stage % count]) * level
+        });
+        let heat = crosstalk_matrix(&self.unit.parameters().crosstalk, drives.len()) * drives;
+        let mut field = Complex64::new(1.0, 0.0);
+        for (j, errors) in self.errors.iter().enumerate() {
+            for digit in 0..count {
+                let transfer = self.unit.stage(errors, digit, w[j])[usize::from(digits.bit(x[j], digit))];
+                field *= transfer * Complex64::from_polar(1.0, heat[j * count + digit]);
+            }
+            // The rotation that centres this MMU's deviations, seen at operands (0, 0).
+            field *= Complex64::from_polar(1.0, self.tables[j][0].0 - self.unit.mmu(errors, 0, 0).arg());
+        }
+        field
+    }
+
+    fn mean_level(&self) -> f64 {
+        let levels = self.operands.stationary().iter().enumerate();
+        levels.map(|(w, p)| p * f64::from(self.unit.digits().level(w))).sum()
+    }
+
+    /// Draws a vector of operands.
+    pub fn draw(&self, rng: &mut Pcg64) -> (Vec<usize>, Vec<usize>) {
+        let mut pick = |list: &[f64]| -> usize {
+            let mut left: f64 = rng.random();
+            list.iter().position(|p| { left -= p; left < 0.0 }).unwrap_or(list.len() - 1)
+        };
+        let group = self.errors.len();
+        let w = (0..group).map(|_| pick(self.operands.stationary())).collect();
+        let x = (0..group).map(|_| pick(self.operands.streaming())).collect();
+        (w, x)
+    }
+}
+
+/// How a sampled read is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judge {
+    /// Noise is drawn, the currents quantised and decided: right or wrong.
+    Noise,
+    /// The probability of a wrong read given chip and operands, by the sector integral.
+    Conditional,
+}
+
+/// An estimate from sampled chips.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// Mean error rate.
+    pub error_rate: f64,
+    /// Standard error of it, from the scatter between chips.
+    pub standard_error: f64,
+    /// Lower bound at 95 %.
+    pub lower: f64,
+    /// Upper bound at 95 %.
+    pub upper: f64,
+    /// Number of reads.
+    pub reads: u64,
+}
+
+/// Estimates the error rate by sampling `chips` MDPUs and `reads` operand vectors of each, at `laser_power` W.
+///
+/// With [`Judge::Noise`] the bounds are the wider of Clopper and Pearson's exact interval and twice the standard error
+/// between chips. Chip k draws from stream k of `seed`: the result does not depend on the number of threads.
+pub fn sample_rate(unit: &Mdpu, operands: &Operands, laser_power: f64, chips: usize, reads: usize, seed: u64, judge: Judge) -> Estimate {
+    let nominal = deviations(unit, &unit.no_errors(), operands);
+    let largest = nominal.iter().map(|pair| pair.1).fold(f64::NEG_INFINITY, f64::max) * unit.parameters().group as f64;
+    let operating = Operating::new(unit, largest, laser_power);
+    let sums: Vec<f64> = (0..chips)
+        .into_par_iter()
+        .map(|k| {
+            let mut rng = Pcg64::new(u128::from(seed), k as u128);
+            let chip = Chip::sample(unit, operands, &mut rng);
+            (0..reads).map(|_| judge_read(&operating, &chip, &mut rng, judge)).sum()
+        })
+        .collect();
+    let (n, per_chip) = (sums.len().max(1) as f64, reads.max(1) as f64);
+    let mean = sums.iter().sum::<f64>() / n / per_chip;
+    let scatter: f64 = sums.iter().map(|sum| (sum / per_chip - mean).powi(2)).sum();
+    let standard_error = (scatter / (n - 1.0).max(1.0) / n).sqrt();
+    let (mut lower, mut upper) = ((mean - 2.0 * standard_error).max(0.0), (mean + 2.0 * standard_error).min(1.0));
+    if judge == Judge::Noise {
+        let (low, high) = clopper_pearson(sums.iter().sum(), n * per_chip);
+        (lower, upper) = (lower.min(low), upper.max(high));
+    }
+    Estimate { error_rate: mean, standard_error, lower, upper, reads: chips as u64 * reads as u64 }
+}
+
+fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge) -> f64 {
+    let (w, x) = chip.draw(rng);
+    let sample = chip.read(&w, &x);
+    let m = operating.unit.modulus() as usize;
+    let angle = sample.truth as f64 * 2.0 * PI / m as f64 + sample.deviation;
+    match judge {
+        Judge::Conditional => {
+            let mut row = vec![0.0; m];
+            operating.readout.add_errors(sample.truth, operating.point(sample.log_amplitude, angle), 1.0, &mut row);
+            row.iter().sum()
+        }
+        Judge::Noise => {
+            let noise = operating.unit.noise([0.0; 2]);
+            let (along, across) = normal_pair(rng);
+            let strength = (1.0 + noise.relative * along).max(1e-6).ln();
+            let point = operating.point(sample.log_amplitude + strength, angle + noise.phase * across);
+            let (i, q) = normal_pair(rng);
+            let read = operating.readout.decide(point.i + point.sigma_i * i, point.q + point.sigma_q * q);
+            f64::from(u8::from(read != sample.truth))
+        }
+    }
+}
+
+/// Clopper and Pearson's interval at 95 % for `errors` of `reads`.
+pub fn clopper_pearson(errors: f64, reads: f64) -> (f64, f64) {
+    let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).map(|beta| beta.inverse_cdf(p)).unwrap_or(f64::NAN);
+    let lower = if errors > 0.0 { quantile(errors, reads - errors + 1.0, 0.025) } else { 0.0 };
+    let upper = if errors < reads { quantile(errors + 1.0, reads - errors, 0.975) } else { 1.0 };
+    (lower, upper)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::{Codes, FrontEnd, MdpuParameters};
+    use crate::population::Population;
+    use crate::rates::{Quantisation, rates};
+    use rand::SeedableRng;
+
+    /// All imperfections at once, at a rate that sampling can see.
+    fn rough() -> MdpuParameters {
+        let mut p = MdpuParameters::ideal(16);
+        (p.rings.pass_loss_db, p.rings.drop_loss_db, p.rings.extinction_db) = (0.2, 0.2, 30.0);
+        (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
+        p.dac = crate::parameters::Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
+        p.trim = crate::parameters::Trim { fabrication: 0.5, resolution: 0.006, range: PI };
+        p.crosstalk = crate::parameters::Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6 };
+        (p.link.rin, p.link.linewidth, p.link.delay_mismatch) = (1e-15, 1e5, 1e-11);
+        p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
+        p.adc.bits = Some(8);
+        p
+    }
+
+    #[test]
+    fn tables_equal_the_full_fields() {
+        let unit = Mdpu::new(&rough(), 33).unwrap();
+        let operands = Operands::uniform(33);
+        let mut rng = Pcg64::seed_from_u64(5);
+        for _ in 0..5 {
+            let chip = Chip::sample(&unit, &operands, &mut rng);
+            for _ in 0..20 {
+                let (w, x) = chip.draw(&mut rng);
+                let (sample, field) = (chip.read(&w, &x), chip.field(&w, &x));
+                let angle = sample.truth as f64 * 2.0 * PI / 33.0 + sample.deviation;
+                let expected = Complex64::from_polar(sample.log_amplitude.exp(), angle);
+                assert!((field - expected).norm() < 1e-9 * field.norm(), "{field} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn random_vectors_are_exact_without_imperfections() {
+        for m in [31u32, 32, 33] {
+            let unit = Mdpu::new(&MdpuParameters::ideal(16), m).unwrap();
+            let operands = Operands::uniform(m);
+            let mut rng = Pcg64::seed_from_u64(u64::from(m));
+            let chip = Chip::sample(&unit, &operands, &mut rng);
+            let operating = Operating::new(&unit, 0.0, 1e-3);
+            for _ in 0..3000 {
+                let (w, x) = chip.draw(&mut rng);
+                let truth = w.iter().zip(&x).map(|(w, x)| w * x).sum::<usize>() % m as usize;
+                let ([i, q], _) = unit.detect(operating.light, chip.field(&w, &x));
+                assert_eq!(operating.readout.decide(i, q), truth);
+            }
+        }
+    }
+
+    #[test]
+    fn three_estimators_agree_where_all_can_see() {
+        for (m, power) in [(31u32, 2.2e-4), (33, 3.2e-4)] {
+            let unit = Mdpu::new(&rough(), m).unwrap();
+            let operands = Operands::uniform(m);
+            let population = Population::new(&unit, &operands);
+            let analytic = rates(&unit, &population, power, Quantisation::Cells).error_rate;
+            let plain = sample_rate(&unit, &operands, power, 250, 800, 1, Judge::Noise);
+            let average = sample_rate(&unit, &operands, power, 250, 60, 2, Judge::Conditional);
+            for (name, estimate) in [("noise", plain), ("conditional", average)] {
+                let sigmas = (estimate.error_rate - analytic) / estimate.standard_error;
+                assert!(sigmas.abs() < 3.5, "{m} {name}: {estimate:?} against {analytic}, {sigmas} sigma");
+                assert!(estimate.standard_error < 0.2 * analytic, "{m} {name} sees too little: {estimate:?} {analytic}");
+            }
+        }
+    }
+
+    #[test]
+    fn intervals_are_the_textbook_ones() {
+        // 5 of 100: Clopper-Pearson 0.0164 .. 0.1128.
+        let (low, high) = clopper_pearson(5.0, 100.0);
+        assert!((low - 0.01643).abs() < 1e-4 && (high - 0.11283).abs() < 1e-4, "{low} {high}");
+        assert_eq!(clopper_pearson(0.0, 100.0).0, 0.0);
+    }
+}

@@ -1,0 +1,256 @@
+//! The modular multiplication unit as complex fields.
+//!
+//! One digit (ring = ring switch, the loop above is the detour with its shifter):
+//!
+//! ```text
+//!            ┌── shifter 2^d ──┐
+//!   in ── ring ───── bus ───── ring ── out
+//! ```
+
+use crate::crosstalk::source_gains;
+use crate::encoding::Digits;
+use crate::error::DeviceError;
+use crate::parameters::{LossAccounting, MdpuParameters};
+use crate::shifter::Drive;
+use crate::trim::TrimResidue;
+use num_complex::Complex64;
+use rand_pcg::Pcg64;
+use std::f64::consts::{LN_10, PI};
+
+/// Fabrication errors of one MMU of one chip.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MmuErrors {
+    /// Phase error left on the bus path of each digit, rad.
+    pub bus: Vec<f64>,
+    /// Phase error left on the detour of each digit, rad.
+    pub detour: Vec<f64>,
+    /// Relative length error of each shifter.
+    pub gain: Vec<f64>,
+    /// Error of the drive for each stationary residue beyond the known rounding of its code, levels.
+    pub level: Vec<f64>,
+}
+
+/// An MDPU of one modulus, ready to compute: derived from [`MdpuParameters`], immutable.
+#[derive(Debug, Clone)]
+pub struct Mdpu {
+    parameters: MdpuParameters,
+    digits: Digits,
+    drive: Drive,
+    residue: TrimResidue,
+    bus_amplitude: f64,
+    leakage: f64,
+    detour_db: Vec<f64>,
+    shifter_db: Vec<f64>,
+    crosstalk: Vec<f64>,
+}
+
+impl Mdpu {
+    /// Builds the unit of `modulus`.
+    ///
+    /// # Errors
+    /// A parameter out of range, a modulus outside 2..=512, or a driver too weak for the largest level.
+    pub fn new(parameters: &MdpuParameters, modulus: u32) -> Result<Self, DeviceError> {
+        parameters.check()?;
+        if !(2..=512).contains(&modulus) {
+            return Err(DeviceError::Modulus(modulus));
+        }
+        let digits = Digits::new(modulus, parameters.encoding);
+        let drive = Drive::new(parameters, &digits)?;
+        let total: f64 = digits.weights().iter().map(|w| f64::from(w.abs())).sum();
+        let ring_share = match parameters.accounting {
+            LossAccounting::PerElement | LossAccounting::PerMmu => 1.0,
+            LossAccounting::MmuTotal => 1.0 / (2.0 * digits.count() as f64),
+        };
+        let shifter_db = digits.weights().iter().map(|w| match parameters.accounting {
+            LossAccounting::PerElement => parameters.shifters.loss_db,
+            _ => parameters.shifters.loss_db * f64::from(w.abs()) / total,
+        });
+        let bus_db = 2.0 * parameters.rings.pass_loss_db * ring_share;
+        Ok(Mdpu {
+            residue: TrimResidue::new(&parameters.trim),
+            bus_amplitude: amplitude(bus_db),
+            leakage: 10f64.powf(-parameters.rings.extinction_db / 10.0),
+            detour_db: vec![2.0 * parameters.rings.drop_loss_db * ring_share; digits.count()],
+            shifter_db: shifter_db.collect(),
+            crosstalk: source_gains(&parameters.crosstalk, &digits, parameters.group),
+            parameters: parameters.clone(),
+            digits,
+            drive,
+        })
+    }
+
+    /// The parameters it was built from.
+    pub fn parameters(&self) -> &MdpuParameters {
+        &self.parameters
+    }
+
+    /// Its digits.
+    pub fn digits(&self) -> &Digits {
+        &self.digits
+    }
+
+    /// Its modulus.
+    pub fn modulus(&self) -> u32 {
+        self.digits.modulus()
+    }
+
+    pub(crate) fn drive(&self) -> &Drive {
+        &self.drive
+    }
+
+    pub(crate) fn residue(&self) -> &TrimResidue {
+        &self.residue
+    }
+
+    /// Phase added to the whole MDPU per phase of each MMU's unit shifter, by thermal crosstalk.
+    pub(crate) fn crosstalk_gains(&self) -> &[f64] {
+        &self.crosstalk
+    }
+
+    /// An MMU without fabrication errors.
+    pub fn no_errors(&self) -> MmuErrors {
+        let n = self.digits.count();
+        MmuErrors { bus: vec![0.0; n], detour: vec![0.0; n], gain: vec![0.0; n], level: vec![0.0; self.size()] }
+    }
+
+    /// Fabrication errors of one sampled MMU.
+    pub fn sample_errors(&self, rng: &mut Pcg64) -> MmuErrors {
+        let n = self.digits.count();
+        let mismatch = self.parameters.shifters.mismatch;
+        MmuErrors {
+            bus: (0..n).map(|_| self.residue.sample(rng)).collect(),
+            detour: (0..n).map(|_| self.residue.sample(rng)).collect(),
+            gain: (0..n).map(|_| mismatch * crate::shifter::normal_pair(rng).0).collect(),
+            level: self.drive.sample(rng),
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.digits.modulus() as usize
+    }
+
+    /// Field transfer of one digit: `[bit 0, bit 1]`, for stationary residue `w`.
+    ///
+    /// The wrong path leaks through both rings, each with its extinction as a field amplitude, and interferes.
+    pub fn stage(&self, errors: &MmuErrors, digit: usize, w: usize) -> [Complex64; 2] {
+        let level = f64::from(self.digits.level(w)) + self.drive.rounding[w] + errors.level[w];
+        let weight = f64::from(self.digits.weights()[digit]);
+        let phase = 2.0 * PI / f64::from(self.modulus()) * weight * level * (1.0 + errors.gain[digit]);
+        let drive = 1.0 + self.parameters.shifters.drive_loss * self.drive.relative_voltage[w].abs();
+        let loss = self.detour_db[digit] + self.shifter_db[digit] * drive;
+        let detour = polar(amplitude(loss), phase + errors.detour[digit]);
+        let bus = polar(self.bus_amplitude, errors.bus[digit]);
+        [bus + detour * self.leakage, detour + bus * self.leakage]
+    }
+
+    /// Field transfer of one MMU for stationary residue `w` and streamed residue `x`: the product over its digits.
+    pub fn mmu(&self, errors: &MmuErrors, w: usize, x: usize) -> Complex64 {
+        (0..self.digits.count())
+            .map(|digit| self.stage(errors, digit, w)[usize::from(self.digits.bit(x, digit))])
+            .product()
+    }
+
+    /// Field transfers of one MMU for every pair, at index `w * m + x`.
+    pub(crate) fn transfers(&self, errors: &MmuErrors) -> Vec<Complex64> {
+        let m = self.size();
+        let mut table = Vec::with_capacity(m * m);
+        let mut stages = Vec::with_capacity(self.digits.count());
+        for w in 0..m {
+            stages.clear();
+            stages.extend((0..self.digits.count()).map(|digit| self.stage(errors, digit, w)));
+            for x in 0..m {
+                let product = |field, (d, s): (usize, &[Complex64; 2])| field * s[usize::from(self.digits.bit(x, d))];
+                table.push(stages.iter().enumerate().fold(Complex64::new(1.0, 0.0), product));
+            }
+        }
+        table
+    }
+
+    /// Worst-case loss of the MMUs of an MDPU (over operands), dB.
+    pub fn worst_loss_db(&self) -> f64 {
+        let table = self.transfers(&self.no_errors());
+        let least = table.iter().map(|h| h.norm_sqr()).fold(f64::INFINITY, f64::min);
+        -10.0 * least.log10() * self.parameters.group as f64
+    }
+}
+
+fn amplitude(loss_db: f64) -> f64 {
+    (-loss_db * LN_10 / 20.0).exp()
+}
+
+fn polar(amplitude: f64, phase: f64) -> Complex64 {
+    let (sine, cosine) = libm::sincos(phase);
+    Complex64::new(amplitude * cosine, amplitude * sine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::Encoding;
+
+    #[test]
+    fn every_pair_of_every_modulus_is_exact_without_imperfections() {
+        for encoding in [Encoding::Natural, Encoding::Centred] {
+            for m in [31u32, 32, 33, 2, 3, 7, 64] {
+                let mut p = MdpuParameters::ideal(1);
+                p.encoding = encoding;
+                p.shifters.max_voltage = 5.0;
+                let unit = Mdpu::new(&p, m).unwrap();
+                let errors = unit.no_errors();
+                for w in 0..m as usize {
+                    for x in 0..m as usize {
+                        let field = unit.mmu(&errors, w, x);
+                        assert!((field.norm() - 1.0).abs() < 1e-12);
+                        let turns = field.arg() * f64::from(m) / (2.0 * PI);
+                        let read = turns.round().rem_euclid(f64::from(m)) as usize;
+                        assert_eq!(read, w * x % m as usize, "{encoding:?} m={m} w={w} x={x}");
+                        assert!((turns - turns.round()).abs() < 1e-9);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn accounting_gives_the_documented_losses() {
+        let worst = |accounting| {
+            let mut p = MdpuParameters::ideal(16);
+            p.accounting = accounting;
+            (p.rings.pass_loss_db, p.rings.drop_loss_db, p.shifters.loss_db) = (0.2, 0.2, 0.91);
+            Mdpu::new(&p, 31).unwrap().worst_loss_db()
+        };
+        // 16 MMUs of 5 digits: 160 ring passages of 0.2 dB are 32 dB.
+        // (30 is the largest streamed residue of 31: its bits use 30/31 of the length.)
+        assert!((worst(LossAccounting::PerElement) - (32.0 + 16.0 * 4.0 * 0.91)).abs() < 1e-9);
+        assert!((worst(LossAccounting::PerMmu) - (32.0 + 16.0 * 0.91 * 30.0 / 31.0)).abs() < 1e-9);
+        assert!((worst(LossAccounting::MmuTotal) - 16.0 * (0.2 + 0.91 * 30.0 / 31.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn finite_extinction_interferes_coherently() {
+        let mut p = MdpuParameters::ideal(1);
+        p.rings.extinction_db = 20.0;
+        let unit = Mdpu::new(&p, 4).unwrap();
+        // m = 4, w = 2: the detour of weight one is a half turn. Bit 0 gives 1 - 0.01, bit 1 gives -1 + 0.01.
+        let stage = unit.stage(&unit.no_errors(), 0, 2);
+        assert!((stage[0] - Complex64::new(0.99, 0.0)).norm() < 1e-12);
+        assert!((stage[1] - Complex64::new(-0.99, 0.0)).norm() < 1e-12);
+        // A quarter turn leaks into the other quadrature.
+        let quarter = unit.stage(&unit.no_errors(), 0, 1);
+        assert!((quarter[0] - Complex64::new(1.0, 0.01)).norm() < 1e-12);
+    }
+
+    #[test]
+    fn transfers_agree_with_single_pairs() {
+        let mut p = MdpuParameters::ideal(1);
+        p.rings.extinction_db = 25.0;
+        p.shifters.loss_db = 0.9;
+        p.trim.fabrication = 0.3;
+        let unit = Mdpu::new(&p, 33).unwrap();
+        let errors = unit.sample_errors(&mut <Pcg64 as rand::SeedableRng>::seed_from_u64(3));
+        let table = unit.transfers(&errors);
+        for (w, x) in [(0, 0), (5, 32), (32, 32), (17, 9)] {
+            assert!((table[w * 33 + x] - unit.mmu(&errors, w, x)).norm() < 1e-12);
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! The distribution of phase deviation and amplitude over chips and operands.
+//!
+//! The field that has passed the MMUs of an MDPU is a product, so its phase deviation D and its log-amplitude are sums
+//! of independent terms, one for each MMU. The distribution of a sum is the product of characteristic functions, and
+//! those of one MMU are computed, not sampled: every pair of operands is visited with its probability and its exact
+//! complex field, and the random errors of that pair (trim residue, INL and DNL, length mismatch, settling) enter by
+//! their own characteristic functions. An inverse Fourier transform gives probabilities on a grid of (D, log-amplitude)
+//! that hold down to about 1e-16, where plain samples would see nothing.
+//!
+//! What is linearised: the random errors add to the phase only; their influence on the light that leaks along the
+//! wrong path (second order) is left out. Sampled chips ([`crate::chips`]) hold that against the full fields.
+
+use crate::mmu::Mdpu;
+use crate::operands::Operands;
+use num_complex::Complex64;
+use rustfft::FftPlannerScalar;
+use std::f64::consts::PI;
+
+const PHASES: usize = 256;
+const AMPLITUDES: usize = 64;
+const COLUMNS: usize = PHASES / 2;
+/// Standard deviations that the periodic grid covers.
+const PERIOD: f64 = 24.0;
+/// Extra spread of the log-amplitude.
+const AMPLITUDE_FLOOR: f64 = 1e-3;
+/// Characteristic functions below this are rounding errors.
+const INSIGNIFICANT: f64 = 1e-19;
+
+/// Joint distribution of phase deviation and log-amplitude of an MDPU, over chips and operands.
+#[derive(Debug, Clone)]
+pub struct Population {
+    /// Phase deviation of the grid's columns, rad (wrapped order), and their spacing.
+    deviations: Vec<f64>,
+    step: f64,
+    log_amplitudes: Vec<f64>,
+    /// Probability of each cell (row: amplitude), of what is static for a chip and its operands.
+    settled: Vec<f64>,
+    /// The same with the laser's intensity and phase noise added.
+    live: Vec<f64>,
+    moments: Moments,
+}
+
+/// First moments of a [`Population`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// Standard deviation of the static phase deviation, rad.
+    pub deviation: f64,
+    /// Mean of the log of the field amplitude (nepers).
+    pub mean_log_amplitude: f64,
+    /// Its standard deviation.
+    pub log_amplitude: f64,
+    /// Largest log-amplitude that any operands give.
+    pub largest_log_amplitude: f64,
+    /// Mean power transfer of the MMUs.
+    pub mean_power: f64,
+}
+
+/// One cell of the grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cell {
+    pub deviation: f64,
+    pub log_amplitude: f64,
+    pub settled: f64,
+    pub live: f64,
+}
+
+/// One pair of operands of one MMU.
+#[derive(Debug, Clone)]
+struct Pair {
+    w: usize,
+    x: usize,
+    probability: f64,
+    deviation: f64,
+    log_amplitude: f64,
+    variance: f64,
+}
+
+impl Population {
+    /// Computes the distribution for a unit and an operand distribution of the same modulus.
+    pub fn new(unit: &Mdpu, operands: &Operands) -> Self {
+        let stage = Stage::new(unit, operands);
+        let moments = stage.moments(unit);
+        let noise = unit.noise([0.0; 2]);
+        // A trace of extra spread (a thousandth of half a sector, and of the amplitude) keeps the grid finite when
+        // nothing is random; it raises a rate of 1e-12 by 0.1 %.
+        let floor = 1e-3 * PI / f64::from(unit.modulus());
+        let spread = (moments.deviation.powi(2) + noise.phase.powi(2) + floor * floor).sqrt();
+        let width = (moments.log_amplitude.powi(2) + noise.relative.powi(2) + AMPLITUDE_FLOOR.powi(2)).sqrt();
+        let grid = Grid {
+            phase_period: (PERIOD * spread).min(2.0 * PI),
+            amplitude_period: PERIOD * width,
+            phase_floor: floor,
+            amplitude_floor: AMPLITUDE_FLOOR,
+        };
+        let transform = stage.transform(unit, &grid);
+        let centre = moments.mean_log_amplitude;
+        let index = |i: usize, n: usize| if i < n / 2 { i as f64 } else { i as f64 - n as f64 };
+        Population {
+            step: grid.phase_period / PHASES as f64,
+            deviations: (0..PHASES).map(|i| index(i, PHASES) * grid.phase_period / PHASES as f64).collect(),
+            log_amplitudes: (0..AMPLITUDES)
+                .map(|i| centre + index(i, AMPLITUDES) * grid.amplitude_period / AMPLITUDES as f64)
+                .collect(),
+            settled: grid.invert(&transform, 0.0, 0.0),
+            live: grid.invert(&transform, noise.phase, noise.relative),
+            moments,
+        }
+    }
+
+    /// Its moments.
+    pub fn moments(&self) -> &Moments {
+        &self.moments
+    }
+
+    /// Cells with a probability, on a grid thinned to a spacing of at most `spacing` rad (the sum over a smooth
+    /// density converges exponentially once the spacing is below the width of the integrand).
+    pub(crate) fn cells(&self, spacing: f64) -> Vec<Cell> {
+        let mut stride = 1;
+        while stride < PHASES / 16 && 2.0 * stride as f64 * self.step <= spacing {
+            stride *= 2;
+        }
+        let scale = stride as f64;
+        let mut cells = Vec::new();
+        for (row, &log_amplitude) in self.log_amplitudes.iter().enumerate() {
+            for column in (0..PHASES).step_by(stride) {
+                let at = row * PHASES + column;
+                let (settled, live) = (self.settled[at] * scale, self.live[at] * scale);
+                if live > 0.0 || settled > 0.0 {
+                    cells.push(Cell { deviation: self.deviations[column], log_amplitude, settled, live });
+                }
+            }
+        }
+        cells
+    }
+}
+
+/// Characteristic function of the whole MDPU: rows of amplitude frequency -Q..=Q, columns of phase frequency 0..=N.
+struct Transform {
+    rows: usize,
+    columns: usize,
+    values: Vec<Complex64>,
+}
+
+struct Grid {
+    phase_period: f64,
+    amplitude_period: f64,
+    phase_floor: f64,
+    amplitude_floor: f64,
+}
+
+impl Grid {
+    /// Probabilities of the cells, after further normal spreads of phase and log-amplitude.
+    fn invert(&self, transform: &Transform, phase: f64, amplitude: f64) -> Vec<f64> {
+        let mut field = vec![Complex64::ZERO; AMPLITUDES * PHASES];
+        let (phase, amplitude) =
+            (phase.powi(2) + self.phase_floor.powi(2), amplitude.powi(2) + self.amplitude_floor.powi(2));
+        let middle = transform.rows as i64 / 2;
+        let place = |q: i64, n: i64| {
+            q.rem_euclid(AMPLITUDES as i64) as usize * PHASES + n.rem_euclid(PHASES as i64) as usize
+        };
+        for row in 0..transform.rows {
+            let q = row as i64 - middle;
+            let s = 2.0 * PI * q as f64 / self.amplitude_period;
+            for column in 0..transform.columns {
+                let k = 2.0 * PI * column as f64 / self.phase_period;
+                let value = transform.values[row * transform.columns + column]
+                    * (-0.5 * (k * k * phase + s * s * amplitude)).exp();
+                field[place(q, column as i64)] = value;
+                field[place(-q, -(column as i64))] = value.conj();
+            }
+        }
+        let mut planner = FftPlannerScalar::new();
+        planner.plan_fft_forward(PHASES).process(&mut field);
+        let along = planner.plan_fft_forward(AMPLITUDES);
+        let mut column_field = vec![Complex64::ZERO; AMPLITUDES];
+        let mut cells = vec![0.0; AMPLITUDES * PHASES];
+        let scale = 1.0 / (AMPLITUDES * PHASES) as f64;
+        for column in 0..PHASES {
+            for row in 0..AMPLITUDES {
+                column_field[row] = field[row * PHASES + column];
+            }
+            along.process(&mut column_field);
+            for row in 0..AMPLITUDES {
+                cells[row * PHASES + column] = column_field[row].re * scale;
+            }
+        }
+        discard_rounding(&mut cells);
+        cells
+    }
+}
+
+/// A probability below the size of the most negative cell is a rounding error.
+fn discard_rounding(cells: &mut [f64]) {
+    let deepest = cells.iter().copied().fold(0.0, f64::min).abs();
+    let level = (2.0 * deepest).max(1e-18);
+    cells.iter_mut().filter(|cell| **cell < level).for_each(|cell| *cell = 0.0);
+}
+
+/// The statistics of one MMU, and how its drive reaches its neighbours.
+struct Stage {
+    pairs: Vec<Pair>,
+    /// Unit-shifter phase of each level minus its mean, rad: what crosstalk passes on.
+    drives: Vec<f64>,
+    drive_probabilities: Vec<f64>,
+    /// Streamed value times unit phase: what a level error is multiplied by.
+    gains: Vec<f64>,
+    settling: f64,
+    mean_log_amplitude: f64,
+    /// For each digit, its probability of being one.
+    ones: Vec<f64>,
+}
+
+impl Stage {
+    fn new(unit: &Mdpu, operands: &Operands) -> Self {
+        let (digits, m) = (unit.digits(), unit.modulus() as usize);
+        let turn = 2.0 * PI / m as f64;
+        let (p_w, p_x) = (operands.stationary(), operands.streaming());
+        let shifters = &unit.parameters().shifters;
+        let mean_level: f64 = (0..m).map(|w| p_w[w] * f64::from(digits.level(w))).sum();
+        let settling = if shifters.settling_time > 0.0 {
+            (-shifters.program_time / shifters.settling_time).exp()
+        } else {
+            0.0
+        };
+        let mut stage = Stage {
+            pairs: Vec::with_capacity(m * m),
+            drives: (0..m).map(|w| turn * (f64::from(digits.level(w)) - mean_level)).collect(),
+            drive_probabilities: p_w.to_vec(),
+            gains: (0..m).map(|x| turn * f64::from(digits.value(x))).collect(),
+            settling,
+            mean_log_amplitude: 0.0,
+            ones: (0..digits.count())
+                .map(|d| (0..m).filter(|&x| digits.bit(x, d)).map(|x| p_x[x]).sum())
+                .collect(),
+        };
+        let drive_variance = stage.drive_variance(unit, p_w, p_x);
+        for (at, (deviation, log_amplitude)) in deviations(unit, &unit.no_errors(), operands).into_iter().enumerate() {
+            let (w, x) = (at / m, at % m);
+            let probability = p_w[w] * p_x[x];
+            if probability > 0.0 {
+                let variance = drive_variance[at] + stage.mismatch_variance(unit, w, x, mean_level);
+                stage.mean_log_amplitude += probability * log_amplitude;
+                stage.pairs.push(Pair { w, x, probability, deviation, log_amplitude, variance });
+            }
+        }
+        stage
+    }
+
+    /// Phase variance of each pair from INL and DNL, after the read-out has taken out the mean over operands.
+    fn drive_variance(&self, unit: &Mdpu, p_w: &[f64], p_x: &[f64]) -> Vec<f64> {
+        let m = self.gains.len();
+        let drive = unit.drive();
+        let mean_gain: f64 = self.gains.iter().zip(p_x).map(|(gain, p)| gain * p).sum();
+        let with_mean: Vec<f64> =
+            (0..m).map(|w| (0..m).map(|other| p_w[other] * drive.covariance(w, other)).sum()).collect();
+        let of_mean: f64 = with_mean.iter().zip(p_w).map(|(c, p)| c * p).sum();
+        let mut variances = Vec::with_capacity(m * m);
+        for w in 0..m {
+            let own = drive.covariance(w, w);
+            variances.extend(self.gains.iter().map(|g| {
+                (g * g * own - 2.0 * g * mean_gain * with_mean[w] + mean_gain * mean_gain * of_mean).max(0.0)
+            }));
+        }
+        variances
+    }
+
+    fn mismatch_variance(&self, unit: &Mdpu, w: usize, x: usize, mean_level: f64) -> f64 {
+        let (digits, sigma) = (unit.digits(), unit.parameters().shifters.mismatch);
+        if sigma == 0.0 {
+            return 0.0;
+        }
+        let turn = 2.0 * PI / f64::from(digits.modulus());
+        let level = f64::from(digits.level(w));
+        let terms = digits.weights().iter().enumerate().map(|(d, &weight)| {
+            let used = if digits.bit(x, d) { level } else { 0.0 };
+            (sigma * turn * f64::from(weight) * (used - self.ones[d] * mean_level)).powi(2)
+        });
+        terms.sum()
+    }
+
+    fn moments(&self, unit: &Mdpu) -> Moments {
+        let group = unit.parameters().group as f64;
+        let mean = |f: &dyn Fn(&Pair) -> f64| self.pairs.iter().map(|pair| pair.probability * f(pair)).sum::<f64>();
+        let residue = unit.residue().variance();
+        let trimmed: f64 = self.ones.iter().map(|p| 2.0 * residue * p * (1.0 - p)).sum();
+        let drive_mean_square: f64 = self.drives.iter().zip(&self.drive_probabilities).map(|(d, p)| p * d * d).sum();
+        let gain_square = mean(&|pair| self.gains[pair.x].powi(2));
+        let turn = self.turn();
+        let settling = 2.0 * gain_square * drive_mean_square * (self.settling / turn).powi(2);
+        let own = mean(&|pair| pair.deviation.powi(2) + pair.variance) + trimmed + settling;
+        let cross = mean(&|pair| pair.deviation * self.drives[pair.w]);
+        let heat: f64 = unit
+            .crosstalk_gains()
+            .iter()
+            .map(|gain| gain * gain * drive_mean_square + 2.0 * gain * cross)
+            .sum();
+        let log_amplitude = self.mean_log_amplitude;
+        let spread = mean(&|pair| (pair.log_amplitude - log_amplitude).powi(2));
+        let largest = self.pairs.iter().map(|pair| pair.log_amplitude).fold(f64::NEG_INFINITY, f64::max);
+        Moments {
+            deviation: (group * own + heat).max(0.0).sqrt(),
+            mean_log_amplitude: group * log_amplitude,
+            log_amplitude: (group * spread).sqrt(),
+            largest_log_amplitude: group * largest,
+            mean_power: mean(&|pair| (2.0 * pair.log_amplitude).exp()).powf(group),
+        }
+    }
+
+    /// The characteristic function of the sum over all MMUs, as far as it is above rounding.
+    fn transform(&self, unit: &Mdpu, grid: &Grid) -> Transform {
+        let factors = self.phase_factors(unit, 2.0 * PI / grid.phase_period);
+        let row = |q: i64, columns: usize| self.total(unit, grid, &factors, q, columns);
+        let significant = |value: &Complex64| value.norm() > INSIGNIFICANT;
+        let columns = row(0, COLUMNS).iter().rposition(significant).map_or(1, |last| last + 1);
+        let mut largest = AMPLITUDES as i64 / 2 - 1;
+        while largest > 0 && !significant(&row(largest, 1)[0]) {
+            largest -= 1;
+        }
+        let values = (-largest..=largest).flat_map(|q| row(q, columns)).collect();
+        Transform { rows: 2 * largest as usize + 1, columns, values }
+    }
+
+    /// One row of it: amplitude frequency `q`, the first `columns` phase frequencies.
+    fn total(&self, unit: &Mdpu, grid: &Grid, factors: &[Complex64], q: i64, columns: usize) -> Vec<Complex64> {
+        let by_level = self.by_level(2.0 * PI * q as f64 / grid.amplitude_period, factors, columns);
+        let mut total = vec![Complex64::new(1.0, 0.0); columns];
+        // MMUs with the same crosstalk gain share their characteristic function.
+        let mut gains: Vec<(f64, i32)> = Vec::new();
+        for &gain in unit.crosstalk_gains() {
+            match gains.iter_mut().find(|(known, _)| (known - gain).abs() <= 1e-6 * gain.abs()) {
+                Some((_, count)) => *count += 1,
+                None => gains.push((gain, 1)),
+            }
+        }
+        for (gain, count) in gains {
+            let mut one = vec![Complex64::ZERO; columns];
+            for (drive, row) in self.drives.iter().zip(by_level.chunks(columns)) {
+                let turn = polar(2.0 * PI / grid.phase_period * gain * drive);
+                let mut phasor = Complex64::new(1.0, 0.0);
+                for (sum, value) in one.iter_mut().zip(row) {
+                    *sum += phasor * value;
+                    phasor *= turn;
+                }
+            }
+            total.iter_mut().zip(one).for_each(|(product, value)| *product *= value.powi(count));
+        }
+        total
+    }
+
+    /// Characteristic function of one MMU split by its stationary level, without crosstalk, at amplitude frequency `s`.
+    fn by_level(&self, s: f64, factors: &[Complex64], columns: usize) -> Vec<Complex64> {
+        let mut rows = vec![Complex64::ZERO; self.drives.len() * columns];
+        for (pair, factor) in self.pairs.iter().zip(factors.chunks(COLUMNS)) {
+            let weight = polar(s * (pair.log_amplitude - self.mean_log_amplitude)) * pair.probability;
+            let row = &mut rows[pair.w * columns..(pair.w + 1) * columns];
+            row.iter_mut().zip(factor).for_each(|(sum, f)| *sum += weight * f);
+        }
+        rows
+    }
+
+    /// For every pair, the characteristic function of its phase at frequencies 0, dk, 2 dk, ...
+    fn phase_factors(&self, unit: &Mdpu, dk: f64) -> Vec<Complex64> {
+        let trims = self.trims(unit, dk);
+        let settling = self.settle(dk);
+        let mut factors = Vec::with_capacity(self.pairs.len() * COLUMNS);
+        for pair in &self.pairs {
+            let old = self.settling * self.gains[pair.x] / self.turn() * self.drives[pair.w];
+            let turn = polar(dk * (pair.deviation - old));
+            // exp(-k^2 v/2) by its own recurrence: each factor falls by exp(-dk^2 v).
+            let fall = (-dk * dk * pair.variance).exp();
+            let mut factor = (-0.5 * dk * dk * pair.variance).exp();
+            let mut value = Complex64::new(1.0, 0.0);
+            for n in 0..COLUMNS {
+                let at = pair.x * COLUMNS + n;
+                let settled = settling.get(at).copied().unwrap_or(Complex64::new(1.0, 0.0));
+                factors.push(value * settled * trims[at]);
+                value *= turn * factor;
+                factor *= fall;
+            }
+        }
+        factors
+    }
+
+    fn turn(&self) -> f64 {
+        2.0 * PI / self.drives.len() as f64
+    }
+
+    /// Characteristic function of the trim residues for each streamed residue: of the two paths of a digit one counts,
+    /// and the read-out has taken out the mean, so the difference of the two counts with (bit - probability of the bit).
+    fn trims(&self, unit: &Mdpu, dk: f64) -> Vec<f64> {
+        let digits = unit.digits();
+        let one = |share: f64| -> Vec<f64> {
+            (0..COLUMNS).map(|n| unit.residue().characteristic(n as f64 * dk * share).powi(2)).collect()
+        };
+        let by_bit: Vec<[Vec<f64>; 2]> = self.ones.iter().map(|&p| [one(-p), one(1.0 - p)]).collect();
+        let m = self.gains.len();
+        let mut all = vec![1.0; m * COLUMNS];
+        for x in 0..m {
+            for (d, factors) in by_bit.iter().enumerate() {
+                let factor = &factors[usize::from(digits.bit(x, d))];
+                all[x * COLUMNS..(x + 1) * COLUMNS].iter_mut().zip(factor).for_each(|(a, f)| *a *= f);
+            }
+        }
+        all
+    }
+
+    /// What remains of the level before reprogramming: its mean phasor, for each streamed residue.
+    fn settle(&self, dk: f64) -> Vec<Complex64> {
+        if self.settling == 0.0 {
+            return Vec::new();
+        }
+        let m = self.gains.len();
+        let mut all = Vec::with_capacity(m * COLUMNS);
+        for gain in &self.gains {
+            for n in 0..COLUMNS {
+                let k = n as f64 * dk * self.settling * gain / self.turn();
+                let mean = self.drives.iter().zip(&self.drive_probabilities).map(|(d, p)| polar(k * d) * *p);
+                all.push(mean.sum());
+            }
+        }
+        all
+    }
+}
+
+fn polar(phase: f64) -> Complex64 {
+    let (sine, cosine) = libm::sincos(phase);
+    Complex64::new(cosine, sine)
+}
+
+/// Phase deviation and log-amplitude of one MMU for every pair (index `w * m + x`), the mean deviation over the
+/// operands taken out, as the calibrated read-out does.
+pub(crate) fn deviations(unit: &Mdpu, errors: &crate::mmu::MmuErrors, operands: &Operands) -> Vec<(f64, f64)> {
+    let m = unit.modulus() as usize;
+    let roots: Vec<Complex64> = (0..m).map(|t| polar(-2.0 * PI * t as f64 / m as f64)).collect();
+    let mut mean = Complex64::ZERO;
+    let phasors: Vec<Complex64> = unit
+        .transfers(errors)
+        .into_iter()
+        .enumerate()
+        .map(|(at, field)| {
+            let (w, x) = (at / m, at % m);
+            let phasor = field * roots[w * x % m];
+            mean += phasor / phasor.norm() * operands.stationary()[w] * operands.streaming()[x];
+            phasor
+        })
+        .collect();
+    // First turn by the circular mean, so that no deviation wraps, then take out the arithmetic mean.
+    let turn = if mean.norm() > 1e-9 { (mean / mean.norm()).conj() } else { Complex64::new(1.0, 0.0) };
+    let mut table: Vec<(f64, f64)> =
+        phasors.into_iter().map(|phasor| ((phasor * turn).arg(), 0.5 * libm::log(phasor.norm_sqr()))).collect();
+    let rest: f64 = table
+        .iter()
+        .enumerate()
+        .map(|(at, (deviation, _))| deviation * operands.stationary()[at / m] * operands.streaming()[at % m])
+        .sum();
+    table.iter_mut().for_each(|entry| entry.0 -= rest);
+    table
+}

@@ -1,0 +1,315 @@
+//! Error rates of a unit at a laser power: the population's distribution times the read-out's sector probabilities.
+
+use crate::mmu::Mdpu;
+use crate::population::{Cell, Population};
+use crate::readout::{Point, ReadOut};
+use num_complex::Complex64;
+use std::f64::consts::PI;
+
+/// How quantisation enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantisation {
+    /// The sum over ADC cells, clipping included.
+    Cells,
+    /// As noise of variance LSB^2/12: fast, for searches.
+    AsNoise,
+}
+
+/// Error rates of one modulus at one laser power, averaged over chips and operands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rates {
+    /// The modulus.
+    pub modulus: u32,
+    /// Power of the laser, W.
+    pub laser_power: f64,
+    /// Probability that a level is read wrongly, averaged over true levels.
+    pub error_rate: f64,
+    /// The part of it that lands on a neighbouring level.
+    pub adjacent: f64,
+    /// The part of it that lands further away.
+    pub other: f64,
+    /// Probability that a repeated read of the same operands on the same chip is wrong again.
+    pub again: f64,
+    /// Amplitude of (I, Q) over the standard deviation of either, at the mean log-amplitude.
+    pub snr: f64,
+    /// Mean signal power at the detectors of an MDPU, W.
+    pub signal_power: f64,
+    /// Reference power at the detectors, W.
+    pub reference_power: f64,
+    /// Probability of reading level `t + j` when `t` is true, at index `t * m + j`; entry j = 0 is not filled.
+    pub offsets: Vec<f64>,
+    /// Where the errors come from; see [`Dominance`].
+    pub dominant: Dominance,
+}
+
+/// The slopes of the log of the read-out's error probability where most errors happen. They say how far an error of a
+/// single MMU matters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dominance {
+    /// d ln p / d|D|, 1/rad.
+    pub per_deviation: f64,
+    /// d ln p / d ln A (negative).
+    pub per_log_amplitude: f64,
+}
+
+impl Rates {
+    /// SNR in decibels (20 log10 of the amplitude ratio).
+    pub fn snr_db(&self) -> f64 {
+        20.0 * self.snr.log10()
+    }
+
+    /// Probability of reading `read` when `truth` is true, for `read` different from `truth`.
+    pub fn probability(&self, truth: usize, read: usize) -> f64 {
+        let m = self.modulus as usize;
+        self.offsets[truth * m + (read + m - truth) % m]
+    }
+}
+
+/// The unit, its light and its read-out at one laser power.
+pub(crate) struct Operating<'a> {
+    pub unit: &'a Mdpu,
+    pub light: crate::link::Light,
+    pub readout: ReadOut,
+}
+
+impl<'a> Operating<'a> {
+    pub fn new(unit: &'a Mdpu, largest_log_amplitude: f64, laser_power: f64) -> Self {
+        let light = unit.light(laser_power);
+        let (parameters, largest) = (unit.parameters(), largest_log_amplitude.exp());
+        let full_scale = parameters.adc.headroom
+            * parameters.detector.responsivity
+            * (light.signal * light.reference).sqrt()
+            * largest;
+        let readout = ReadOut::new(unit.modulus(), parameters.adc.bits.map(|bits| (bits, full_scale)));
+        Operating { unit, light, readout }
+    }
+
+    /// Mean and additive noise of (I, Q) for a field of log-amplitude `log_amplitude` at angle `angle`.
+    pub fn point(&self, log_amplitude: f64, angle: f64) -> Point {
+        let field = Complex64::from_polar(log_amplitude.exp(), angle);
+        let ([i, q], sums) = self.unit.detect(self.light, field);
+        let noise = self.unit.noise(sums);
+        Point { i, q, sigma_i: noise.i, sigma_q: noise.q }
+    }
+
+    /// Amplitude over noise, with quantisation as noise and `phase` of laser phase noise across.
+    fn snr(&self, log_amplitude: f64, phase: f64) -> f64 {
+        let point = self.point(log_amplitude, 0.0);
+        let amplitude = point.i.hypot(point.q);
+        let additive = 0.5 * (point.sigma_i.powi(2) + point.sigma_q.powi(2)) + self.readout.lsb().powi(2) / 12.0;
+        let variance = additive + (phase * amplitude).powi(2);
+        if variance > 0.0 { (amplitude / variance.sqrt()).min(1e9) } else { f64::MAX }
+    }
+
+    fn imbalanced(&self) -> bool {
+        let link = &self.unit.parameters().link;
+        link.hybrid_gain_error != 0.0 || link.hybrid_phase_error != 0.0
+    }
+}
+
+/// Error rates of `unit` with the light of one laser of `laser_power` W, over `population`.
+///
+/// The true levels are taken as equally likely and independent of the deviation: the dot product mixes 16 pairs.
+pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisation: Quantisation) -> Rates {
+    let moments = population.moments();
+    let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
+    let m = unit.modulus() as usize;
+    let snr = operating.snr(moments.mean_log_amplitude, 0.0);
+    // The integrand is as narrow as noise and static spread together allow.
+    let (noise, spread) = (1.0 / snr.max(1e-3), moments.deviation.max(1e-9));
+    let width = noise * spread / noise.hypot(spread);
+    let cells = population.cells(0.9 * width);
+    let mut offsets = vec![0.0; m * m];
+    let summary = Summary::new(&operating, &cells);
+    let exact = quantisation == Quantisation::Cells && unit.parameters().adc.bits.is_some();
+    if exact || operating.imbalanced() {
+        for cell in cells.iter().filter(|cell| summary.matters(&operating, cell)) {
+            for (truth, row) in offsets.chunks_mut(m).enumerate() {
+                let angle = truth as f64 * 2.0 * PI / m as f64 + cell.deviation;
+                operating.readout.add_errors(truth, operating.point(cell.log_amplitude, angle), cell.live, row);
+            }
+        }
+    } else {
+        let mut row = vec![0.0; m];
+        for cell in cells.iter().filter(|cell| cell.live > 0.0) {
+            let snr = operating.snr(cell.log_amplitude, 0.0);
+            operating.readout.add_wedges(snr, cell.deviation, cell.live, &mut row);
+        }
+        row[0] = 0.0;
+        offsets.chunks_mut(m).for_each(|copy| copy.copy_from_slice(&row));
+    }
+    summarise(&operating, population, laser_power, offsets, summary)
+}
+
+fn summarise(operating: &Operating, population: &Population, power: f64, offsets: Vec<f64>, summary: Summary) -> Rates {
+    let m = operating.unit.modulus() as usize;
+    let mean = |pick: &dyn Fn(usize) -> bool| {
+        let sum: f64 = offsets.iter().enumerate().filter(|(at, _)| pick(at % m)).map(|(_, p)| p).sum();
+        sum / m as f64
+    };
+    let next = |j: usize| j == 1 || j == m - 1;
+    let (adjacent, other) = (mean(&next), mean(&|j| j != 0 && !next(j)));
+    Rates {
+        modulus: operating.unit.modulus(),
+        laser_power: power,
+        error_rate: adjacent + other,
+        adjacent,
+        other,
+        again: summary.again,
+        snr: operating.snr(population.moments().mean_log_amplitude, 0.0),
+        signal_power: operating.light.signal * population.moments().mean_power,
+        reference_power: operating.light.reference,
+        offsets,
+        dominant: summary.dominant,
+    }
+}
+
+/// What a first pass with quantisation as noise says about all cells.
+struct Summary {
+    total: f64,
+    again: f64,
+    dominant: Dominance,
+}
+
+impl Summary {
+    fn new(operating: &Operating, cells: &[Cell]) -> Self {
+        let phase = operating.unit.noise([0.0; 2]).phase;
+        let (mut total, mut settled, mut squared) = (0.0, 0.0, 0.0);
+        let (mut by_deviation, mut by_amplitude) = (0.0, 0.0);
+        for cell in cells {
+            let snr = operating.snr(cell.log_amplitude, 0.0);
+            let error = operating.readout.wedge_error(snr, cell.deviation);
+            total += cell.live * error;
+            let slow = operating.readout.wedge_error(operating.snr(cell.log_amplitude, phase), cell.deviation);
+            settled += cell.settled * slow;
+            squared += cell.settled * slow * slow;
+            let step = 1e-4;
+            let louder = operating.readout.wedge_error(snr * (1.0 + step), cell.deviation);
+            let shift = step * PI / f64::from(operating.unit.modulus());
+            let turned = operating.readout.wedge_error(snr, cell.deviation + shift.copysign(cell.deviation));
+            by_amplitude += cell.live * (louder - error) / step;
+            by_deviation += cell.live * (turned - error) / shift;
+        }
+        let ratio = |x: f64, of: f64| if of > 0.0 { x / of } else { 0.0 };
+        Summary {
+            total,
+            again: ratio(squared, settled).min(1.0),
+            dominant: Dominance {
+                per_deviation: ratio(by_deviation, total),
+                per_log_amplitude: ratio(by_amplitude, total),
+            },
+        }
+    }
+
+    /// Whether a cell can contribute: a sector's edge is nowhere nearer than three quarters of an LSB inside.
+    fn matters(&self, operating: &Operating, cell: &Cell) -> bool {
+        if cell.live <= 0.0 {
+            return false;
+        }
+        let point = operating.point(cell.log_amplitude, 0.0);
+        let lsb = operating.readout.lsb();
+        let amplitude = point.i.hypot(point.q);
+        let full_scale = lsb * f64::from(1u32 << (operating.unit.parameters().adc.bits.unwrap_or(1) - 1));
+        let link = &operating.unit.parameters().link;
+        let turn = link.hybrid_gain_error.abs() + link.hybrid_phase_error.abs();
+        let worst = if lsb > 0.0 && amplitude > 0.999 * full_scale {
+            1.0
+        } else {
+            let shift = 0.75 * lsb / amplitude.max(1e-300) + turn;
+            operating.readout.wedge_error(operating.snr(cell.log_amplitude, 0.0), (cell.deviation.abs() + shift).min(PI))
+        };
+        cell.live * worst > 1e-7 * self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numerics::normal_tail;
+    use crate::operands::Operands;
+    use crate::parameters::{FrontEnd, MdpuParameters};
+
+    fn noisy(snr: f64) -> MdpuParameters {
+        // 1 W, even split, responsivity 1: amplitude 0.5 A.
+        let mut p = MdpuParameters::ideal(16);
+        p.detector.bandwidth = 1.0; // no shot noise worth speaking of
+        p.detector.front_end = FrontEnd::InputNoise(0.5 / snr);
+        p
+    }
+
+    fn run(p: &MdpuParameters, m: u32) -> Rates {
+        let unit = Mdpu::new(p, m).unwrap();
+        let population = Population::new(&unit, &Operands::uniform(m));
+        rates(&unit, &population, 1.0, Quantisation::Cells)
+    }
+
+    #[test]
+    fn noise_alone_gives_the_phase_shift_keying_formula() {
+        for m in [31u32, 32, 33] {
+            let half = PI / f64::from(m);
+            for depth in [2.6, 3.14, 4.9, 6.1, 7.1] {
+                let snr = depth / half.sin();
+                let steps = 100_000;
+                let h = (PI - half) / steps as f64;
+                let exact: f64 = (0..steps)
+                    .map(|i| (-0.5 * depth * depth / ((i as f64 + 0.5) * h).sin().powi(2)).exp() * h / PI)
+                    .sum();
+                let ours = run(&noisy(snr), m);
+                assert!((ours.error_rate / exact - 1.0).abs() < 0.01, "{m} {depth}: {} {exact}", ours.error_rate);
+                assert!((ours.snr / snr - 1.0).abs() < 1e-6 && ours.adjacent > 0.99 * ours.error_rate);
+                assert!((ours.again / exact - 1.0).abs() < 0.03, "nothing static: {} {exact}", ours.again);
+            }
+        }
+    }
+
+    #[test]
+    fn static_errors_add_their_variance_at_every_depth() {
+        // E[Q((a - d)/s)] = Q(a / sqrt(s^2 + sigma^2)), on either side of a sector of half width a.
+        let (m, group) = (32u32, 16);
+        for depth in [3.0, 5.0, 7.03] {
+            let half = PI / f64::from(m);
+            let total = half.sin() / depth;
+            let each = total / 2f64.sqrt(); // static as large as noise
+            let mut p = noisy(1.0 / each);
+            // Untrimmed normal errors: the difference of two paths counts half, in five digits of sixteen MMUs.
+            p.trim.range = 0.0;
+            p.trim.fabrication = (each * each / (group as f64 * 5.0 * 0.5)).sqrt();
+            let ours = run(&p, m);
+            let exact = 2.0 * normal_tail(half.sin() / (2.0 * each * each).sqrt());
+            assert!((ours.error_rate / exact - 1.0).abs() < 0.05, "{depth}: {} {exact}", ours.error_rate);
+            // Repeats: E[p^2]/E[p] from the normal static error, by quadrature.
+            let (mut one, mut two) = (0.0, 0.0);
+            for i in -2000..=2000 {
+                let d = i as f64 / 2000.0 * 12.0 * each;
+                let density = (-0.5 * (d / each).powi(2)).exp();
+                let q = normal_tail((half - d) / each) + normal_tail((half + d) / each);
+                (one, two) = (one + density * q, two + density * q * q);
+            }
+            assert!((ours.again / (two / one) - 1.0).abs() < 0.05, "{depth}: again {} {}", ours.again, two / one);
+        }
+    }
+
+    #[test]
+    fn without_imperfections_nothing_is_misread() {
+        for m in [31, 32, 33] {
+            let mut p = MdpuParameters::ideal(16);
+            p.adc.bits = Some(10);
+            let ours = run(&p, m);
+            assert!(ours.error_rate < 1e-12, "{m}: {}", ours.error_rate);
+        }
+    }
+
+    #[test]
+    fn more_bits_approach_no_quantisation() {
+        let mut last = f64::INFINITY;
+        for bits in [5, 6, 8, 10] {
+            let mut p = noisy(55.0);
+            p.adc.bits = Some(bits);
+            let rate = run(&p, 33).error_rate;
+            assert!(rate < last, "{bits} bits: {rate} after {last}");
+            last = rate;
+        }
+        let plain = run(&noisy(55.0), 33).error_rate;
+        assert!((last / plain - 1.0).abs() < 0.05, "{last} {plain}");
+    }
+}

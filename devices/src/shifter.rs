@@ -1,0 +1,167 @@
+//! The stationary operand: phase-voltage curve, DAC codes, and the covariance of what calibration does not know.
+
+use crate::encoding::{Digits, Encoding};
+use crate::error::DeviceError;
+use crate::parameters::{Codes, MdpuParameters};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use std::f64::consts::PI;
+
+const HARMONICS: usize = 3;
+
+/// What the DAC of one MMU makes of each stationary residue, in levels (one level = 2 pi/m of unit phase).
+#[derive(Debug, Clone)]
+pub(crate) struct Drive {
+    /// Voltage over the largest voltage used, for each residue.
+    pub relative_voltage: Vec<f64>,
+    /// Known error of the nearest code, levels.
+    pub rounding: Vec<f64>,
+    /// Code of each residue and levels per LSB there.
+    codes: Vec<(i64, f64)>,
+    code_span: f64,
+    inl: f64,
+    dnl: f64,
+}
+
+impl Drive {
+    pub fn new(p: &MdpuParameters, digits: &Digits) -> Result<Self, DeviceError> {
+        let m = digits.modulus() as usize;
+        let unit = f64::from(digits.modulus()) * p.shifters.unit_length / (2.0 * p.shifters.vpi_length);
+        // level(V) = unit (V + q V|V|); the inverse solves the quadratic in its stable form.
+        let q = p.shifters.curvature / p.shifters.max_voltage;
+        let level_at = |v: f64| unit * (v + q * v * v.abs());
+        let voltage_at = |level: f64| {
+            let y = level / unit;
+            2.0 * y / (1.0 + (1.0 + 4.0 * q * y.abs()).sqrt())
+        };
+        let full = voltage_at(f64::from(digits.largest_level()));
+        if !(full.is_finite() && full <= p.shifters.max_voltage) {
+            let (needed, available) = (full, p.shifters.max_voltage);
+            return Err(DeviceError::DriveRange { modulus: digits.modulus(), needed, available });
+        }
+        let steps = match p.encoding {
+            Encoding::Natural => (1i64 << p.dac.bits) - 1,
+            Encoding::Centred => (1i64 << (p.dac.bits - 1)) - 1,
+        } as f64;
+        let lsb = full / steps;
+        let exact = p.dac.codes == Codes::OnLevel;
+        let mut drive = Drive {
+            relative_voltage: Vec::with_capacity(m),
+            rounding: Vec::with_capacity(m),
+            codes: Vec::with_capacity(m),
+            code_span: if p.encoding == Encoding::Natural { steps + 1.0 } else { 2.0 * steps + 1.0 },
+            inl: if exact { 0.0 } else { p.dac.inl },
+            dnl: if exact { 0.0 } else { p.dac.dnl },
+        };
+        for w in 0..m {
+            let level = f64::from(digits.level(w));
+            let code = (voltage_at(level) / lsb).round();
+            let voltage = if exact { voltage_at(level) } else { code * lsb };
+            drive.relative_voltage.push(voltage / full);
+            drive.rounding.push(if exact { 0.0 } else { level_at(voltage) - level });
+            drive.codes.push((code as i64, unit * (1.0 + 2.0 * q * voltage.abs()) * lsb));
+        }
+        Ok(drive)
+    }
+
+    /// Covariance of the unknown level errors of residues `a` and `b`, levels squared.
+    pub fn covariance(&self, a: usize, b: usize) -> f64 {
+        let ((code_a, slope_a), (code_b, slope_b)) = (self.codes[a], self.codes[b]);
+        let turn = 2.0 * PI * (code_a - code_b) as f64 / self.code_span;
+        let smooth: f64 = (1..=HARMONICS).map(|h| (h as f64 * turn).cos()).sum::<f64>() / HARMONICS as f64;
+        let rough = if code_a == code_b { self.dnl * self.dnl } else { 0.0 };
+        slope_a * slope_b * (self.inl * self.inl * smooth + rough)
+    }
+
+    /// Unknown level errors of one sampled DAC: INL is a random sum of three harmonics over the code range (normal
+    /// with the stated rms at every code), DNL an independent normal for each code.
+    pub fn sample(&self, rng: &mut Pcg64) -> Vec<f64> {
+        let waves: Vec<(f64, f64)> = (0..HARMONICS).map(|_| normal_pair(rng)).collect();
+        let mut rough: Vec<(i64, f64)> = Vec::with_capacity(self.codes.len());
+        let mut errors = Vec::with_capacity(self.codes.len());
+        for &(code, slope) in &self.codes {
+            let known = rough.iter().find(|entry| entry.0 == code).map(|entry| entry.1);
+            let dnl = known.unwrap_or_else(|| normal_pair(rng).0);
+            rough.push((code, dnl));
+            let turn = 2.0 * PI * code as f64 / self.code_span;
+            let inl: f64 = waves
+                .iter()
+                .enumerate()
+                .map(|(h, (a, b))| a * ((h + 1) as f64 * turn).cos() + b * ((h + 1) as f64 * turn).sin())
+                .sum::<f64>()
+                / (HARMONICS as f64).sqrt();
+            errors.push(slope * (self.inl * inl + self.dnl * dnl));
+        }
+        errors
+    }
+}
+
+/// Two independent standard normal numbers by Box and Muller's method, with a portable logarithm, sine and cosine.
+pub(crate) fn normal_pair(rng: &mut Pcg64) -> (f64, f64) {
+    let u: f64 = 1.0 - rng.random::<f64>();
+    let radius = (-2.0 * libm::log(u)).sqrt();
+    let (sine, cosine) = libm::sincos(2.0 * PI * rng.random::<f64>());
+    (radius * cosine, radius * sine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn parameters(bits: u32) -> MdpuParameters {
+        let mut p = MdpuParameters::ideal(16);
+        p.dac.codes = Codes::Nearest;
+        p.dac.bits = bits;
+        p
+    }
+
+    #[test]
+    fn nearest_codes_are_within_half_a_step() {
+        let digits = Digits::new(32, Encoding::Natural);
+        for bits in [6, 8, 11, 14] {
+            let drive = Drive::new(&parameters(bits), &digits).unwrap();
+            let lsb = 31.0 / ((1 << bits) - 1) as f64;
+            assert!(drive.rounding.iter().all(|e| e.abs() <= 0.5 * lsb * (1.0 + 1e-9)));
+            assert!(drive.rounding.iter().any(|e| e.abs() > 0.2 * lsb), "{bits} bits: codes cannot all fit");
+            assert_eq!(drive.rounding[0], 0.0);
+        }
+    }
+
+    #[test]
+    fn curvature_is_calibrated_away() {
+        let mut p = parameters(16);
+        p.shifters.curvature = 0.2;
+        for encoding in [Encoding::Natural, Encoding::Centred] {
+            p.encoding = encoding;
+            let digits = Digits::new(33, encoding);
+            let drive = Drive::new(&p, &digits).unwrap();
+            assert!(drive.rounding.iter().all(|e| e.abs() < 33.0 / 65535.0 * 1.2), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn a_driver_too_weak_is_refused() {
+        let mut p = parameters(8);
+        p.shifters.max_voltage = 1.0;
+        let error = Drive::new(&p, &Digits::new(33, Encoding::Natural)).unwrap_err().to_string();
+        assert!(error.contains("driver gives 1.000 V"), "{error}");
+    }
+
+    #[test]
+    fn samples_have_the_stated_covariance() {
+        let mut p = parameters(10);
+        (p.dac.inl, p.dac.dnl) = (0.5, 0.3);
+        let drive = Drive::new(&p, &Digits::new(31, Encoding::Natural)).unwrap();
+        let mut rng = Pcg64::seed_from_u64(1);
+        let n = 40_000;
+        let (mut same, mut cross) = (0.0, 0.0);
+        for _ in 0..n {
+            let e = drive.sample(&mut rng);
+            same += e[7] * e[7] / n as f64;
+            cross += e[7] * e[12] / n as f64;
+        }
+        assert!((same / drive.covariance(7, 7) - 1.0).abs() < 0.03, "{same}");
+        assert!((cross - drive.covariance(7, 12)).abs() < 0.03 * same, "{cross}");
+    }
+}
