@@ -50,6 +50,7 @@ impl Chip {
         laser_optical_watts: f64,
     ) -> Result<Self, SystemError> {
         system.check()?;
+        format.check()?;
         if !(0.0..=1e6).contains(&laser_optical_watts) {
             return Err(SystemError::OutOfRange {
                 what: "the optical power of the lasers in watts",
@@ -212,8 +213,7 @@ impl Chip {
         repeats: u32,
     ) -> Result<(), SystemError> {
         let slowest = |of: fn(&TileCost) -> u64| u128::from(costs.iter().map(of).max().unwrap_or(0));
-        let streams =
-            slowest(|cost| cost.stream) * (1 + u128::from(repeats));
+        let streams = slowest(|cost| cost.stream) * (1 + u128::from(repeats));
         let tile = streams + slowest(|cost| cost.load) + u128::from(self.program) + u128::from(self.check);
         let total =
             tile.checked_mul(u128::from(plan.tiles)).and_then(|t| t.checked_add(u128::from(self.pipeline)));
@@ -265,11 +265,10 @@ impl Chip {
         })
     }
 
-    /// Operands as FP32 and as block floating point, and the FP32 result.
+    /// Operands in groups and FP32 results, in bytes.
     fn working_set(&self, plan: &Plan) -> f64 {
-        let operands = ((plan.rows + plan.vectors) * plan.inner) as f64 * 4.0;
-        let groups = (plan.rows + plan.vectors) as f64 * self.vector_bytes(plan) as f64;
-        (operands + groups + (plan.rows * plan.vectors) as f64 * 4.0) * plan.repeats as f64
+        let operands = (plan.rows + plan.vectors) as f64 * self.vector_bytes(plan) as f64;
+        (operands + 4.0 * plan.rows as f64 * plan.vectors as f64) * plan.repeats as f64
     }
 
     /// Bytes of one vector of K values in groups.
@@ -288,10 +287,12 @@ impl Chip {
         let (mut ledger, accounts) = self.costs.open(TIME)?;
         let mut book =
             |component: Component, actions: u64| ledger.book(accounts[component as usize], actions, 0);
-        // Each product's operands are brought once from FP32 into groups: read as 4 bytes, written as groups.
-        let vectors = (plan.rows + plan.vectors) * plan.repeats;
-        book(Component::Quantisation, vectors * plan.inner);
-        book(Component::OperandMemory, vectors * (4 * plan.inner + self.vector_bytes(plan)));
+        // Every result is an operand of two later products (of the next pass, and of a gradient), grouped along another
+        // direction for each: read once as FP32, written twice as groups.
+        let results = plan.rows * plan.vectors * plan.repeats;
+        book(Component::Quantisation, 2 * results);
+        let groups = results.div_ceil(self.group());
+        book(Component::OperandMemory, 4 * results + 2 * groups * self.group_bytes(self.group()));
         for kind in TileKind::all() {
             let (cost, tiles) = (costs[kind.index()], product.done.tiles[kind.index()]);
             let streamed = tiles * plan.vectors;
@@ -356,3 +357,6 @@ fn stream(seed: u64, entry: &GemmEntry) -> Pcg64 {
     }
     Pcg64::new(u128::from(seed) << 64 | u128::from(hash), u128::from(hash))
 }
+
+#[cfg(test)]
+mod tests;

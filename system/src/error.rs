@@ -15,6 +15,9 @@ pub enum SystemError {
     /// The `[system]` section.
     #[error(transparent)]
     Design(#[from] DesignError),
+    /// A number format.
+    #[error(transparent)]
+    Format(#[from] mirage_arithmetic::FormatError),
     /// No such network.
     #[error("no network is called `{name}`{}; known are {}", .closest.map_or(String::new(), |c| format!(", did you mean {c}?")), crate::workload::NETWORKS.join(", "))]
     UnknownNetwork {
@@ -37,7 +40,7 @@ pub enum SystemError {
         pass: String,
     },
     /// A number beyond 64 bits.
-    #[error("{what} is too large to be simulated")]
+    #[error("{what} is too large to be simulated; simulate a part (one step) and scale")]
     Overflow {
         /// What overflowed.
         what: String,

@@ -26,6 +26,9 @@ impl std::fmt::Display for Stationary {
 /// More tiles than this take hours and are most likely a mistake.
 const MOST_TILES: u64 = 1 << 33;
 
+/// Minutes at full speed. Below this, no count of the model can overflow even if all is read again 255 times.
+const MOST_MACS: u64 = 1 << 52;
+
 /// A product on the chip: `repeats` times a stationary matrix of `rows` x `inner`, cut into tiles of
 /// unit rows x group, through each of which `vectors` vectors of one group stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +102,7 @@ impl Plan {
         let macs = [rows, vectors, entry.k, entry.repeats]
             .iter()
             .try_fold(1u64, |product, &size| product.checked_mul(size));
-        if macs.is_none_or(|macs| macs >= 1 << 62) {
+        if macs.is_none_or(|macs| macs >= MOST_MACS) {
             let what = format!("{} {} of {}", entry.layer, entry.pass, entry.network);
             return Err(SystemError::Overflow { what });
         }

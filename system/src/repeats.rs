@@ -14,7 +14,7 @@ pub struct RepeatModel {
     pub detected_per_group: f64,
     /// Probability that a repeat is found wrong again: equal to the former for fresh noise, larger where errors are static.
     pub again: f64,
-    /// Most repeats of one group.
+    /// Most repeats of one group, at most 255.
     pub repeats: u32,
 }
 
@@ -55,6 +55,10 @@ impl RepeatModel {
             if !(0.0..=1.0).contains(&value) {
                 return Err(SystemError::OutOfRange { what, value, smallest: 0.0, largest: 1.0 });
             }
+        }
+        if self.repeats > 255 {
+            let (what, value) = ("the most repeats of a product", f64::from(self.repeats));
+            return Err(SystemError::OutOfRange { what, value, smallest: 0.0, largest: 255.0 });
         }
         Ok(())
     }

@@ -94,7 +94,8 @@ pub struct LayerResult {
     pub repeated: u64,
     /// Repeated reads, expected.
     pub repeated_expected: f64,
-    /// Bytes of operands and results; what does not fit into the SRAM would go off the chip, which is not modelled.
+    /// Bytes of operands in groups and FP32 results; what does not fit into the SRAM would go off the chip, which is not
+    /// modelled. An upper bound for convolutions: an activation is counted in every window that it is part of.
     pub working_set: f64,
 }
 
