@@ -91,6 +91,25 @@ impl Chip {
         Component::ALL.map(|component| self.costs.power(component))
     }
 
+    /// Power while every unit streams through full tiles, by component, W; programming and the making of
+    /// operands not included.
+    #[must_use]
+    pub fn streaming_power(&self) -> [f64; 13] {
+        let (rows, group) = (f64::from(self.placement.rows), self.group() as f64);
+        let vectors = f64::from(self.placement.units) * self.clock as f64;
+        Component::ALL.map(|component| {
+            let actions = match component {
+                Component::RingDrive => rows * group,
+                Component::ForwardConversion => group,
+                Component::ReverseConversion | Component::Accumulation => rows,
+                Component::AccumulatorMemory => 8.0 * rows,
+                Component::OperandMemory => self.group_bytes(self.group()) as f64,
+                _ => 0.0,
+            };
+            self.costs.power(component) + vectors * actions * self.costs.per_action(component)
+        })
+    }
+
     /// Time of a product by the closed form, in ticks of one picosecond: with T tiles of ceil(rows / unit rows) x
     /// ceil(K / group) on U units, ceil(T / U) (programming + N / clock) + pipeline latency. It holds when nothing
     /// else limits: no repeats, memories fast enough, `blocking` programming, `prefetched` first tiles.

@@ -127,6 +127,11 @@ impl Costs {
         self.power[component as usize]
     }
 
+    /// Energy of one action, J.
+    pub fn per_action(&self, component: Component) -> f64 {
+        self.per_action[component as usize]
+    }
+
     /// A ledger with one account for each component.
     pub fn open(&self, time: TimeBase) -> Result<(Ledger, Vec<AccountId>), LedgerError> {
         let mut ledger = Ledger::new(time);

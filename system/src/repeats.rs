@@ -1,6 +1,7 @@
 //! Products that are read again: how many, drawn from the rates of the residue channel.
 
 use libm::{floor, log, log1p, pow, sqrt};
+use mirage_arithmetic::{ExpectedReads, Protection};
 use rand::Rng;
 use rand_pcg::Pcg64;
 
@@ -19,7 +20,20 @@ pub struct RepeatModel {
 }
 
 impl RepeatModel {
-    /// From what the arithmetic expects of a channel: P(detected) of a first read, the mean repeats of each
+    /// From what the arithmetic expects of a channel; `None` if the protection does not read again.
+    ///
+    /// # Errors
+    /// As [`RepeatModel::from_means`].
+    pub fn of_channel(reads: &ExpectedReads, protection: Protection) -> Result<Option<Self>, SystemError> {
+        match protection {
+            Protection::ReadAgain { repeats } => {
+                Self::from_means(reads.detected, reads.repeats, repeats).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// From means: P(detected) of a first read, the mean repeats of each
     /// read, and the most repeats allowed. `again` is what makes the means agree.
     ///
     /// # Errors

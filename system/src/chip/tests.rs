@@ -146,6 +146,20 @@ fn energy_is_what_was_done() {
 }
 
 #[test]
+fn long_products_draw_the_streaming_power() {
+    let chip = chip(&[FIRST]);
+    let result = run(&chip, &entry(320, 16 * 3_200, 40_000, 1));
+    let power = chip.streaming_power();
+    for (component, joules) in Component::ALL.into_iter().zip(result.energy) {
+        if !matches!(component, Component::Transmitters | Component::Quantisation) {
+            let drawn = joules / result.seconds;
+            let off = drawn / power[component as usize] - 1.0;
+            assert!(off.abs() < 0.01, "{}: {drawn} W", component.name());
+        }
+    }
+}
+
+#[test]
 fn converters_can_be_charged_as_published() {
     let chip = chip(&[("adc_model", "\"as-published\""), ("tx_model", "\"always-on\"")]);
     let power = chip.standing_power();

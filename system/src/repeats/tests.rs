@@ -104,5 +104,9 @@ fn means_of_the_arithmetic_become_a_model() {
     assert!((model.again - 0.17).abs() < 1e-9, "{model:?}");
     assert_eq!(RepeatModel::from_means(0.0, 0.0, 3).unwrap().expected(1000), 0.0);
     assert!(RepeatModel::from_means(1e-4, 4e-4, 3).is_err());
+    let reads = ExpectedReads { wrong: 2e-4, detected: 1e-4, silent: 0.0, repeats: 1e-4 };
+    let of = |protection| RepeatModel::of_channel(&reads, protection).unwrap();
+    assert_eq!(of(Protection::Saturate), None);
+    assert!(of(Protection::ReadAgain { repeats: 2 }).unwrap().again < 1e-9);
     assert!(RepeatModel::from_means(-1.0, 0.0, 3).is_err());
 }
