@@ -404,7 +404,7 @@ mod tests {
             // All kinds of f32, most of them ordinary.
             let value = |i: usize| match word(i)[1] % 40 {
                 0 => f32::from_bits(word(i)[0]),
-                n if n < 20 && i / 16 % 3 == 0 => 0.0,
+                n if n < 20 && (i / 16).is_multiple_of(3) => 0.0,
                 _ => (word(i)[0] as f32 / 4e9 - 0.5) * 2f32.powi(word(i)[2] as i32 % 6),
             };
             let data: Vec<f32> = (0..rows * k).map(value).collect();

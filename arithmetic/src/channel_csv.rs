@@ -264,4 +264,20 @@ mod tests {
             ResidueChannel::read_csv(good.replace(",3,0,1,", ",3,0,7,").as_bytes(), "c.csv").unwrap_err();
         assert!(error.to_string().starts_with("c.csv:7: "), "{error}");
     }
+
+    /// The examples of `docs/residue-channel.md` are read as they stand there.
+    #[test]
+    fn the_examples_of_the_format_page_are_channels() {
+        let page = include_str!("../../docs/residue-channel.md");
+        let blocks = page.split("\n\n").filter(|b| b.starts_with("    # mirage residue channel 1\n"));
+        let channels: Vec<_> = blocks
+            .map(|b| b.lines().map(str::trim).collect::<Vec<_>>().join("\n"))
+            .map(|text| ResidueChannel::read_csv(text.as_bytes(), "page").unwrap())
+            .collect();
+        assert_eq!(channels.len(), 2);
+        assert_eq!(channels[0].table(2).unwrap().probability(1, 0), 1e-3);
+        let place = Place { unit: 0, row: 5 };
+        assert_eq!(channels[1].table_at(Some(3), place, 3).unwrap().rate(2), 0.01);
+        assert_eq!(channels[1].table_at(Some(3), Place { unit: 1, row: 5 }, 3).unwrap().rate(2), 0.0);
+    }
 }

@@ -51,7 +51,7 @@ impl Document {
             error.detail().place = Some(self.place(0));
             error
         })?;
-        T::deserialize(ValueDeserializer::from(value)).map_err(|e| self.from_toml(&e).with_section(name))
+        T::deserialize(ValueDeserializer::from(value)).map_err(|e| self.explained(&e).with_section(name))
     }
 
     /// Refuses a top-level section that is not among `known`.
@@ -117,10 +117,10 @@ impl Document {
     }
 
     fn table(&self) -> Result<DeTable<'_>, DesignError> {
-        DeTable::parse(&self.text).map(toml::Spanned::into_inner).map_err(|e| self.from_toml(&e))
+        DeTable::parse(&self.text).map(toml::Spanned::into_inner).map_err(|e| self.explained(&e))
     }
 
-    fn from_toml(&self, error: &toml::de::Error) -> DesignError {
+    fn explained(&self, error: &toml::de::Error) -> DesignError {
         let (message, help) = explain(error.message());
         let mut e = DesignError::new(message).with_span(error.span());
         e.detail().help = help;
