@@ -22,6 +22,28 @@ pub struct TrainConfig {
     pub seed: u64,
 }
 
+impl TrainConfig {
+    /// Steps of the whole run on so many training images.
+    pub fn steps(&self, images: usize) -> u64 {
+        u64::from(self.epochs) * images.div_ceil(self.batch.max(1)) as u64
+    }
+}
+
+impl Default for TrainConfig {
+    /// Settings with which the small network learns the Fashion-MNIST subset.
+    fn default() -> Self {
+        Self {
+            epochs: 3,
+            batch: 50,
+            learning_rate: 0.007,
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            record_every: 10,
+            seed: 1,
+        }
+    }
+}
+
 /// `[training]` as it stands in the design file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,8 +88,8 @@ impl TrainingSection {
         within(&self.batch, 1, LARGEST_BATCH)?;
         within(&self.record_every, 1, u32::MAX)?;
         let rate = &self.learning_rate;
-        if !(**rate > 0.0 && **rate <= 100.0) {
-            return Err(rate.invalid("must be above 0 and at most 100"));
+        if !(1e-9..=100.0).contains(&**rate) {
+            return Err(rate.invalid("must lie between 1e-9 and 100"));
         }
         if !(0.0..1.0).contains(&*self.momentum) {
             return Err(self.momentum.invalid("must be at least 0 and below 1"));
@@ -126,6 +148,8 @@ record_every = 20
         let section = read(GOOD).unwrap();
         let config = section.config(7);
         assert_eq!((config.epochs, config.batch, config.seed), (3, 50, 7));
+        // Batches of 50: three, the last with 10 images.
+        assert_eq!(config.steps(110), 9);
         let own = read(&GOOD.replace("batch = 50", "batch = 50\nseed = 9")).unwrap();
         assert_eq!(own.config(7).seed, 9);
     }
@@ -137,7 +161,7 @@ record_every = 20
             ("value = 3", "value = 0", 4, "between 1 and 10000"),
             ("batch = 50", "batch = 5000", 5, "between 1 and 4096"),
             ("batch = 50", "batch = -1", 5, ""),
-            ("0.05", "0", 6, "above 0"),
+            ("0.05", "0", 6, "between 1e-9 and 100"),
             ("0.05", "nan", 6, ""),
             ("0.9", "1.0", 7, "below 1"),
             ("1e-4", "-1e-4", 8, "between 0 and 1"),

@@ -1,6 +1,6 @@
 //! The only door for matrix products.
 
-use crate::stand_in::{Counters, Matrix, Pass, Site};
+use mirage_arithmetic::{Counters, Matrix, Pass, Site};
 
 /// Something that multiplies matrices: exactly, or as hardware does it.
 ///

@@ -14,9 +14,9 @@ mod relu;
 mod tests;
 
 use crate::NetworkError;
-use crate::stand_in::Pass;
 use crate::tape::{NodeId, Tape};
 use crate::tensor::Shape;
+use mirage_arithmetic::Pass;
 
 pub(crate) use affine::Affine;
 pub(crate) use conv::{Conv2d, Window};

@@ -1,5 +1,56 @@
-//! Neural networks trained with every product on the emulated hardware
+//! Neural networks trained with every product on the emulated hardware.
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel};
+//! use mirage_training::{Arithmetic, CLASSES, Network, Plan, TrainConfig, fashion_mnist_subset, run_all};
+//!
+//! // 500 images of clothes, a network of two convolutions and two dense layers, one epoch.
+//! let data = fashion_mnist_subset()?.first(500, 100);
+//! let network = Network::small_cnn(28, 28, CLASSES)?;
+//! let config = TrainConfig { epochs: 1, ..TrainConfig::default() };
+//!
+//! // In single precision, and on Mirage with one residue in ten thousand misread; a dot product that
+//! // comes out impossible is read again.
+//! let gemm = GemmConfig { protection: Protection::ReadAgain { repeats: 3 }, ..GemmConfig::mirage(0) };
+//! let channel = ResidueChannel::slip(&gemm.moduli, &gemm.code, 1e-4)?;
+//! let mirage = Arithmetic::Mirage(gemm, Box::new(channel));
+//! let plans =
+//!     [Arithmetic::Fp32, mirage].map(|arithmetic| Plan::new(arithmetic, "slip", config.clone()));
+//! let results = run_all(&network, &data, &plans, &AtomicBool::new(false), &|_, _| {})?;
+//!
+//! for result in &results {
+//!     assert_eq!(result.run.steps, 10);
+//!     assert!(result.run.test_accuracy > Some(0.25)); // chance is 0.10
+//! }
+//! // Two of three slips are seen: modulus 32 hides its own.
+//! let met = results[1].run.training.total();
+//! assert!(met.detected > met.silent && met.silent > 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Every matrix product goes through one door, [`Gemm`], which is told where in the run it stands. All else
+//! (bias, activation, loss, update) is `f32`. Runs are the same bytes for the same seed on any number of
+//! threads; initial weights and batches depend on the seed alone, so arithmetics can be compared.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `idx`, `dataset` | IDX files, and images with labels; the Fashion-MNIST subset inside the program |
+//! | `tensor` | arrays with the batch last, so that an activation is the matrix that a product wants |
+//! | `gemm`, `arithmetic` | the door to products, and what stands behind it: FP32, block floating point, Mirage |
+//! | `tape` | what the forward pass did, played backwards |
+//! | `layers` | convolution, dense layer, maximum, rectifier, loss; each with its products |
+//! | `network` | layers in a row, [`Network::small_cnn`], and the GEMM list of a training step |
+//! | `parameters` | trained numbers, gradients, SGD |
+//! | `config`, `record` | the design file's `[training]`, and the lines of `training.csv` |
+//! | `trainer` | one run |
+//! | `plan`, `sweep` | many runs at once; where training breaks |
+//!
+//! A further layer is a type with [`Layer`] and an [`Operation`] for its way back; a further arithmetic is a
+//! type with [`Gemm`]. Neither needs a change elsewhere.
 
+mod arithmetic;
 mod config;
 mod dataset;
 mod error;
@@ -8,13 +59,14 @@ mod idx;
 mod layers;
 mod network;
 mod parameters;
+mod plan;
 mod record;
-mod stand_in;
 mod sweep;
 mod tape;
 mod tensor;
 mod trainer;
 
+pub use arithmetic::{Arithmetic, RunError, operand_histogram, recoded};
 pub use config::{TrainConfig, TrainingSection};
 pub use dataset::{CLASSES, Dataset, Images, fashion_mnist_subset};
 pub use error::{DataError, NetworkError};
@@ -23,8 +75,9 @@ pub use idx::{IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, re
 pub use layers::{Layer, Product, softmax_cross_entropy};
 pub use network::{NETWORKS, Network, NetworkBuilder, epoch_gemm_list, gemm_list};
 pub use parameters::{Gradients, ParameterId, ParameterSpec, Parameters, Sgd};
+pub use plan::{Plan, PlanResult, run_all};
 pub use record::{Label, Record, write_records};
-pub use sweep::SweepSection;
+pub use sweep::{ErrorShape, Sweep, SweepProtection, SweepSection};
 pub use tape::{Backward, NodeId, Operation, Scope, Tape};
 pub use tensor::{Pool, Shape, Tensor};
 pub use trainer::{Divergence, EVALUATION_STEP, Outcome, Run, Task, TrainError, train};

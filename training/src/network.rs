@@ -5,9 +5,9 @@ use mirage_design::closest;
 use crate::NetworkError;
 use crate::layers::{Affine, Conv2d, Layer, Linear, MaxPool, Product, Relu, Window};
 use crate::parameters::{ParameterId, ParameterSpec, Parameters};
-use crate::stand_in::GemmEntry;
 use crate::tape::{NodeId, Tape};
 use crate::tensor::Shape;
+use mirage_arithmetic::GemmEntry;
 
 /// The networks that [`Network::by_name`] knows.
 pub const NETWORKS: [&str; 1] = ["small-cnn"];
@@ -119,7 +119,7 @@ impl Network {
         let mut shape = self.input.with_batch(batch);
         let (mut forward, mut back, mut trained) = (vec![], vec![], false);
         for layer in &self.layers {
-            let is_forward = |p: &Product| p.pass == crate::stand_in::Pass::Forward;
+            let is_forward = |p: &Product| p.pass == mirage_arithmetic::Pass::Forward;
             let (f, b): (Vec<_>, Vec<_>) = layer.products(shape, trained).into_iter().partition(is_forward);
             forward.extend(f);
             back.push(b);
@@ -133,7 +133,7 @@ impl Network {
 
 /// The products of one training step of `network` on `batch` images as a GEMM list, in the order in which
 /// the trainer does them, each with `repeats` 1. M, K and N follow the paper's orientation (O = W X,
-/// dX = W^T dO, dW = dO X^T).
+/// dX = W^T dO, dW = dO X^T). A batch of no images needs no products.
 pub fn gemm_list(network: &Network, batch: usize) -> Vec<GemmEntry> {
     entries(network, batch, 1)
 }
@@ -143,12 +143,12 @@ pub fn gemm_list(network: &Network, batch: usize) -> Vec<GemmEntry> {
 pub fn epoch_gemm_list(network: &Network, images: usize, batch: usize) -> Vec<GemmEntry> {
     let batch = batch.max(1);
     let mut list = entries(network, batch, images / batch);
-    list.extend(entries(network, images % batch, usize::from(images % batch > 0)));
+    list.extend(entries(network, images % batch, 1));
     list
 }
 
 fn entries(network: &Network, batch: usize, repeats: usize) -> Vec<GemmEntry> {
-    if repeats == 0 {
+    if repeats == 0 || batch == 0 {
         return Vec::new();
     }
     let entry = |product: Product| GemmEntry {
@@ -245,8 +245,8 @@ mod tests {
 
     use super::*;
     use crate::gemm::{Fp32, Gemm, Tally};
-    use crate::stand_in::{Counters, Matrix, Pass, Site};
     use crate::tensor::{Pool, Tensor};
+    use mirage_arithmetic::{Counters, Matrix, Pass, Site};
 
     /// Multiplies, and notes what it was asked.
     #[derive(Default)]
@@ -325,6 +325,8 @@ mod tests {
         assert!(list[11..].iter().all(|entry| entry.repeats == 1));
         assert_eq!(list[11].n, 576 * 10);
         assert_eq!(epoch_gemm_list(&network, 120, 60).len(), 11);
+        assert_eq!(epoch_gemm_list(&network, 20, 60).len(), 11);
+        assert!(gemm_list(&network, 0).is_empty());
     }
 
     #[test]

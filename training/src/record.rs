@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::stand_in::Counters;
+use mirage_arithmetic::Counters;
 
 /// Which run of a comparison or sweep a record belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize)]

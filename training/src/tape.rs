@@ -2,8 +2,8 @@
 
 use crate::gemm::{Gemm, Tally};
 use crate::parameters::{Gradients, ParameterId, Parameters};
-use crate::stand_in::{Matrix, Pass, Site};
 use crate::tensor::{Pool, Shape, Tensor, all_finite};
+use mirage_arithmetic::{Matrix, Pass, Site};
 
 /// A value on a [`Tape`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

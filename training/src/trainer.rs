@@ -12,7 +12,7 @@ use crate::layers::softmax_cross_entropy;
 use crate::parameters::{Gradients, Parameters, Sgd};
 use crate::record::{Label, Record};
 use crate::tape::Tape;
-use crate::tensor::{Pool, Tensor};
+use crate::tensor::{Pool, Shape, Tensor};
 use crate::{Network, TrainConfig};
 
 /// `Site::step` of evaluation products: this plus a running number, so that training and evaluation never
@@ -88,6 +88,14 @@ pub enum TrainError {
         /// What it must be.
         range: &'static str,
     },
+    /// There is nothing to train on, or nothing to test on.
+    #[error("{train} training images and {test} test images: there must be at least one of each")]
+    Empty {
+        /// Training images.
+        train: usize,
+        /// Test images.
+        test: usize,
+    },
     /// The images are not those that the network takes.
     #[error(
         "the network takes {expected} images with {outputs} classes, but the data has {found} images with labels up to {largest}"
@@ -155,6 +163,10 @@ fn check(Task { network, data, config }: Task<'_>) -> Result<(), TrainError> {
         if !value.is_finite() {
             return wrong(what, value.to_string(), "be finite");
         }
+    }
+    let (train, test) = (data.train().len(), data.test().len());
+    if train == 0 || test == 0 {
+        return Err(TrainError::Empty { train, test });
     }
     let input = network.input();
     let output = network.layers().iter().try_fold(input, |shape, layer| layer.output(shape));
@@ -321,7 +333,7 @@ impl<'t> Trainer<'t> {
             right += pairs.filter(|(class, label)| *class == usize::from(**label)).count();
             tape.finish();
         }
-        right as f64 / data.test().len().max(1) as f64
+        right as f64 / data.test().len() as f64
     }
 }
 
@@ -338,8 +350,6 @@ fn classes(logits: &Tensor) -> impl Iterator<Item = usize> {
         best.0
     })
 }
-
-use crate::tensor::Shape;
 
 /// Fisher-Yates; the bounded draw is Lemire's multiplication (ACM TOMACS 29, 2019) without its rejection: the
 /// bias is below 2^-32 for any set that fits `u32` indices.

@@ -2,9 +2,9 @@
 
 use crate::layers::Product;
 use crate::parameters::ParameterId;
-use crate::stand_in::{Matrix, Pass};
 use crate::tape::Scope;
 use crate::tensor::sum;
+use mirage_arithmetic::{Matrix, Pass};
 
 /// O = W X + b 1^T with W: `outputs` x `depth`, X: `depth` x n, and both gradients.
 #[derive(Debug, Clone, Copy)]

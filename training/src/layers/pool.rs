@@ -85,14 +85,21 @@ impl Operation for PoolBack {
             for tap in self.layer.taps(image.shape(), output, place) {
                 let values = &image.data()[tap..tap + output.batch];
                 let to = &mut gradient.data_mut()[tap..tap + output.batch];
-                for (((to, left), &x), &best) in to.iter_mut().zip(left.iter_mut()).zip(values).zip(best) {
-                    // The first value that equals the maximum takes the gradient and leaves none.
-                    *to = if x == best { *left } else { 0.0 };
-                    *left = if x == best { 0.0 } else { *left };
-                }
+                hand_out(values, best, left, to);
             }
         }
         scope.pool().give(left.into_data());
         vec![step.wanted[0].then_some(gradient)]
+    }
+}
+
+/// The first value that equals the maximum takes the gradient and leaves none.
+fn hand_out(values: &[f32], best: &[f32], left: &mut [f32], to: &mut [f32]) {
+    // One length for all, and no branch: the compiler makes vectors of this.
+    let (best, left, to) = (&best[..values.len()], &mut left[..values.len()], &mut to[..values.len()]);
+    for i in 0..values.len() {
+        let (hit, gradient) = (values[i] == best[i], left[i]);
+        to[i] = if hit { gradient } else { 0.0 };
+        left[i] = if hit { 0.0 } else { gradient };
     }
 }

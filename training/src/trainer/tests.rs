@@ -1,7 +1,7 @@
 use super::*;
 use crate::gemm::Fp32;
-use crate::stand_in::{Counters, Matrix, Pass, Site};
 use crate::{CLASSES, fashion_mnist_subset};
+use mirage_arithmetic::{Counters, Matrix, Pass, Site};
 
 fn label() -> Label {
     Label {
@@ -135,6 +135,11 @@ fn what_does_not_fit_is_refused() {
         let task = Task { network: &network, data: &data, config };
         train(task, &Fp32, &label(), &cancel, &mut |_| {}).unwrap_err().to_string()
     };
+    let none = data.first(10, 0);
+    let task =
+        Task { network: &Network::small_cnn(28, 28, CLASSES).unwrap(), data: &none, config: &config() };
+    let error = train(task, &Fp32, &label(), &cancel, &mut |_| {}).unwrap_err();
+    assert_eq!(error, TrainError::Empty { train: 10, test: 0 });
     let small = Network::small_cnn(20, 20, CLASSES).unwrap();
     assert!(refuse(small, &config()).contains("takes 1 x 20 x 20 images"));
     let few = Network::small_cnn(28, 28, 3).unwrap();

@@ -1,0 +1,212 @@
+//! Which arithmetic a run is done in.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use mirage_arithmetic::{
+    ChannelError, ChannelTable, Counters, EmulatedGemm, GemmConfig, GemmError, Matrix, Moduli,
+    OperandHistogram, ResidueChannel, Site, SlipCode,
+};
+
+use crate::gemm::{Fp32, Gemm};
+use crate::record::Label;
+use crate::trainer::{Task, TrainError, train};
+
+/// The arithmetic of all products of a run.
+#[derive(Debug, Clone)]
+pub enum Arithmetic {
+    /// Single precision.
+    Fp32,
+    /// Block floating point through residues that are never misread.
+    Bfp(GemmConfig),
+    /// Block floating point through residues that a channel misreads. The channel must have been made for the
+    /// configuration's slip code.
+    Mirage(GemmConfig, Box<ResidueChannel>),
+}
+
+impl Arithmetic {
+    /// `fp32`, `bfp` or `mirage`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Bfp(_) => "bfp",
+            Self::Mirage(..) => "mirage",
+        }
+    }
+
+    /// The door to it, with the errors of `seed` (the configuration's own seed is not used).
+    ///
+    /// # Errors
+    /// When configuration and channel do not fit each other.
+    pub fn gemm(&self, seed: u64) -> Result<Box<dyn Gemm>, GemmError> {
+        let seeded = |config: &GemmConfig| GemmConfig { seed, ..config.clone() };
+        Ok(match self {
+            Self::Fp32 => Box::new(Fp32),
+            Self::Bfp(config) => Box::new(EmulatedGemm::new(seeded(config), None)?),
+            Self::Mirage(config, channel) => {
+                Box::new(EmulatedGemm::new(seeded(config), Some(channel.as_ref().clone()))?)
+            }
+        })
+    }
+
+    /// The label of a run in this arithmetic; `error_shape` says what the channel is. The protection is
+    /// `none`, `count`, `saturate` or `read-again`, with `+slip-code` behind it where the code is not natural.
+    pub fn label(&self, error_shape: &str, seed: u64) -> Label {
+        let (protection, error_shape, rate) = match self {
+            Self::Fp32 | Self::Bfp(_) => (String::new(), String::new(), None),
+            Self::Mirage(config, channel) => {
+                let natural = config.code == SlipCode::natural(&config.moduli);
+                let code = if natural { "" } else { "+slip-code" };
+                let rate = mean_rate(channel, &config.moduli);
+                (format!("{}{code}", config.protection), error_shape.to_owned(), rate)
+            }
+        };
+        Label { arithmetic: self.name().into(), protection, error_shape, rate, seed }
+    }
+}
+
+/// Mean over the moduli of the rate at which a residue is misread, each true residue as likely as the others.
+fn mean_rate(channel: &ResidueChannel, moduli: &Moduli) -> Option<f64> {
+    let rates: Option<Vec<f64>> = moduli.as_slice().iter().map(|&m| channel.error_rate(m)).collect();
+    rates.map(|rates| rates.iter().sum::<f64>() / rates.len().max(1) as f64)
+}
+
+impl Gemm for EmulatedGemm {
+    fn multiply(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
+        EmulatedGemm::multiply(self, site, a, b, out)
+    }
+
+    fn name(&self) -> &str {
+        if self.channel().is_some() { "mirage" } else { "bfp" }
+    }
+}
+
+/// The same channel for a unit that lays its residues on levels by another slip code: what happens to a level
+/// stays as it was, only its meaning changes.
+///
+/// # Errors
+/// As the channel's own checks; also when `from` is not the code that the channel was made for.
+pub fn recoded(
+    channel: &ResidueChannel,
+    moduli: &Moduli,
+    from: &SlipCode,
+    to: &SlipCode,
+) -> Result<ResidueChannel, ChannelError> {
+    channel.check(moduli, from)?;
+    let mut tables = Vec::new();
+    for (index, &modulus) in moduli.as_slice().iter().enumerate() {
+        // The residue that the old code has where the new one has `residue`.
+        let old = |residue: u32| from.residue(index, to.level(index, residue));
+        for (key, table) in channel.tables().filter(|(_, table)| table.modulus() == modulus) {
+            let entries = (0..modulus).flat_map(|truth| (0..modulus).map(move |read| (truth, read)));
+            let probability = entries.map(|(truth, read)| table.probability(old(truth), old(read)));
+            tables.push((key, ChannelTable::new(modulus, probability.collect(), None)?));
+        }
+    }
+    let mut new = ResidueChannel::keyed(tables);
+    for &modulus in moduli.as_slice() {
+        if let Some(again) = channel.again(modulus) {
+            new.set_again(modulus, again);
+        }
+    }
+    new.header = channel.header.clone();
+    new.header.insert("slip_code".into(), to.to_string());
+    Ok(new)
+}
+
+/// Why a run did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The arithmetic cannot be set up.
+    #[error(transparent)]
+    Gemm(#[from] GemmError),
+    /// The channel does not fit.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The settings, or network and data, do not fit.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+/// Multiplies without errors and counts the operands of every so-many-th step.
+struct Observed {
+    gemm: EmulatedGemm,
+    histogram: Mutex<OperandHistogram>,
+    every: u64,
+}
+
+impl Gemm for Observed {
+    fn multiply(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
+        if site.step.is_multiple_of(self.every) && site.step < crate::EVALUATION_STEP {
+            // A panic elsewhere leaves at worst a product half counted, and is on its way up anyway.
+            let mut histogram = self.histogram.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            self.gemm.observe(site, a, b, &mut histogram);
+        }
+        self.gemm.multiply(site, a, b, out)
+    }
+
+    fn name(&self) -> &str {
+        "bfp"
+    }
+}
+
+/// The operands that units meet while `task` is trained in block floating point without errors: those of its
+/// first step and of every `every`-th step after it, evaluation left out.
+///
+/// # Errors
+/// When the configuration or the task is not sound.
+pub fn operand_histogram(
+    task: Task<'_>,
+    config: &GemmConfig,
+    every: u64,
+    cancel: &AtomicBool,
+) -> Result<OperandHistogram, RunError> {
+    let histogram = Mutex::new(OperandHistogram::new(config.format));
+    let gemm = EmulatedGemm::new(GemmConfig { seed: task.config.seed, ..config.clone() }, None)?;
+    let observed = Observed { gemm, histogram, every: every.max(1) };
+    let label = Arithmetic::Bfp(config.clone()).label("", task.config.seed);
+    train(task, &observed, &label, cancel, &mut |_| {})?;
+    Ok(observed.histogram.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recoded_slip_channel_is_that_of_the_other_code() {
+        let moduli = Moduli::mirage();
+        let natural = SlipCode::natural(&moduli);
+        let code = SlipCode::with_changes(&moduli, &[18, 27, 23]).unwrap();
+        let channel = |code| ResidueChannel::slip(&moduli, code, 1e-3).unwrap();
+        for (from, to) in [(&natural, &code), (&code, &natural)] {
+            let got = recoded(&channel(from), &moduli, from, to).unwrap();
+            let want = channel(to);
+            assert_eq!(got.header, want.header);
+            for &m in moduli.as_slice() {
+                assert_eq!(got.again(m), want.again(m));
+                for (truth, read) in (0..m).flat_map(|t| (0..m).map(move |r| (t, r))) {
+                    let [got, want] = [&got, &want].map(|c| c.table(m).unwrap().probability(truth, read));
+                    assert!((got - want).abs() < 1e-15, "{m} {truth} {read}");
+                }
+            }
+        }
+        assert!(recoded(&channel(&natural), &moduli, &code, &natural).is_err());
+    }
+
+    #[test]
+    fn labels_say_what_a_run_is() {
+        let config = GemmConfig::mirage(0);
+        let channel = ResidueChannel::uniform(&config.moduli, 1e-4).unwrap();
+        let plain = Arithmetic::Bfp(config.clone()).label("slip", 3);
+        assert_eq!((plain.arithmetic.as_str(), plain.error_shape.as_str(), plain.rate), ("bfp", "", None));
+        let coded = GemmConfig {
+            code: SlipCode::with_changes(&config.moduli, &[17, 23, 17]).unwrap(),
+            protection: mirage_arithmetic::Protection::ReadAgain { repeats: 3 },
+            ..config
+        };
+        let label = Arithmetic::Mirage(coded, Box::new(channel)).label("uniform", 3);
+        assert_eq!(label.protection, "read-again+slip-code");
+        assert!((label.rate.unwrap() - 1e-4).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,105 @@
+//! Many runs at once.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::arithmetic::{Arithmetic, RunError};
+use crate::record::{Label, Record};
+use crate::trainer::{Run, Task, train};
+use crate::{Dataset, Network, TrainConfig};
+
+/// One run to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What its records are labelled with; usually from [`Arithmetic::label`].
+    pub label: Label,
+    /// Its arithmetic.
+    pub arithmetic: Arithmetic,
+    /// Its settings; the seed is also that of the errors.
+    pub config: TrainConfig,
+}
+
+/// A run that was done.
+#[derive(Debug, Clone)]
+pub struct PlanResult {
+    /// Its label.
+    pub label: Label,
+    /// All its records.
+    pub records: Vec<Record>,
+    /// How it went.
+    pub run: Run,
+}
+
+impl Plan {
+    /// A run in `arithmetic`, labelled by it.
+    pub fn new(arithmetic: Arithmetic, error_shape: &str, config: TrainConfig) -> Self {
+        Self { label: arithmetic.label(error_shape, config.seed), arithmetic, config }
+    }
+
+    /// Does it. `observe` gets each record as it arises.
+    ///
+    /// # Errors
+    /// When arithmetic, settings, network and data do not fit each other.
+    pub fn run(
+        &self,
+        network: &Network,
+        data: &Dataset,
+        cancel: &AtomicBool,
+        mut observe: impl FnMut(&Record),
+    ) -> Result<PlanResult, RunError> {
+        let gemm = self.arithmetic.gemm(self.config.seed)?;
+        let mut records = Vec::new();
+        let mut keep = |record: &Record| {
+            observe(record);
+            records.push(record.clone());
+        };
+        let task = Task { network, data, config: &self.config };
+        let run = train(task, gemm.as_ref(), &self.label, cancel, &mut keep)?;
+        Ok(PlanResult { label: self.label.clone(), records, run })
+    }
+}
+
+/// Does all plans, as many at a time as rayon has threads; results come in the order of the plans and do not
+/// depend on the number of threads. `observe` gets the plan's index and each record as it arises, from several
+/// threads. Runs that `cancel` stops, or keeps from beginning, come out as cancelled.
+///
+/// # Errors
+/// The error of the first plan, in their order, that cannot be done.
+pub fn run_all(
+    network: &Network,
+    data: &Dataset,
+    plans: &[Plan],
+    cancel: &AtomicBool,
+    observe: &(dyn Fn(usize, &Record) + Sync),
+) -> Result<Vec<PlanResult>, RunError> {
+    let threads = rayon::current_num_threads();
+    let workers = threads.min(plans.len()).max(1);
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<_>>> = plans.iter().map(|_| Mutex::new(None)).collect();
+    let work = || {
+        while let Some((index, plan)) = take(plans, &next) {
+            let result = plan.run(network, data, cancel, |record| observe(index, record));
+            *results[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(result);
+        }
+    };
+    // Each worker has rayon threads of its own: with shared ones, a run that waits for a part of a product
+    // would begin another run on top of itself.
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| match rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build() {
+                Ok(pool) => pool.install(work),
+                Err(_) => work(),
+            });
+        }
+    });
+    let results = results.into_iter();
+    results.filter_map(|slot| slot.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())).collect()
+}
+
+fn take<'p>(plans: &'p [Plan], next: &AtomicUsize) -> Option<(usize, &'p Plan)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    plans.get(index).map(|plan| (index, plan))
+}
+
+#[cfg(test)]
+mod tests;

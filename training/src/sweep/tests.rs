@@ -1,0 +1,128 @@
+use mirage_arithmetic::{ChannelTable, Moduli};
+
+use super::*;
+
+fn sweep() -> Sweep {
+    let base = GemmConfig::mirage(0);
+    Sweep {
+        shapes: vec![ErrorShape::Slip, ErrorShape::Design],
+        protections: SweepProtection::ALL.to_vec(),
+        rates: vec![1e-5, 1e-3],
+        seeds: vec![4, 5],
+        code: SlipCode::with_changes(&base.moduli, &[18, 27, 23]).unwrap(),
+        base,
+        repeats: 3,
+        design: None,
+        config: TrainConfig::default(),
+    }
+}
+
+/// A channel that slips up only, twice as often from odd levels.
+fn lopsided(moduli: &Moduli) -> ResidueChannel {
+    let table = |&m: &u32| {
+        let mut p = vec![0.0; (m * m) as usize];
+        for t in 0..m {
+            p[(t * m + (t + 1) % m) as usize] = 1e-6 * f64::from(1 + t % 2);
+        }
+        ChannelTable::new(m, p, None).unwrap()
+    };
+    ResidueChannel::average(moduli.as_slice().iter().map(table).collect())
+}
+
+#[test]
+fn plans_come_in_their_order() {
+    let plans = sweep().plans().unwrap();
+    // Without a design's channel only slips are left.
+    assert_eq!(plans.len(), 3 * 2 * 2);
+    let label = |index: usize| {
+        let label = &plans[index].label;
+        (label.error_shape.as_str(), label.protection.as_str(), label.rate.unwrap(), label.seed)
+    };
+    assert_eq!(label(0), ("slip", "none", 1e-5, 4));
+    assert_eq!(label(1), ("slip", "none", 1e-5, 5));
+    assert_eq!(label(2), ("slip", "none", 1e-3, 4));
+    assert_eq!(label(4), ("slip", "read-again", 1e-5, 4));
+    assert_eq!(label(11), ("slip", "read-again+slip-code", 1e-3, 5));
+    for plan in &plans {
+        assert_eq!(plan.config.seed, plan.label.seed);
+        let Arithmetic::Mirage(config, channel) = &plan.arithmetic else { panic!("{plan:?}") };
+        assert!((channel.error_rate(32).unwrap() - plan.label.rate.unwrap()).abs() < 1e-12);
+        assert_eq!(config.protection == Protection::None, plan.label.protection == "none");
+        // What the sweep calls a protection is what the arithmetic itself would be called.
+        assert_eq!(plan.arithmetic.label("slip", 4).protection, plan.label.protection);
+        assert!(plan.arithmetic.gemm(1).is_ok());
+    }
+}
+
+#[test]
+fn the_designs_channel_keeps_its_levels_whatever_the_code() {
+    let sweep =
+        Sweep { shapes: vec![ErrorShape::Design], design: Some(lopsided(&Moduli::mirage())), ..sweep() };
+    let plans = sweep.plans().unwrap();
+    assert_eq!(plans.len(), 12);
+    for plan in &plans {
+        let Arithmetic::Mirage(config, channel) = &plan.arithmetic else { panic!("{plan:?}") };
+        assert!(plan.arithmetic.gemm(1).is_ok());
+        let table = channel.table(33).unwrap();
+        let rate = plan.label.rate.unwrap();
+        for level in 0..33 {
+            let at = |level: u32| config.code.residue(2, level % 33);
+            let p = table.probability(at(level), at(level + 1));
+            // Levels 0 to 32 hold 16 odd ones, so the mean weight is 49 / 33.
+            let want = rate * f64::from(1 + level % 2) * 33.0 / 49.0;
+            assert!((p - want).abs() < 1e-9 * rate, "{level}: {p} {want}");
+        }
+    }
+}
+
+#[test]
+fn too_high_a_rate_is_an_error() {
+    let high = Sweep { rates: vec![2.0], ..sweep() };
+    assert!(matches!(high.plans(), Err(RunError::Channel(_))));
+}
+
+const GOOD: &str = r#"
+[training]
+shapes = ["slip", "uniform"]
+protections = ["none", "read-again", "read-again+slip-code"]
+rates = [1e-5, 1e-3]
+seeds = 2
+epochs = 1
+slip_code = [18, 27, 23]
+repeats = 3
+"#;
+
+fn read(text: &str) -> Result<Sweep, DesignError> {
+    let document = mirage_design::Document::new(text, "d.toml")?;
+    let section: SweepSection = document.section("training")?;
+    let config = TrainConfig { seed: 7, ..TrainConfig::default() };
+    section.sweep(&GemmConfig::mirage(0), None, &config).map_err(|error| document.locate(error))
+}
+
+#[test]
+fn a_section_becomes_a_sweep() {
+    let sweep = read(GOOD).unwrap();
+    assert_eq!((sweep.seeds.as_slice(), sweep.config.epochs), ([7, 8].as_slice(), 1));
+    assert_eq!(sweep.plans().unwrap().len(), 24);
+}
+
+#[test]
+fn every_value_out_of_range_is_an_error_with_its_line() {
+    for (from, to, line, says) in [
+        ("\"uniform\"", "\"unifrom\"", 3, "did you mean \"uniform\"?"),
+        ("\"none\"", "\"nothing\"", 4, "\"nothing\" is no protection: use none, read-again"),
+        ("1e-5", "0.0", 5, "holds 0"),
+        ("1e-3", "1.0", 5, "holds 1"),
+        ("[1e-5, 1e-3]", "[]", 5, "at least one rate"),
+        ("seeds = 2", "seeds = 0", 6, "between 1 and 1000"),
+        ("epochs = 1", "epochs = 0", 7, "between 1"),
+        ("[18, 27, 23]", "[18, 2, 23]", 8, "cannot be used"),
+        ("[18, 27, 23]", "[18]", 8, "cannot be used"),
+        ("repeats = 3", "repeats = 256", 9, "between 1 and 255"),
+        ("repeats", "repeat", 9, "repeats"),
+    ] {
+        let error = read(&GOOD.replace(from, to)).unwrap_err();
+        assert_eq!(error.line(), Some(line), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
