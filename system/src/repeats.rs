@@ -113,14 +113,22 @@ pub(crate) struct Sampler {
     random: Pcg64,
     /// Error-free products until the next error: carried from tile to tile.
     gap: u64,
+    /// ln(1 - p).
+    log_clean: f64,
     /// Wrong reads of each row; if the whole unit stalls, of all rows together.
     wrong: Vec<u64>,
+    /// The same, over all repeats.
+    totals: Vec<u64>,
+    /// P(at least k wrong) for the numbers of rows met so far: full tiles and the last ones.
+    tails: Vec<(u64, Vec<f64>)>,
 }
 
 impl Sampler {
     pub fn new(model: RepeatModel, stall: Stall, random: Pcg64) -> Self {
-        let mut sampler = Self { model, stall, random, gap: 0, wrong: Vec::new() };
-        sampler.gap = gap(&mut sampler.random, model.detected_per_group);
+        let log_clean = log1p(-model.detected_per_group);
+        let (wrong, totals, tails) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sampler = Self { model, stall, random, gap: 0, log_clean, wrong, totals, tails };
+        sampler.gap = gap(&mut sampler.random, log_clean);
         sampler
     }
 
@@ -151,7 +159,7 @@ impl Sampler {
             // One slot for all rows, or one for each.
             let slot = row.min(self.wrong.len() - 1);
             self.wrong[slot] += 1;
-            let skip = gap(&mut self.random, self.model.detected_per_group);
+            let skip = gap(&mut self.random, self.log_clean);
             self.gap = self.gap.saturating_add(1).saturating_add(skip);
         }
         self.gap -= products;
@@ -172,7 +180,11 @@ impl Sampler {
         }
         let (mut hit, mut before) = (vectors, 1.0);
         let (mut first, mut total) = (None, 0);
-        for tail in tails(p, rows) {
+        let known = self.tails.iter().position(|(of, _)| *of == rows).unwrap_or_else(|| {
+            self.tails.push((rows, tails(p, rows)));
+            self.tails.len() - 1
+        });
+        for &tail in &self.tails[known].1 {
             hit = binomial(&mut self.random, hit, (tail / before).min(1.0));
             first.get_or_insert(hit);
             if hit == 0 {
@@ -188,7 +200,8 @@ impl Sampler {
     /// Reads again, and again what is wrong again.
     fn repeat(&mut self, hit_vectors: u64) -> Drawn {
         let mut drawn = Drawn::default();
-        let mut totals = vec![0u64; self.wrong.len()];
+        self.totals.clear();
+        self.totals.resize(self.wrong.len(), 0);
         let mut vectors = hit_vectors;
         for number in 0..self.model.repeats {
             if number > 0 {
@@ -204,12 +217,12 @@ impl Sampler {
             vectors = vectors.min(groups);
             drawn.groups += groups;
             drawn.cycles += if self.stall == Stall::Unit { vectors } else { 0 };
-            for (total, wrong) in totals.iter_mut().zip(&self.wrong) {
+            for (total, wrong) in self.totals.iter_mut().zip(&self.wrong) {
                 *total += wrong;
             }
         }
         if self.stall == Stall::Row {
-            drawn.cycles = totals.into_iter().max().unwrap_or(0);
+            drawn.cycles = self.totals.iter().copied().max().unwrap_or(0);
         }
         drawn
     }
@@ -247,20 +260,15 @@ fn uniform(random: &mut Pcg64) -> f64 {
     ((random.next_u64() >> 11) + 1) as f64 / 9_007_199_254_740_992.0
 }
 
-/// Failures before the next success of probability `p`.
-fn gap(random: &mut Pcg64, p: f64) -> u64 {
-    if p <= 0.0 {
-        return u64::MAX;
-    }
-    if p >= 1.0 {
-        return 0;
-    }
-    let gap = floor(log(uniform(random)) / log1p(-p));
-    // Beyond 2^63 the next error is beyond every product that can be simulated.
-    if gap < 9.2e18 { gap as u64 } else { u64::MAX }
+/// Failures before the next success, from ln(1 - p).
+fn gap(random: &mut Pcg64, log_failure: f64) -> u64 {
+    // For p = 0 the quotient is infinite (or 0/0), for p = 1 it is 0.
+    let gap = floor(log(uniform(random)) / log_failure);
+    // Beyond 2^63 the next success is beyond every product that can be simulated.
+    if gap < 9.2e18 { gap.max(0.0) as u64 } else { u64::MAX }
 }
 
-/// A binomial number: by gaps where few successes are expected, else by transformed rejection
+/// A binomial number: by inversion where few successes are expected, else by transformed rejection
 /// (W. Hörmann, "The generation of binomial random variates", J. Stat. Comput. Simul. 46 (1993), algorithm BTRS).
 fn binomial(random: &mut Pcg64, n: u64, p: f64) -> u64 {
     if n == 0 || p <= 0.0 {
@@ -270,14 +278,29 @@ fn binomial(random: &mut Pcg64, n: u64, p: f64) -> u64 {
         return n - binomial(random, n, 1.0 - p);
     }
     if n as f64 * p < 10.0 {
-        let (mut count, mut position) = (0, gap(random, p));
-        while position < n {
-            count += 1;
-            position = position.saturating_add(1).saturating_add(gap(random, p));
-        }
-        return count;
+        return inversion(random, n, p);
     }
     transformed_rejection(random, n, p)
+}
+
+/// Walks up the distribution until a uniform number is used up. With a mean below 10 the walk is short, and its
+/// first term, (1 - p)^n, is far from underflow.
+fn inversion(random: &mut Pcg64, n: u64, p: f64) -> u64 {
+    let odds = p / (1.0 - p);
+    let slope = (n as f64 + 1.0) * odds;
+    let none = libm::exp(n as f64 * log1p(-p));
+    loop {
+        let (mut left, mut term, mut k) = (uniform(random), none, 0);
+        // The terms vanish long before this: what rounding leaves of the uniform number is thrown away.
+        while k <= n && k < 200 {
+            if left <= term {
+                return k;
+            }
+            left -= term;
+            k += 1;
+            term *= slope / k as f64 - odds;
+        }
+    }
 }
 
 fn transformed_rejection(random: &mut Pcg64, trials: u64, p: f64) -> u64 {
