@@ -189,11 +189,30 @@ impl Grid {
     }
 }
 
-/// A probability below the size of the most negative cell is a rounding error.
+/// Cells whose probability is below the size of the most negative cell are rounding errors, and so is whatever lies
+/// beyond the first such cell on the way out from a row's largest.
 fn discard_rounding(cells: &mut [f64]) {
     let deepest = cells.iter().copied().fold(0.0, f64::min).abs();
-    let level = (2.0 * deepest).max(1e-18);
-    cells.iter_mut().filter(|cell| **cell < level).for_each(|cell| *cell = 0.0);
+    let level = (3.0 * deepest).max(1e-18);
+    for row in cells.chunks_mut(PHASES) {
+        let (mut peak, mut highest) = (0, 0.0);
+        for (at, &value) in row.iter().enumerate() {
+            if value > highest {
+                (peak, highest) = (at, value);
+            }
+        }
+        let reach = |direction: usize| {
+            let inside = |step: &usize| row[(peak + step * direction) % PHASES] >= level;
+            (0..PHASES / 2).take_while(inside).count()
+        };
+        let (after, before) = (reach(1), reach(PHASES - 1));
+        for (at, value) in row.iter_mut().enumerate() {
+            let ahead = (at + PHASES - peak) % PHASES;
+            if ahead >= after && PHASES - ahead >= before {
+                *value = 0.0;
+            }
+        }
+    }
 }
 
 /// The statistics of one MMU, and how its drive reaches its neighbours.

@@ -115,10 +115,7 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
     let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
     let m = unit.modulus() as usize;
     let snr = operating.snr(moments.mean_log_amplitude, 0.0);
-    // The integrand is as narrow as noise and static spread together allow.
-    let (noise, spread) = (1.0 / snr.max(1e-3), moments.deviation.max(1e-9));
-    let width = noise * spread / noise.hypot(spread);
-    let cells = population.cells(0.9 * width);
+    let cells = population.cells(0.9 * integrand_width(snr, moments.deviation));
     let mut offsets = vec![0.0; m * m];
     let summary = Summary::new(&operating, &cells);
     let exact = quantisation == Quantisation::Cells && unit.parameters().adc.bits.is_some();
@@ -139,6 +136,28 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         offsets.chunks_mut(m).for_each(|copy| copy.copy_from_slice(&row));
     }
     summarise(&operating, population, laser_power, offsets, summary)
+}
+
+/// The error rate alone, with quantisation as noise and an ideal hybrid.
+pub(crate) fn quick_rate(unit: &Mdpu, population: &Population, laser_power: f64) -> f64 {
+    let moments = population.moments();
+    let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
+    let width = integrand_width(operating.snr(moments.mean_log_amplitude, 0.0), moments.deviation);
+    let mut loudness = (f64::NAN, 0.0);
+    let mut total = 0.0;
+    for cell in population.cells(0.9 * width).iter().filter(|cell| cell.live > 0.0) {
+        if loudness.0 != cell.log_amplitude {
+            loudness = (cell.log_amplitude, operating.snr(cell.log_amplitude, 0.0));
+        }
+        total += cell.live * operating.readout.wedge_error(loudness.1, cell.deviation);
+    }
+    total
+}
+
+/// The integrand over the deviation is as narrow as noise and static spread together allow.
+fn integrand_width(snr: f64, deviation: f64) -> f64 {
+    let (noise, spread) = (1.0 / snr.max(1e-3), deviation.max(1e-9));
+    noise * spread / noise.hypot(spread)
 }
 
 fn summarise(operating: &Operating, population: &Population, power: f64, offsets: Vec<f64>, summary: Summary) -> Rates {
@@ -268,14 +287,14 @@ mod tests {
         let (m, group) = (32u32, 16);
         for depth in [3.0, 5.0, 7.03] {
             let half = PI / f64::from(m);
-            let total = half.sin() / depth;
+            let total = half / depth;
             let each = total / 2f64.sqrt(); // static as large as noise
             let mut p = noisy(1.0 / each);
             // Untrimmed normal errors: the difference of two paths counts half, in five digits of sixteen MMUs.
             p.trim.range = 0.0;
             p.trim.fabrication = (each * each / (group as f64 * 5.0 * 0.5)).sqrt();
             let ours = run(&p, m);
-            let exact = 2.0 * normal_tail(half.sin() / (2.0 * each * each).sqrt());
+            let exact = 2.0 * normal_tail(half / (2.0 * each * each).sqrt());
             assert!((ours.error_rate / exact - 1.0).abs() < 0.05, "{depth}: {} {exact}", ours.error_rate);
             // Repeats: E[p^2]/E[p] from the normal static error, by quadrature.
             let (mut one, mut two) = (0.0, 0.0);

@@ -1,0 +1,52 @@
+//! Prints rates of the device models: MMU chains of complex fields per second on one thread, and the time to
+//! characterise the default design. Run with `cargo bench -p mirage-devices`.
+
+use mirage_design::Document;
+use mirage_devices::chips::Chip;
+use mirage_devices::{Bench, DevicesSection, Mdpu, MdpuParameters, Operands, Watch, solve};
+use rand::SeedableRng;
+use std::time::Instant;
+
+fn main() {
+    chains();
+    let text = include_str!("../../data/designs/parts/devices.toml");
+    let document = Document::new(text, "devices.toml").expect("the default design is valid TOML");
+    let section = DevicesSection::read(&document).expect("the default design is valid");
+    let point = section.design_point(16);
+    let moduli = [31, 32, 33];
+    let operands = moduli.map(Operands::uniform);
+    let start = Instant::now();
+    let solution = solve(&point, &moduli, &operands, Watch::default()).expect("the default design has a solution");
+    println!("solving the default design: {:.2} s", start.elapsed().as_secs_f64());
+    for solved in &solution.tolerances {
+        println!("  {:?} = {:.4} {} (penalty {:.2} dB, power {:.3e} W, ideal {:.3e} W)", solved.tolerance, solved.value,
+            solved.tolerance.unit(), solved.penalty_db, solved.power, solved.ideal_power);
+    }
+    println!("  laser power {:.4e} W", solution.laser_power);
+    let start = Instant::now();
+    let bench = Bench::new(&solution.parameters, &moduli, &operands).expect("solved parameters are valid");
+    let populations = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let rates = bench.rates(solution.laser_power);
+    println!("three moduli: populations {populations:.3} s, rates over ADC cells {:.3} s", start.elapsed().as_secs_f64());
+    for r in rates {
+        println!("  m={} p={:.3e} adjacent={:.3e} other={:.3e} again={:.3e} snr={:.1} dB signal={:.3e} W", r.modulus, r.error_rate,
+            r.adjacent, r.other, r.again, r.snr_db(), r.signal_power);
+    }
+    let (unit, population) = &bench.units()[2];
+    println!("{:?} worst loss {:.1} dB", population.moments(), unit.worst_loss_db());
+    let start = Instant::now();
+    println!("quick power {:?} in {:.3} s", bench.quick_power(1e-8, 0.5), start.elapsed().as_secs_f64());
+}
+
+fn chains() {
+    let unit = Mdpu::new(&MdpuParameters::ideal(16), 31).expect("ideal parameters are valid");
+    let operands = Operands::uniform(31);
+    let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+    let chip = Chip::sample(&unit, &operands, &mut rng);
+    let settings: Vec<_> = (0..10_000).map(|_| chip.draw(&mut rng)).collect();
+    let start = Instant::now();
+    let sum: f64 = settings.iter().map(|(w, x)| chip.field(w, x).re).sum();
+    let rate = settings.len() as f64 / start.elapsed().as_secs_f64();
+    println!("chains of 16 MMUs x 5 stages, all stages and the crosstalk matrix evaluated: {rate:.0} chains/s ({sum:.3})");
+}

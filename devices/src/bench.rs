@@ -1,0 +1,158 @@
+//! The units of all moduli side by side: what is characterised, solved for and swept.
+
+use crate::error::DeviceError;
+use crate::mmu::Mdpu;
+use crate::operands::Operands;
+use crate::parameters::MdpuParameters;
+use crate::population::Population;
+use crate::rates::{Quantisation, Rates, quick_rate, rates};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Relative accuracy to which a required laser power meets the target error rate.
+const ACCURACY: f64 = 2e-3;
+
+/// Lets the caller watch and stop long work. Both parts are optional.
+#[derive(Clone, Copy, Default)]
+pub struct Watch<'a> {
+    /// Called after each step with the steps done, all steps and a word on what was done.
+    pub report: Option<&'a (dyn Fn(usize, usize, &str) + Sync)>,
+    /// Set by the caller to stop; the work then ends with [`DeviceError::Cancelled`].
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+impl Watch<'_> {
+    pub(crate) fn check(&self) -> Result<(), DeviceError> {
+        match self.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(DeviceError::Cancelled),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn done(&self, step: usize, steps: usize, what: &str) {
+        if let Some(report) = self.report {
+            report(step, steps, what);
+        }
+    }
+}
+
+/// Units of several moduli with the distributions of their deviations; computed once, valid at any laser power.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    units: Vec<(Mdpu, Population)>,
+}
+
+/// The laser power that a target needs, or the floor that no power gets under.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RequiredPower {
+    /// Power of one laser, W.
+    Power(f64),
+    /// The error rate that remains at the largest power.
+    Floor(f64),
+}
+
+impl Bench {
+    /// Builds the units: one for each entry of `operands`, whose order gives the moduli.
+    ///
+    /// # Errors
+    /// As [`Mdpu::new`].
+    pub fn new(parameters: &MdpuParameters, moduli: &[u32], operands: &[Operands]) -> Result<Self, DeviceError> {
+        if moduli.len() != operands.len() {
+            return Err(DeviceError::Operands {
+                name: operands.first().map_or("(none)", |o| o.name()).to_string(),
+                modulus: moduli.first().copied().unwrap_or(0),
+                problem: format!("{} distributions for {} moduli", operands.len(), moduli.len()),
+            });
+        }
+        let build = |(&modulus, operands): (&u32, &Operands)| {
+            if operands.stationary().len() != modulus as usize {
+                let (name, problem) = (operands.name().to_string(), "made for another modulus".to_string());
+                return Err(DeviceError::Operands { name, modulus, problem });
+            }
+            let unit = Mdpu::new(parameters, modulus)?;
+            let population = Population::new(&unit, operands);
+            Ok((unit, population))
+        };
+        let units: Result<Vec<_>, _> = moduli.par_iter().zip(operands).map(build).collect();
+        Ok(Bench { units: units? })
+    }
+
+    /// The units and their populations, in the order of the moduli.
+    pub fn units(&self) -> &[(Mdpu, Population)] {
+        &self.units
+    }
+
+    /// Error rates of all moduli at a laser power.
+    pub fn rates(&self, laser_power: f64) -> Vec<Rates> {
+        self.units
+            .par_iter()
+            .map(|(unit, population)| rates(unit, population, laser_power, Quantisation::Cells))
+            .collect()
+    }
+
+    fn worst(&self, laser_power: f64) -> f64 {
+        self.rates(laser_power).iter().map(|r| r.error_rate).fold(0.0, f64::max)
+    }
+
+    /// The worst modulus' error rate with quantisation as noise: good enough to compare powers.
+    fn quick(&self, laser_power: f64) -> f64 {
+        self.units.iter().map(|(unit, population)| quick_rate(unit, population, laser_power)).fold(0.0, f64::max)
+    }
+
+    /// The laser power for a worst error rate of `target`, quantisation as noise, by bisection of its logarithm.
+    pub fn quick_power(&self, target: f64, max_power: f64) -> RequiredPower {
+        let floor = self.quick(max_power);
+        if floor > target {
+            return RequiredPower::Floor(floor);
+        }
+        let (mut high, mut low) = (max_power.ln(), max_power.ln());
+        loop {
+            low -= 2.0;
+            if self.quick(low.exp()) > target || low < -60.0 {
+                break;
+            }
+            high = low;
+        }
+        while high - low > 2e-4 {
+            let middle = 0.5 * (low + high);
+            if self.quick(middle.exp()) > target {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        RequiredPower::Power(high.exp())
+    }
+
+    /// The laser power for a worst error rate of `target`, summed over ADC cells: secant steps from the quick answer,
+    /// kept within a bracket.
+    pub fn required_power(&self, target: f64, max_power: f64) -> RequiredPower {
+        let floor = self.worst(max_power);
+        if floor > target {
+            return RequiredPower::Floor(floor);
+        }
+        let (mut low, mut high) = (f64::NEG_INFINITY, max_power.ln());
+        let mut here = match self.quick_power(target, max_power) {
+            RequiredPower::Power(power) => power.ln(),
+            RequiredPower::Floor(_) => high - 0.2,
+        };
+        let slope_at = |x: f64| (self.quick((x + 0.01).exp()) / self.quick((x - 0.01).exp())).ln() / 0.02;
+        for _ in 0..40 {
+            let rate = self.worst(here.exp());
+            if rate <= target {
+                high = here;
+            } else {
+                low = here;
+            }
+            // A power on the safe side, and close enough.
+            if rate <= target && rate > target * (1.0 - ACCURACY) || high - low < 1e-5 {
+                break;
+            }
+            let slope = slope_at(here).min(-0.1);
+            let aim = if rate > 0.0 { here - (rate / (target * (1.0 - 0.5 * ACCURACY))).ln() / slope } else { here - 1.0 };
+            let inside = aim > low && aim < high;
+            here = if inside { aim } else if low.is_finite() { 0.5 * (low + high) } else { high - 0.5 };
+        }
+        RequiredPower::Power(high.exp())
+    }
+}

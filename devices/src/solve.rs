@@ -1,0 +1,310 @@
+//! Solving for what the design requires: tolerances first, then the laser power.
+
+use crate::bench::{Bench, RequiredPower, Watch};
+use crate::error::DeviceError;
+use crate::operands::Operands;
+use crate::parameters::{Codes, MdpuParameters};
+
+/// A tolerance that the design may leave open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tolerance {
+    /// Resolution of the stationary DAC.
+    DacBits,
+    /// Step of the phase trim.
+    TrimResolution,
+    /// Extinction of one ring switch.
+    RingExtinction,
+    /// Thermal crosstalk coefficient.
+    Crosstalk,
+}
+
+/// What is known of a tolerance beside what is required.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The knowledge, as a sentence.
+    pub text: &'static str,
+    /// Its mark: S, R+, R, R- or D.
+    pub mark: &'static str,
+}
+
+impl Tolerance {
+    /// Key in the design file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Tolerance::DacBits => "devices.dac.bits",
+            Tolerance::TrimResolution => "devices.trim.resolution",
+            Tolerance::RingExtinction => "devices.ring.extinction",
+            Tolerance::Crosstalk => "devices.crosstalk.coefficient",
+        }
+    }
+
+    /// Unit of its values.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Tolerance::DacBits => "bit",
+            Tolerance::TrimResolution => "rad",
+            Tolerance::RingExtinction => "dB",
+            Tolerance::Crosstalk => "rad/rad",
+        }
+    }
+
+    /// What is known beside the required value.
+    pub fn known(self) -> Known {
+        match self {
+            Tolerance::DacBits => Known {
+                text: "at least 8 bits is recalled of the paper; it can hold only for codes that sit exactly on the levels",
+                mark: "R+",
+            },
+            Tolerance::TrimResolution => Known { text: "nothing is known of how finely Mirage's phases are trimmed", mark: "R-" },
+            Tolerance::RingExtinction => Known { text: "20 to 25 dB is common for one silicon microring", mark: "R-" },
+            Tolerance::Crosstalk => Known {
+                text: "thermo-optic shifters tens of micrometres apart pass on about a hundredth of their phase; electro-static \
+                       shifters far less",
+                mark: "R-",
+            },
+        }
+    }
+
+    /// Sets this tolerance in `parameters`.
+    pub fn apply(self, parameters: &mut MdpuParameters, value: f64) {
+        match self {
+            Tolerance::DacBits => {
+                parameters.dac.codes = Codes::Nearest;
+                parameters.dac.bits = (2..=24).min_by_key(|&bits| (f64::from(bits) - value).abs() as u64).unwrap_or(24);
+            }
+            Tolerance::TrimResolution => parameters.trim.resolution = value,
+            Tolerance::RingExtinction => parameters.rings.extinction_db = value,
+            Tolerance::Crosstalk => parameters.crosstalk.coefficient = value,
+        }
+    }
+
+    /// Values to choose from, loosest first.
+    fn candidates(self) -> Vec<f64> {
+        // Two significant digits: 9.9e-2, 9.8e-2, ... 1.0e-2, 9.9e-3, ...
+        let falling = |decades: std::ops::Range<i32>| -> Vec<f64> {
+            decades.rev().flat_map(|e| (10..100).rev().map(move |n| f64::from(n) * 10f64.powi(e - 1))).collect()
+        };
+        match self {
+            Tolerance::DacBits => (4..=22).map(f64::from).collect(),
+            Tolerance::TrimResolution => falling(-6..0),
+            Tolerance::RingExtinction => (10..=160).map(|n| 0.5 * f64::from(n)).collect(),
+            Tolerance::Crosstalk => falling(-9..0),
+        }
+    }
+}
+
+/// A design as read from the file: some values may still be open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesignPoint {
+    /// Parameters; what is required stands at its ideal value.
+    pub parameters: MdpuParameters,
+    /// What is required, in the order of solving.
+    pub required: Vec<Tolerance>,
+    /// Power of one laser, W, if it is given.
+    pub laser_power: Option<f64>,
+    /// The largest power of one laser, W.
+    pub max_laser_power: f64,
+    /// Optical over electrical power of a laser.
+    pub wall_plug_efficiency: f64,
+    /// Target error rate per residue, worst modulus.
+    pub target: f64,
+    /// Allowed penalty of each required tolerance, dB of laser power.
+    pub penalty_db: f64,
+}
+
+/// One required tolerance, solved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SolvedTolerance {
+    /// Which.
+    pub tolerance: Tolerance,
+    /// The loosest value that keeps the penalty.
+    pub value: f64,
+    /// Laser power with this tolerance ideal, W.
+    pub ideal_power: f64,
+    /// Laser power at the value, W.
+    pub power: f64,
+    /// Their ratio, dB.
+    pub penalty_db: f64,
+}
+
+/// A design with nothing left open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solution {
+    /// Parameters with the solved values.
+    pub parameters: MdpuParameters,
+    /// Power of one laser, W.
+    pub laser_power: f64,
+    /// Whether the power was solved for (or given).
+    pub power_solved: bool,
+    /// The solved tolerances, in order.
+    pub tolerances: Vec<SolvedTolerance>,
+}
+
+/// Solves for the required tolerances and the laser power.
+///
+/// Each tolerance becomes the loosest value whose laser power at the target exceeds that of an ideal value by no more
+/// than the penalty; those after it are still ideal, those before it have their solved values. Powers are compared
+/// with quantisation as noise; the final laser power is found with the sum over ADC cells.
+///
+/// # Errors
+/// [`DeviceError::Unreachable`] when an error floor lies above the target, [`DeviceError::Tolerance`] when no value in
+/// the search range keeps the penalty, [`DeviceError::Cancelled`].
+pub fn solve(point: &DesignPoint, moduli: &[u32], operands: &[Operands], watch: Watch) -> Result<Solution, DeviceError> {
+    let mut parameters = point.parameters.clone();
+    let mut tolerances = Vec::new();
+    let steps = point.required.len() + 1;
+    for (done, &tolerance) in point.required.iter().enumerate() {
+        let solved = solve_tolerance(point, &parameters, tolerance, moduli, operands, watch)?;
+        tolerance.apply(&mut parameters, solved.value);
+        tolerances.push(solved);
+        watch.done(done + 1, steps, tolerance.key());
+    }
+    watch.check()?;
+    let laser_power = match point.laser_power {
+        Some(power) => power,
+        None => {
+            let bench = Bench::new(&parameters, moduli, operands)?;
+            reachable(point, bench.required_power(point.target, point.max_laser_power))?
+        }
+    };
+    watch.done(steps, steps, "devices.laser.power");
+    Ok(Solution { parameters, laser_power, power_solved: point.laser_power.is_none(), tolerances })
+}
+
+fn reachable(point: &DesignPoint, power: RequiredPower) -> Result<f64, DeviceError> {
+    match power {
+        RequiredPower::Power(power) => Ok(power),
+        RequiredPower::Floor(floor) => {
+            Err(DeviceError::Unreachable { target: point.target, floor, power: point.max_laser_power })
+        }
+    }
+}
+
+fn solve_tolerance(
+    point: &DesignPoint,
+    parameters: &MdpuParameters,
+    tolerance: Tolerance,
+    moduli: &[u32],
+    operands: &[Operands],
+    watch: Watch,
+) -> Result<SolvedTolerance, DeviceError> {
+    let power = |parameters: &MdpuParameters| -> Result<RequiredPower, DeviceError> {
+        watch.check()?;
+        Ok(Bench::new(parameters, moduli, operands)?.quick_power(point.target, point.max_laser_power))
+    };
+    let ideal_power = reachable(point, power(parameters)?)?;
+    let try_value = |value: f64| -> Result<Option<(f64, f64)>, DeviceError> {
+        let mut changed = parameters.clone();
+        tolerance.apply(&mut changed, value);
+        Ok(match power(&changed)? {
+            RequiredPower::Power(power) => {
+                let penalty = 10.0 * (power / ideal_power).log10();
+                (penalty <= point.penalty_db).then_some((power, penalty))
+            }
+            RequiredPower::Floor(_) => None,
+        })
+    };
+    let candidates = tolerance.candidates();
+    let found = if tolerance == Tolerance::DacBits {
+        // Rounding to codes is not monotonic in the bits: the first that holds.
+        first_that_holds(&candidates, &try_value)?
+    } else {
+        bisect(&candidates, &try_value)?
+    };
+    let Some((value, (power, penalty_db))) = found else {
+        let (low, high) = (candidates[0], candidates[candidates.len() - 1]);
+        return Err(DeviceError::Tolerance { name: tolerance.key(), low, high, penalty: point.penalty_db });
+    };
+    Ok(SolvedTolerance { tolerance, value, ideal_power, power, penalty_db })
+}
+
+type Trial<'a> = &'a dyn Fn(f64) -> Result<Option<(f64, f64)>, DeviceError>;
+type Found = Option<(f64, (f64, f64))>;
+
+fn first_that_holds(candidates: &[f64], trial: Trial) -> Result<Found, DeviceError> {
+    for &value in candidates {
+        if let Some(result) = trial(value)? {
+            return Ok(Some((value, result)));
+        }
+    }
+    Ok(None)
+}
+
+/// The loosest candidate that holds, for candidates sorted from loose to tight.
+fn bisect(candidates: &[f64], trial: Trial) -> Result<Found, DeviceError> {
+    let (mut fails, mut holds) = (0, candidates.len());
+    let mut best = None;
+    while fails < holds {
+        let middle = (fails + holds) / 2;
+        match trial(candidates[middle])? {
+            Some(result) => {
+                best = Some((candidates[middle], result));
+                holds = middle;
+            }
+            None => fails = middle + 1,
+        }
+    }
+    Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::FrontEnd;
+
+    fn point() -> (DesignPoint, Vec<u32>, Vec<Operands>) {
+        let mut p = MdpuParameters::ideal(16);
+        (p.shifters.loss_db, p.rings.pass_loss_db, p.rings.drop_loss_db) = (0.91, 0.2, 0.2);
+        p.detector.front_end = FrontEnd::InputNoise(1e-6);
+        p.trim.fabrication = 0.5;
+        p.adc.bits = Some(8);
+        let point = DesignPoint {
+            parameters: p,
+            required: vec![Tolerance::DacBits, Tolerance::TrimResolution],
+            laser_power: None,
+            max_laser_power: 1e-2,
+            wall_plug_efficiency: 0.2,
+            target: 1e-8,
+            penalty_db: 0.5,
+        };
+        (point, vec![33], vec![Operands::uniform(33)])
+    }
+
+    #[test]
+    fn solved_values_are_the_loosest_and_meet_the_target() {
+        let (point, moduli, operands) = point();
+        let solution = solve(&point, &moduli, &operands, Watch::default()).unwrap();
+        assert_eq!(solution.tolerances.len(), 2);
+        for solved in &solution.tolerances {
+            assert!(solved.penalty_db > 0.0 && solved.penalty_db <= 0.5, "{solved:?}");
+        }
+        // One bit fewer breaks the penalty.
+        let bits = solution.tolerances[0].value;
+        let mut coarser = point.parameters.clone();
+        Tolerance::DacBits.apply(&mut coarser, bits - 1.0);
+        let bench = Bench::new(&coarser, &moduli, &operands).unwrap();
+        match bench.quick_power(point.target, point.max_laser_power) {
+            RequiredPower::Power(power) => assert!(power > solution.tolerances[0].ideal_power * 10f64.powf(0.05)),
+            RequiredPower::Floor(floor) => assert!(floor > point.target),
+        }
+        let rate = Bench::new(&solution.parameters, &moduli, &operands).unwrap().rates(solution.laser_power)[0].error_rate;
+        assert!(rate <= point.target && rate > 0.99 * point.target, "{rate}");
+    }
+
+    #[test]
+    fn a_floor_is_unreachable() {
+        let (mut point, moduli, operands) = point();
+        point.required.clear();
+        point.parameters.trim.resolution = 0.05;
+        let error = solve(&point, &moduli, &operands, Watch::default()).unwrap_err();
+        assert!(matches!(error, DeviceError::Unreachable { floor, .. } if floor > 1e-8), "{error}");
+    }
+
+    #[test]
+    fn cancelling_stops() {
+        let (point, moduli, operands) = point();
+        let flag = std::sync::atomic::AtomicBool::new(true);
+        let watch = Watch { cancel: Some(&flag), report: None };
+        assert!(matches!(solve(&point, &moduli, &operands, watch), Err(DeviceError::Cancelled)));
+    }
+}
