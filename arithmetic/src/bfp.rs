@@ -239,6 +239,17 @@ impl Quantised {
         &self.mantissas[at * g..(at + 1) * g]
     }
 
+    /// Mantissas of all groups of a row.
+    pub(crate) fn row(&self, row: usize) -> &[i16] {
+        let width = self.groups * self.format.group;
+        &self.mantissas[row * width..(row + 1) * width]
+    }
+
+    /// Exponents of all groups of a row.
+    pub(crate) fn row_exponents(&self, row: usize) -> &[i16] {
+        &self.exponents[row * self.groups..(row + 1) * self.groups]
+    }
+
     /// Exponent s of a group's scale 2^s.
     pub(crate) fn exponent(&self, row: usize, group: usize) -> i16 {
         self.exponents[row * self.groups + group]

@@ -23,6 +23,38 @@ pub(super) fn available() -> bool {
     }
 }
 
+/// The dot products of the groups of two rows of mantissas; there are as many as `dots` holds.
+pub(super) fn dots(a: &[i16], b: &[i16], dots: &mut [i32]) {
+    if dots.is_empty() {
+        return;
+    }
+    let group = a.len() / dots.len();
+    #[cfg(target_arch = "x86_64")]
+    if group == 16 && available() {
+        // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
+        unsafe { dots_avx2(a.as_chunks().0, b.as_chunks().0, dots) };
+        return;
+    }
+    for (dot, (a, b)) in dots.iter_mut().zip(a.chunks(group).zip(b.chunks(group))) {
+        *dot = super::dot(a, b);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn dots_avx2(a: &[[i16; 16]], b: &[[i16; 16]], dots: &mut [i32]) {
+    use std::arch::x86_64::*;
+    // SAFETY: 16 mantissas are one vector.
+    let load = |x: &[i16; 16]| unsafe { _mm256_loadu_si256(x.as_ptr().cast()) };
+    for (dot, (a, b)) in dots.iter_mut().zip(a.iter().zip(b)) {
+        let sums = _mm256_madd_epi16(load(a), load(b));
+        let sums = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+        let sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0b01_00_11_10));
+        let sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0b10_11_00_01));
+        *dot = _mm_cvtsi128_si32(sums);
+    }
+}
+
 /// Rows `first..first + out.len() / columns` of C.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn rows(a: &First, b: &Second, first: usize, columns: usize, out: &mut [f32]) {
