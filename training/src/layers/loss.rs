@@ -3,7 +3,7 @@
 use crate::tape::{Backward, NodeId, Operation, Scope, Tape};
 use crate::tensor::{Shape, Tensor};
 
-/// Mean over the batch of -log softmax(logits)[label]: a tensor of one number. `logits` has a channel per
+/// Mean over the batch of -log p, p the softmax of the logits at the label: a tensor of one number. `logits` has a channel per
 /// class; `labels` has a class for each image.
 ///
 /// The sum over classes runs in `f64` with portable exponentials, so that it is the same on any machine.
