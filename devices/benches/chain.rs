@@ -3,7 +3,10 @@
 
 use mirage_design::Document;
 use mirage_devices::chips::Chip;
-use mirage_devices::{Bench, DevicesSection, Mdpu, MdpuParameters, Operands, Watch, solve};
+use mirage_devices::{
+    Bench, DevicesSection, Mdpu, MdpuParameters, Operands, SweepSetting, Watch, default_sweeps, run_sweeps,
+    solve,
+};
 use rand::SeedableRng;
 use std::time::Instant;
 
@@ -16,11 +19,19 @@ fn main() {
     let moduli = [31, 32, 33];
     let operands = moduli.map(Operands::uniform);
     let start = Instant::now();
-    let solution = solve(&point, &moduli, &operands, Watch::default()).expect("the default design has a solution");
+    let solution =
+        solve(&point, &moduli, &operands, Watch::default()).expect("the default design has a solution");
     println!("solving the default design: {:.2} s", start.elapsed().as_secs_f64());
     for solved in &solution.tolerances {
-        println!("  {:?} = {:.4} {} (penalty {:.2} dB, power {:.3e} W, ideal {:.3e} W)", solved.tolerance, solved.value,
-            solved.tolerance.unit(), solved.penalty_db, solved.power, solved.ideal_power);
+        println!(
+            "  {:?} = {:.4} {} (penalty {:.2} dB, power {:.3e} W, ideal {:.3e} W)",
+            solved.tolerance,
+            solved.value,
+            solved.tolerance.unit(),
+            solved.penalty_db,
+            solved.power,
+            solved.ideal_power
+        );
     }
     println!("  laser power {:.4e} W", solution.laser_power);
     let start = Instant::now();
@@ -28,15 +39,49 @@ fn main() {
     let populations = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let rates = bench.rates(solution.laser_power);
-    println!("three moduli: populations {populations:.3} s, rates over ADC cells {:.3} s", start.elapsed().as_secs_f64());
+    println!(
+        "three moduli: populations {populations:.3} s, rates over ADC cells {:.3} s",
+        start.elapsed().as_secs_f64()
+    );
     for r in rates {
-        println!("  m={} p={:.3e} adjacent={:.3e} other={:.3e} again={:.3e} snr={:.1} dB signal={:.3e} W", r.modulus, r.error_rate,
-            r.adjacent, r.other, r.again, r.snr_db(), r.signal_power);
+        println!(
+            "  m={} p={:.3e} adjacent={:.3e} other={:.3e} again={:.3e} snr={:.1} dB signal={:.3e} W",
+            r.modulus,
+            r.error_rate,
+            r.adjacent,
+            r.other,
+            r.again,
+            r.snr_db(),
+            r.signal_power
+        );
     }
     let (unit, population) = &bench.units()[2];
     println!("{:?} worst loss {:.1} dB", population.moments(), unit.worst_loss_db());
     let start = Instant::now();
-    println!("quick power {:?} in {:.3} s", bench.quick_power(1e-8, 0.5), start.elapsed().as_secs_f64());
+    println!(
+        "required power {:?} in {:.3} s",
+        bench.required_power(1e-8, 0.5),
+        start.elapsed().as_secs_f64()
+    );
+    let setting = SweepSetting {
+        parameters: &solution.parameters,
+        laser_power: solution.laser_power,
+        max_laser_power: point.max_laser_power,
+        target: point.target,
+        moduli: &moduli,
+        operands: &operands,
+        seed: 1,
+    };
+    let sweeps = default_sweeps(&solution.parameters, solution.laser_power);
+    let start = Instant::now();
+    let rows = run_sweeps(&sweeps, &setting, Watch::default()).expect("sweeps of a valid design");
+    println!("all sweeps, {} rows: {:.2} s", rows.len(), start.elapsed().as_secs_f64());
+    for r in rows.iter().filter(|r| r.modulus == 32) {
+        println!(
+            "  {} {:.3e} {}: p={:.2e} [{:.2e} {:.2e}] required {:?} {}",
+            r.sweep, r.value, r.unit, r.error_rate, r.lower, r.upper, r.required_laser_power_w, r.reachable
+        );
+    }
 }
 
 fn chains() {
@@ -48,5 +93,7 @@ fn chains() {
     let start = Instant::now();
     let sum: f64 = settings.iter().map(|(w, x)| chip.field(w, x).re).sum();
     let rate = settings.len() as f64 / start.elapsed().as_secs_f64();
-    println!("chains of 16 MMUs x 5 stages, all stages and the crosstalk matrix evaluated: {rate:.0} chains/s ({sum:.3})");
+    println!(
+        "chains of 16 MMUs x 5 stages, all stages and the crosstalk matrix evaluated: {rate:.0} chains/s ({sum:.3})"
+    );
 }

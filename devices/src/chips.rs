@@ -89,7 +89,12 @@ impl<'a> Chip<'a> {
     pub fn draw(&self, rng: &mut Pcg64) -> (Vec<usize>, Vec<usize>) {
         let mut pick = |list: &[f64]| -> usize {
             let mut left: f64 = rng.random();
-            list.iter().position(|p| { left -= p; left < 0.0 }).unwrap_or(list.len() - 1)
+            list.iter()
+                .position(|p| {
+                    left -= p;
+                    left < 0.0
+                })
+                .unwrap_or(list.len() - 1)
         };
         let group = self.errors.len();
         let w = (0..group).map(|_| pick(self.operands.stationary())).collect();
@@ -126,9 +131,18 @@ pub struct Estimate {
 ///
 /// With [`Judge::Noise`] the bounds are the wider of Clopper and Pearson's exact interval and twice the standard error
 /// between chips. Chip k draws from stream k of `seed`: the result does not depend on the number of threads.
-pub fn sample_rate(unit: &Mdpu, operands: &Operands, laser_power: f64, chips: usize, reads: usize, seed: u64, judge: Judge) -> Estimate {
+pub fn sample_rate(
+    unit: &Mdpu,
+    operands: &Operands,
+    laser_power: f64,
+    chips: usize,
+    reads: usize,
+    seed: u64,
+    judge: Judge,
+) -> Estimate {
     let nominal = deviations(unit, &unit.no_errors(), operands);
-    let largest = nominal.iter().map(|pair| pair.1).fold(f64::NEG_INFINITY, f64::max) * unit.parameters().group as f64;
+    let largest =
+        nominal.iter().map(|pair| pair.1).fold(f64::NEG_INFINITY, f64::max) * unit.parameters().group as f64;
     let operating = Operating::new(unit, largest, laser_power);
     let sums: Vec<f64> = (0..chips)
         .into_par_iter()
@@ -142,7 +156,8 @@ pub fn sample_rate(unit: &Mdpu, operands: &Operands, laser_power: f64, chips: us
     let mean = sums.iter().sum::<f64>() / n / per_chip;
     let scatter: f64 = sums.iter().map(|sum| (sum / per_chip - mean).powi(2)).sum();
     let standard_error = (scatter / (n - 1.0).max(1.0) / n).sqrt();
-    let (mut lower, mut upper) = ((mean - 2.0 * standard_error).max(0.0), (mean + 2.0 * standard_error).min(1.0));
+    let (mut lower, mut upper) =
+        ((mean - 2.0 * standard_error).max(0.0), (mean + 2.0 * standard_error).min(1.0));
     if judge == Judge::Noise {
         let (low, high) = clopper_pearson(sums.iter().sum(), n * per_chip);
         (lower, upper) = (lower.min(low), upper.max(high));
@@ -158,7 +173,12 @@ fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge)
     match judge {
         Judge::Conditional => {
             let mut row = vec![0.0; m];
-            operating.readout.add_errors(sample.truth, operating.point(sample.log_amplitude, angle), 1.0, &mut row);
+            operating.readout.add_errors(
+                sample.truth,
+                operating.point(sample.log_amplitude, angle),
+                1.0,
+                &mut row,
+            );
             row.iter().sum()
         }
         Judge::Noise => {
@@ -175,7 +195,8 @@ fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge)
 
 /// Clopper and Pearson's interval at 95 % for `errors` of `reads`.
 pub fn clopper_pearson(errors: f64, reads: f64) -> (f64, f64) {
-    let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).map(|beta| beta.inverse_cdf(p)).unwrap_or(f64::NAN);
+    let quantile =
+        |a: f64, b: f64, p: f64| Beta::new(a, b).map(|beta| beta.inverse_cdf(p)).unwrap_or(f64::NAN);
     let lower = if errors > 0.0 { quantile(errors, reads - errors + 1.0, 0.025) } else { 0.0 };
     let upper = if errors < reads { quantile(errors + 1.0, reads - errors, 0.975) } else { 1.0 };
     (lower, upper)
@@ -249,7 +270,10 @@ mod tests {
             for (name, estimate) in [("noise", plain), ("conditional", average)] {
                 let sigmas = (estimate.error_rate - analytic) / estimate.standard_error;
                 assert!(sigmas.abs() < 3.5, "{m} {name}: {estimate:?} against {analytic}, {sigmas} sigma");
-                assert!(estimate.standard_error < 0.2 * analytic, "{m} {name} sees too little: {estimate:?} {analytic}");
+                assert!(
+                    estimate.standard_error < 0.2 * analytic,
+                    "{m} {name} sees too little: {estimate:?} {analytic}"
+                );
             }
         }
     }

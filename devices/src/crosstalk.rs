@@ -28,10 +28,13 @@ pub(crate) fn source_gains(crosstalk: &Crosstalk, digits: &Digits, group: usize)
     let stages = group * count;
     // Geometric sums over the neighbours on either side.
     let ratio = (-crosstalk.pitch / crosstalk.decay).exp();
-    let sums: Vec<f64> = std::iter::successors(Some(0.0), |sum| Some(ratio * (1.0 + sum))).take(stages).collect();
+    let sums: Vec<f64> =
+        std::iter::successors(Some(0.0), |sum| Some(ratio * (1.0 + sum))).take(stages).collect();
     let column = |stage: usize| crosstalk.coefficient * (sums[stage] + sums[stages - 1 - stage]);
     (0..group)
-        .map(|mmu| digits.weights().iter().enumerate().map(|(d, &w)| f64::from(w) * column(mmu * count + d)).sum())
+        .map(|mmu| {
+            digits.weights().iter().enumerate().map(|(d, &w)| f64::from(w) * column(mmu * count + d)).sum()
+        })
         .collect()
 }
 

@@ -42,7 +42,9 @@ pub enum DeviceError {
         available: f64,
     },
     /// The target error rate cannot be reached by more light.
-    #[error("error rate {target:e} per residue is unreachable: at {power:e} W per laser the rate is still {floor:e}")]
+    #[error(
+        "error rate {target:e} per residue is unreachable: at {power:e} W per laser the rate is still {floor:e}"
+    )]
     Unreachable {
         /// The target.
         target: f64,

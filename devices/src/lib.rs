@@ -1,5 +1,113 @@
-//! devices
-mod bench; pub mod chips;
-mod crosstalk; mod encoding; mod error; mod link; mod mmu; mod numerics; mod operands; mod parameters; mod population; mod rates; mod readout; mod section; mod shifter; mod solve; mod trim;
-pub use bench::*; pub use section::*; pub use solve::*;
-pub use crosstalk::*; pub use encoding::*; pub use error::*; pub use link::*; pub use mmu::*; pub use numerics::*; pub use operands::*; pub use parameters::*; pub use population::*; pub use rates::{rates, Rates, Dominance, Quantisation}; pub use readout::*;
+//! Photonic devices and the units built from them, from the laser to the probability of misreading a residue.
+//!
+//! ```
+//! use mirage_arithmetic::{Moduli, SlipCode};
+//! use mirage_design::Document;
+//! use mirage_devices::{Bench, DevicesSection, Operands, Provenance, Watch, characterise, solve};
+//!
+//! // The default design, but with a fine DAC given instead of "required", and one modulus to keep it short.
+//! let text = include_str!("../../data/designs/parts/devices.toml").replace(r#"bits = { value = "required", mark = "required" }"#, "bits = 16");
+//! let section = DevicesSection::read(&Document::new(text, "devices.toml")?)?;
+//! let point = section.design_point(16);
+//! let moduli = Moduli::new(&[32])?;
+//! let operands = [Operands::uniform(32)];
+//!
+//! // What the design leaves open becomes the loosest value that reaches the target; then the laser power follows.
+//! let solution = solve(&point, moduli.as_slice(), &operands, Watch::default())?;
+//! for solved in &solution.tolerances {
+//!     println!("{} = {} {}", solved.tolerance.key(), solved.value, solved.tolerance.unit());
+//! }
+//!
+//! // The unit becomes a residue channel.
+//! let bench = Bench::new(&solution.parameters, moduli.as_slice(), &operands)?;
+//! let code = SlipCode::natural(&moduli);
+//! let provenance = Provenance { design: "example".into(), seed: 1 };
+//! let result = characterise(&bench, solution.laser_power, &moduli, &code, &operands, &provenance)?;
+//! assert!(result.rates[0].error_rate <= 1e-8 && result.rates[0].error_rate > 0.9e-8);
+//! assert!(result.channel.error_rate(32).unwrap() > 0.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Conventions
+//!
+//! * A field is a complex amplitude with |E|^2 in watts, e^{-i omega t}, propagation e^{+i k L}. SI units; decibels where
+//!   a name ends in `_db`.
+//! * A residue r of modulus m is the phase 2 pi r/m; the sector of a residue is 2 pi/m wide and centred on it.
+//! * Losses are in decibels of power; an extinction of E dB leaks the field amplitude 10^(-E/20) through one ring.
+//! * The read-out's rotation is calibrated: the mean phase deviation over the operands is zero for every MDPU.
+//! * The controller knows the nominal phase-voltage curve and the code of every level; it does not know INL, DNL, length
+//!   mismatch, what the trim leaves, nor what thermal crosstalk does when drives differ from their mean.
+//! * Slow disorder is fixed for a chip; shot, front-end, intensity and phase noise are fresh for each read.
+//!
+//! # Which estimator when
+//!
+//! | estimator | sees | cost of a point |
+//! |---|---|---|
+//! | [`rates()`] over a [`Population`] | means over chips and operands, down to about 1e-13 | tens of milliseconds a modulus |
+//! | [`chips::sample_rate`] with [`chips::Judge::Conditional`] | one chip after the other, full fields | a millisecond a chip |
+//! | [`chips::sample_rate`] with [`chips::Judge::Noise`] | plain Monte-Carlo, down to about 1e-5 | a microsecond a read |
+//!
+//! # Map
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked |
+//! | `parameters` | [`MdpuParameters`]: the same as plain numbers |
+//! | `encoding`, `shifter`, `trim`, `crosstalk` | digits; DAC and phase-voltage curve; trim residues; heat between stages |
+//! | `mmu` | [`Mdpu`]: the forward path of fields through rings and shifters |
+//! | `link` | light from the laser to the four diodes, noise of (I, Q) |
+//! | `readout`, `numerics` | [`ReadOut`]: sector probabilities as wedges or as sums over ADC cells |
+//! | `population` | the distribution of phase deviation and amplitude over chips and operands |
+//! | `rates`, `bounds`, `bench` | error rates, how far they can be trusted, all moduli side by side |
+//! | [`chips`] | sampled chips: what all this is held against |
+//! | `characterise`, `solve`, `sweep`, `budget` | the residue channel; required tolerances and laser power; `errors.csv`; light and parts |
+//!
+//! Not here yet: inter-symbol interference and the time domain (a read has no memory of the last symbol), wavelength,
+//! correlated process variation, ambient drift.
+
+mod bench;
+mod bounds;
+mod budget;
+mod characterise;
+pub mod chips;
+mod crosstalk;
+mod encoding;
+mod error;
+mod link;
+mod mmu;
+mod numerics;
+mod operands;
+mod parameters;
+mod population;
+mod rates;
+mod readout;
+mod section;
+mod shifter;
+mod solve;
+mod sweep;
+mod trim;
+
+pub use bench::{Bench, RequiredPower, Watch};
+pub use bounds::Bounds;
+pub use budget::{UnitBudget, unit_budget};
+pub use characterise::{Characterisation, Provenance, characterise};
+pub use crosstalk::crosstalk_matrix;
+pub use encoding::{Digits, Encoding};
+pub use error::DeviceError;
+pub use link::{Light, Noise};
+pub use mmu::{Mdpu, MmuErrors};
+pub use operands::Operands;
+pub use parameters::{
+    Adc, Codes, Crosstalk, Dac, Detector, FrontEnd, Link, LossAccounting, MdpuParameters, Rings, Shifters,
+    Trim,
+};
+pub use population::{Moments, Population};
+pub use rates::{Dominance, Quantisation, Rates, rates};
+pub use readout::{Point, ReadOut};
+pub use section::{
+    AdcSection, CrosstalkSection, DacSection, DevicesSection, DistributionSection, HybridSection,
+    LaserSection, PhotodiodeSection, RingSection, ShifterSection, SolveSection, TiaSection, TrimSection,
+    UnitSection, WaveguideSection,
+};
+pub use solve::{DesignPoint, Known, Solution, SolvedTolerance, Tolerance, solve};
+pub use sweep::{Sweep, SweepRow, SweepSetting, default_sweeps, run_sweeps, write_errors_csv};

@@ -110,7 +110,12 @@ impl Mdpu {
     /// An MMU without fabrication errors.
     pub fn no_errors(&self) -> MmuErrors {
         let n = self.digits.count();
-        MmuErrors { bus: vec![0.0; n], detour: vec![0.0; n], gain: vec![0.0; n], level: vec![0.0; self.size()] }
+        MmuErrors {
+            bus: vec![0.0; n],
+            detour: vec![0.0; n],
+            gain: vec![0.0; n],
+            level: vec![0.0; self.size()],
+        }
     }
 
     /// Fabrication errors of one sampled MMU.
@@ -159,7 +164,8 @@ impl Mdpu {
             stages.clear();
             stages.extend((0..self.digits.count()).map(|digit| self.stage(errors, digit, w)));
             for x in 0..m {
-                let product = |field, (d, s): (usize, &[Complex64; 2])| field * s[usize::from(self.digits.bit(x, d))];
+                let product =
+                    |field, (d, s): (usize, &[Complex64; 2])| field * s[usize::from(self.digits.bit(x, d))];
                 table.push(stages.iter().enumerate().fold(Complex64::new(1.0, 0.0), product));
             }
         }

@@ -22,7 +22,12 @@ impl Operands {
     ///
     /// # Errors
     /// Lengths that are not the modulus, negative or not finite entries, sums off one by more than 1e-6.
-    pub fn new(name: &str, modulus: u32, stationary: Vec<f64>, streaming: Vec<f64>) -> Result<Self, DeviceError> {
+    pub fn new(
+        name: &str,
+        modulus: u32,
+        stationary: Vec<f64>,
+        streaming: Vec<f64>,
+    ) -> Result<Self, DeviceError> {
         let fail = |problem: String| DeviceError::Operands { name: name.to_string(), modulus, problem };
         for (kind, list) in [("stationary levels", &stationary), ("streamed residues", &streaming)] {
             if list.len() != modulus as usize {

@@ -292,17 +292,37 @@ impl MdpuParameters {
     }
 
     fn check_ranges(&self) -> Result<(), DeviceError> {
-        let total = self.group as f64 * 64.0 * (self.rings.pass_loss_db + self.rings.drop_loss_db + self.shifters.loss_db);
+        let total = self.group as f64
+            * 64.0
+            * (self.rings.pass_loss_db + self.rings.drop_loss_db + self.shifters.loss_db);
         for (name, value, low, high, text) in [
             ("rings.extinction", self.rings.extinction_db, 0.0, f64::INFINITY, "must not be negative"),
             ("rings.pass_loss", total, 0.0, 1e5, "leaves no light at the detector"),
-            ("shifters.curvature", self.shifters.curvature, -0.45, 10.0, "must lie above -0.45: phase must rise with voltage"),
+            (
+                "shifters.curvature",
+                self.shifters.curvature,
+                -0.45,
+                10.0,
+                "must lie above -0.45: phase must rise with voltage",
+            ),
             ("dac.bits", f64::from(self.dac.bits), 2.0, 24.0, "must lie in 2..=24"),
             ("adc.bits", f64::from(self.adc.bits.unwrap_or(8)), 2.0, 16.0, "must lie in 2..=16"),
             ("link.split", self.link.split, 1e-6, 1.0 - 1e-6, "must lie between 0 and 1"),
             ("link.hybrid_gain_error", self.link.hybrid_gain_error, -0.5, 0.5, "must lie in -0.5..=0.5"),
-            ("link.hybrid_phase_error", self.link.hybrid_phase_error, -0.5, 0.5, "must lie in -0.5..=0.5 rad"),
-            ("link.rin", self.link.rin * self.detector.bandwidth, 0.0, 0.04, "makes intensity noise as large as the light"),
+            (
+                "link.hybrid_phase_error",
+                self.link.hybrid_phase_error,
+                -0.5,
+                0.5,
+                "must lie in -0.5..=0.5 rad",
+            ),
+            (
+                "link.rin",
+                self.link.rin * self.detector.bandwidth,
+                0.0,
+                0.04,
+                "makes intensity noise as large as the light",
+            ),
             ("trim.range", self.trim.range, 0.0, 7.0, "must not exceed 7 rad: phases repeat after 2 pi"),
         ] {
             if !(low..=high).contains(&value) {

@@ -62,6 +62,8 @@ pub(crate) struct Cell {
     pub log_amplitude: f64,
     pub settled: f64,
     pub live: f64,
+    /// `live` of the cell with the opposite deviation.
+    pub mirrored: f64,
 }
 
 /// One pair of operands of one MMU.
@@ -125,8 +127,15 @@ impl Population {
             for column in (0..PHASES).step_by(stride) {
                 let at = row * PHASES + column;
                 let (settled, live) = (self.settled[at] * scale, self.live[at] * scale);
-                if live > 0.0 || settled > 0.0 {
-                    cells.push(Cell { deviation: self.deviations[column], log_amplitude, settled, live });
+                let mirrored = self.live[row * PHASES + (PHASES - column) % PHASES] * scale;
+                if live > 0.0 || settled > 0.0 || mirrored > 0.0 {
+                    cells.push(Cell {
+                        deviation: self.deviations[column],
+                        log_amplitude,
+                        settled,
+                        live,
+                        mirrored,
+                    });
                 }
             }
         }
@@ -253,7 +262,9 @@ impl Stage {
                 .collect(),
         };
         let drive_variance = stage.drive_variance(unit, p_w, p_x);
-        for (at, (deviation, log_amplitude)) in deviations(unit, &unit.no_errors(), operands).into_iter().enumerate() {
+        for (at, (deviation, log_amplitude)) in
+            deviations(unit, &unit.no_errors(), operands).into_iter().enumerate()
+        {
             let (w, x) = (at / m, at % m);
             let probability = p_w[w] * p_x[x];
             if probability > 0.0 {
@@ -299,10 +310,12 @@ impl Stage {
 
     fn moments(&self, unit: &Mdpu) -> Moments {
         let group = unit.parameters().group as f64;
-        let mean = |f: &dyn Fn(&Pair) -> f64| self.pairs.iter().map(|pair| pair.probability * f(pair)).sum::<f64>();
+        let mean =
+            |f: &dyn Fn(&Pair) -> f64| self.pairs.iter().map(|pair| pair.probability * f(pair)).sum::<f64>();
         let residue = unit.residue().variance();
         let trimmed: f64 = self.ones.iter().map(|p| 2.0 * residue * p * (1.0 - p)).sum();
-        let drive_mean_square: f64 = self.drives.iter().zip(&self.drive_probabilities).map(|(d, p)| p * d * d).sum();
+        let drive_mean_square: f64 =
+            self.drives.iter().zip(&self.drive_probabilities).map(|(d, p)| p * d * d).sum();
         let gain_square = mean(&|pair| self.gains[pair.x].powi(2));
         let turn = self.turn();
         let settling = 2.0 * gain_square * drive_mean_square * (self.settling / turn).powi(2);
@@ -340,7 +353,14 @@ impl Stage {
     }
 
     /// One row of it: amplitude frequency `q`, the first `columns` phase frequencies.
-    fn total(&self, unit: &Mdpu, grid: &Grid, factors: &[Complex64], q: i64, columns: usize) -> Vec<Complex64> {
+    fn total(
+        &self,
+        unit: &Mdpu,
+        grid: &Grid,
+        factors: &[Complex64],
+        q: i64,
+        columns: usize,
+    ) -> Vec<Complex64> {
         let by_level = self.by_level(2.0 * PI * q as f64 / grid.amplitude_period, factors, columns);
         let mut total = vec![Complex64::new(1.0, 0.0); columns];
         // MMUs with the same crosstalk gain share their characteristic function.
@@ -448,7 +468,11 @@ fn polar(phase: f64) -> Complex64 {
 
 /// Phase deviation and log-amplitude of one MMU for every pair (index `w * m + x`), the mean deviation over the
 /// operands taken out, as the calibrated read-out does.
-pub(crate) fn deviations(unit: &Mdpu, errors: &crate::mmu::MmuErrors, operands: &Operands) -> Vec<(f64, f64)> {
+pub(crate) fn deviations(
+    unit: &Mdpu,
+    errors: &crate::mmu::MmuErrors,
+    operands: &Operands,
+) -> Vec<(f64, f64)> {
     let m = unit.modulus() as usize;
     let roots: Vec<Complex64> = (0..m).map(|t| polar(-2.0 * PI * t as f64 / m as f64)).collect();
     let mut mean = Complex64::ZERO;
@@ -465,8 +489,10 @@ pub(crate) fn deviations(unit: &Mdpu, errors: &crate::mmu::MmuErrors, operands: 
         .collect();
     // First turn by the circular mean, so that no deviation wraps, then take out the arithmetic mean.
     let turn = if mean.norm() > 1e-9 { (mean / mean.norm()).conj() } else { Complex64::new(1.0, 0.0) };
-    let mut table: Vec<(f64, f64)> =
-        phasors.into_iter().map(|phasor| ((phasor * turn).arg(), 0.5 * libm::log(phasor.norm_sqr()))).collect();
+    let mut table: Vec<(f64, f64)> = phasors
+        .into_iter()
+        .map(|phasor| ((phasor * turn).arg(), 0.5 * libm::log(phasor.norm_sqr())))
+        .collect();
     let rest: f64 = table
         .iter()
         .enumerate()

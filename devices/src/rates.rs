@@ -96,7 +96,8 @@ impl<'a> Operating<'a> {
     fn snr(&self, log_amplitude: f64, phase: f64) -> f64 {
         let point = self.point(log_amplitude, 0.0);
         let amplitude = point.i.hypot(point.q);
-        let additive = 0.5 * (point.sigma_i.powi(2) + point.sigma_q.powi(2)) + self.readout.lsb().powi(2) / 12.0;
+        let additive =
+            0.5 * (point.sigma_i.powi(2) + point.sigma_q.powi(2)) + self.readout.lsb().powi(2) / 12.0;
         let variance = additive + (phase * amplitude).powi(2);
         if variance > 0.0 { (amplitude / variance.sqrt()).min(1e9) } else { f64::MAX }
     }
@@ -120,10 +121,27 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
     let summary = Summary::new(&operating, &cells);
     let exact = quantisation == Quantisation::Cells && unit.parameters().adc.bits.is_some();
     if exact || operating.imbalanced() {
+        let orbits = orbits(m, operating.imbalanced());
+        let mut row = vec![0.0; m];
         for cell in cells.iter().filter(|cell| summary.matters(&operating, cell)) {
-            for (truth, row) in offsets.chunks_mut(m).enumerate() {
-                let angle = truth as f64 * 2.0 * PI / m as f64 + cell.deviation;
-                operating.readout.add_errors(truth, operating.point(cell.log_amplitude, angle), cell.live, row);
+            for (truth, images) in &orbits {
+                let angle = *truth as f64 * 2.0 * PI / m as f64 + cell.deviation;
+                row.fill(0.0);
+                operating.readout.add_errors(
+                    *truth,
+                    operating.point(cell.log_amplitude, angle),
+                    1.0,
+                    &mut row,
+                );
+                for (j, &p) in row.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+                    for &(image, mirrored) in images {
+                        if mirrored {
+                            offsets[image * m + (m - j) % m] += cell.mirrored * p;
+                        } else {
+                            offsets[image * m + j] += cell.live * p;
+                        }
+                    }
+                }
             }
         }
     } else {
@@ -136,6 +154,34 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         offsets.chunks_mut(m).for_each(|copy| copy.copy_from_slice(&row));
     }
     summarise(&operating, population, laser_power, offsets, summary)
+}
+
+/// One true level, and the levels that the symmetry of the ADC plane makes equal to it, with or without a mirror.
+type Orbit = (usize, Vec<(usize, bool)>);
+
+/// The plane of ADC cells looks the same in a mirror (a deviation D of level t is a deviation -D of level -t) and, when
+/// the levels allow, after a quarter turn.
+fn orbits(m: usize, imbalanced: bool) -> Vec<Orbit> {
+    let mut seen = vec![false; m];
+    let mut all = Vec::new();
+    for t in 0..m {
+        if seen[t] {
+            continue;
+        }
+        let turns = if m % 4 == 0 { 4 } else { 1 };
+        let mut images: Vec<(usize, bool)> = Vec::new();
+        for quarter in 0..if imbalanced { 1 } else { turns } {
+            let shift = quarter * m / 4;
+            for image in [((t + shift) % m, false), ((2 * m - t - shift) % m, true)] {
+                if !(seen[image.0] || imbalanced && image.1) {
+                    seen[image.0] = true;
+                    images.push(image);
+                }
+            }
+        }
+        all.push((t, images));
+    }
+    all
 }
 
 /// The error rate alone, with quantisation as noise and an ideal hybrid.
@@ -160,7 +206,13 @@ fn integrand_width(snr: f64, deviation: f64) -> f64 {
     noise * spread / noise.hypot(spread)
 }
 
-fn summarise(operating: &Operating, population: &Population, power: f64, offsets: Vec<f64>, summary: Summary) -> Rates {
+fn summarise(
+    operating: &Operating,
+    population: &Population,
+    power: f64,
+    offsets: Vec<f64>,
+    summary: Summary,
+) -> Rates {
     let m = operating.unit.modulus() as usize;
     let mean = |pick: &dyn Fn(usize) -> bool| {
         let sum: f64 = offsets.iter().enumerate().filter(|(at, _)| pick(at % m)).map(|(_, p)| p).sum();
@@ -199,7 +251,8 @@ impl Summary {
             let snr = operating.snr(cell.log_amplitude, 0.0);
             let error = operating.readout.wedge_error(snr, cell.deviation);
             total += cell.live * error;
-            let slow = operating.readout.wedge_error(operating.snr(cell.log_amplitude, phase), cell.deviation);
+            let slow =
+                operating.readout.wedge_error(operating.snr(cell.log_amplitude, phase), cell.deviation);
             settled += cell.settled * slow;
             squared += cell.settled * slow * slow;
             let step = 1e-4;
@@ -222,7 +275,7 @@ impl Summary {
 
     /// Whether a cell can contribute: a sector's edge is nowhere nearer than three quarters of an LSB inside.
     fn matters(&self, operating: &Operating, cell: &Cell) -> bool {
-        if cell.live <= 0.0 {
+        if cell.live <= 0.0 && cell.mirrored <= 0.0 {
             return false;
         }
         let point = operating.point(cell.log_amplitude, 0.0);
@@ -235,9 +288,11 @@ impl Summary {
             1.0
         } else {
             let shift = 0.75 * lsb / amplitude.max(1e-300) + turn;
-            operating.readout.wedge_error(operating.snr(cell.log_amplitude, 0.0), (cell.deviation.abs() + shift).min(PI))
+            operating
+                .readout
+                .wedge_error(operating.snr(cell.log_amplitude, 0.0), (cell.deviation.abs() + shift).min(PI))
         };
-        cell.live * worst > 1e-7 * self.total
+        cell.live.max(cell.mirrored) * worst > 1e-6 * self.total
     }
 }
 
@@ -274,7 +329,11 @@ mod tests {
                     .map(|i| (-0.5 * depth * depth / ((i as f64 + 0.5) * h).sin().powi(2)).exp() * h / PI)
                     .sum();
                 let ours = run(&noisy(snr), m);
-                assert!((ours.error_rate / exact - 1.0).abs() < 0.01, "{m} {depth}: {} {exact}", ours.error_rate);
+                assert!(
+                    (ours.error_rate / exact - 1.0).abs() < 0.01,
+                    "{m} {depth}: {} {exact}",
+                    ours.error_rate
+                );
                 assert!((ours.snr / snr - 1.0).abs() < 1e-6 && ours.adjacent > 0.99 * ours.error_rate);
                 assert!((ours.again / exact - 1.0).abs() < 0.03, "nothing static: {} {exact}", ours.again);
             }
@@ -304,7 +363,12 @@ mod tests {
                 let q = normal_tail((half - d) / each) + normal_tail((half + d) / each);
                 (one, two) = (one + density * q, two + density * q * q);
             }
-            assert!((ours.again / (two / one) - 1.0).abs() < 0.05, "{depth}: again {} {}", ours.again, two / one);
+            assert!(
+                (ours.again / (two / one) - 1.0).abs() < 0.05,
+                "{depth}: again {} {}",
+                ours.again,
+                two / one
+            );
         }
     }
 
@@ -315,6 +379,32 @@ mod tests {
             p.adc.bits = Some(10);
             let ours = run(&p, m);
             assert!(ours.error_rate < 1e-12, "{m}: {}", ours.error_rate);
+        }
+    }
+
+    #[test]
+    fn symmetry_changes_nothing() {
+        for m in [31u32, 32] {
+            let mut p = noisy(40.0);
+            p.adc.bits = Some(6);
+            (p.shifters.loss_db, p.rings.extinction_db) = (0.9, 30.0); // the deviations are not symmetric
+            let unit = Mdpu::new(&p, m).unwrap();
+            let population = Population::new(&unit, &Operands::uniform(m));
+            let ours = rates(&unit, &population, 1.0, Quantisation::Cells);
+            let operating = Operating::new(&unit, population.moments().largest_log_amplitude, 1.0);
+            for truth in [0usize, 1, 5, 9, 20, 30] {
+                let mut row = vec![0.0; m as usize];
+                for cell in population.cells(0.9 * integrand_width(ours.snr, population.moments().deviation))
+                {
+                    let angle = truth as f64 * 2.0 * PI / f64::from(m) + cell.deviation;
+                    let point = operating.point(cell.log_amplitude, angle);
+                    operating.readout.add_errors(truth, point, cell.live, &mut row);
+                }
+                for j in [1, m as usize - 1] {
+                    let fast = ours.offsets[truth * m as usize + j];
+                    assert!((fast / row[j] - 1.0).abs() < 2e-3, "{m} {truth} {j}: {fast} {}", row[j]);
+                }
+            }
         }
     }
 

@@ -71,7 +71,9 @@ impl ReadOut {
     /// Adds `weight` times the probability of reading `truth + j` to `out[j]` (length m, j mod m), for every j but zero.
     pub fn add_errors(&self, truth: usize, point: Point, weight: f64, out: &mut [f64]) {
         match self.adc {
-            Some((bits, lsb)) if !self.fine(point, bits, lsb) => self.cells(truth, point, weight, bits, lsb, out),
+            Some((bits, lsb)) if !self.fine(point, bits, lsb) => {
+                self.cells(truth, point, weight, bits, lsb, out)
+            }
             _ => {
                 let spread = self.lsb().powi(2) / 12.0;
                 let sigma = (0.5 * (point.sigma_i.powi(2) + point.sigma_q.powi(2)) + spread).sqrt();
@@ -91,7 +93,10 @@ impl ReadOut {
         let full_scale = lsb * f64::from(1u32 << (bits - 1));
         let reach = |mean: f64, sigma: f64| mean.abs() + 9.0 * sigma < full_scale;
         let balanced = (point.sigma_i - point.sigma_q).abs() < 1e-3 * point.sigma_i;
-        balanced && lsb < point.sigma_i / 32.0 && reach(point.i, point.sigma_i) && reach(point.q, point.sigma_q)
+        balanced
+            && lsb < point.sigma_i / 32.0
+            && reach(point.i, point.sigma_i)
+            && reach(point.q, point.sigma_q)
     }
 
     /// Sectors as wedges, for isotropic noise: `snr` is amplitude over standard deviation, `deviation` the angle of the
@@ -186,7 +191,8 @@ impl Axis {
         if self.scale == f64::MAX {
             return 1.0; // without noise there is one code
         }
-        let low = if start <= -self.half { f64::NEG_INFINITY } else { (start as f64 - self.mean) * self.scale };
+        let low =
+            if start <= -self.half { f64::NEG_INFINITY } else { (start as f64 - self.mean) * self.scale };
         let high = if end >= self.half { f64::INFINITY } else { (end as f64 - self.mean) * self.scale };
         normal_interval(low, high)
     }
@@ -246,7 +252,12 @@ mod tests {
                 }
             }
             for j in 1..m {
-                assert!((ours[j] - direct[j]).abs() < 1e-12 + 1e-9 * direct[j], "{truth} {j}: {} {}", ours[j], direct[j]);
+                assert!(
+                    (ours[j] - direct[j]).abs() < 1e-12 + 1e-9 * direct[j],
+                    "{truth} {j}: {} {}",
+                    ours[j],
+                    direct[j]
+                );
             }
         }
     }

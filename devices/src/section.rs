@@ -4,8 +4,8 @@ use crate::encoding::Encoding;
 use crate::parameters::{self as plain, Codes, FrontEnd, LossAccounting, MdpuParameters};
 use crate::solve::{DesignPoint, Tolerance};
 use mirage_design::{
-    Angle, Current, Decibel, DesignError, Document, Frequency, Length, Power, PropagationLoss, Ratio, RelativeIntensityNoise,
-    Resistance, Responsivity, Setting, Temperature, Time, Value, VoltLength, Voltage,
+    Angle, Current, Decibel, DesignError, Document, Frequency, Length, Power, PropagationLoss, Ratio,
+    RelativeIntensityNoise, Resistance, Responsivity, Setting, Temperature, Time, Value, VoltLength, Voltage,
 };
 use serde::Deserialize;
 
@@ -258,7 +258,13 @@ impl DevicesSection {
             within(&l.power, power.si(), 1e-9, l.max_power.si(), "1 nW to `max_power`")?;
         }
         within(&l.wall_plug_efficiency, l.wall_plug_efficiency.si(), 1e-4, 1.0, "0.01 % to 100 %")?;
-        within(&l.relative_intensity_noise, l.relative_intensity_noise.si(), 0.0, 1e-12, "at most -120 dB/Hz")?;
+        within(
+            &l.relative_intensity_noise,
+            l.relative_intensity_noise.si(),
+            0.0,
+            1e-12,
+            "at most -120 dB/Hz",
+        )?;
         within(&l.linewidth, l.linewidth.si(), 0.0, 1e10, "0 Hz to 10 GHz")?;
         loss(&d.coupler_loss)?;
         loss(&d.splitter_loss)?;
@@ -319,7 +325,8 @@ impl DevicesSection {
             }
             _ => {
                 let help = "give `input_noise` alone, or `load` and `temperature` together";
-                let error = DesignError::new("the amplifier's noise is not defined in exactly one way").with_help(help);
+                let error = DesignError::new("the amplifier's noise is not defined in exactly one way")
+                    .with_help(help);
                 return Err(error.with_key("devices.tia"));
             }
         }
@@ -338,8 +345,10 @@ impl DevicesSection {
         };
         let bits = given(&self.dac.bits);
         or_ideal(Tolerance::DacBits, bits.map(f64::from), 0.0);
-        let resolution = or_ideal(Tolerance::TrimResolution, given(&self.trim.resolution).map(|a| a.si()), 0.0);
-        let extinction = or_ideal(Tolerance::RingExtinction, given(&self.ring.extinction).map(|d| d.db()), f64::INFINITY);
+        let resolution =
+            or_ideal(Tolerance::TrimResolution, given(&self.trim.resolution).map(|a| a.si()), 0.0);
+        let extinction =
+            or_ideal(Tolerance::RingExtinction, given(&self.ring.extinction).map(|d| d.db()), f64::INFINITY);
         let coefficient = or_ideal(Tolerance::Crosstalk, given(&self.crosstalk.coefficient), 0.0);
         if *self.dac.codes == Codes::OnLevel {
             required.retain(|tolerance| *tolerance != Tolerance::DacBits);
@@ -360,7 +369,11 @@ impl DevicesSection {
                 inl: *self.dac.inl,
                 dnl: *self.dac.dnl,
             },
-            trim: plain::Trim { fabrication: self.trim.fabrication.si(), resolution, range: self.trim.range.si() },
+            trim: plain::Trim {
+                fabrication: self.trim.fabrication.si(),
+                resolution,
+                range: self.trim.range.si(),
+            },
             crosstalk: plain::Crosstalk {
                 coefficient,
                 decay: self.crosstalk.decay.si(),
@@ -424,6 +437,60 @@ impl DevicesSection {
             dark_current: self.photodiode.dark_current.si(),
             bandwidth: self.photodiode.bandwidth.si(),
             front_end,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: &str = include_str!("../../data/designs/parts/devices.toml");
+
+    fn read(text: &str) -> Result<DevicesSection, DesignError> {
+        DevicesSection::read(&Document::new(text, "d.toml").unwrap())
+    }
+
+    #[test]
+    fn the_default_design_reads_and_leaves_four_tolerances_open() {
+        let section = read(DEFAULT).unwrap();
+        let point = section.design_point(16);
+        point.parameters.check().unwrap();
+        use Tolerance::{Crosstalk, DacBits, RingExtinction, TrimResolution};
+        assert_eq!(point.required, [DacBits, TrimResolution, RingExtinction, Crosstalk]);
+        assert_eq!(point.laser_power, None);
+        let routing = point.parameters.link.signal_routing_db;
+        assert!((routing - 16.0 * 0.02).abs() < 1e-12, "1 dB/cm over 16 x 200 um: {routing}");
+    }
+
+    #[test]
+    fn every_value_of_the_default_has_a_mark() {
+        for line in DEFAULT.lines().filter(|line| line.contains(" = ")) {
+            assert!(line.starts_with('#') || line.contains("mark = "), "{line}");
+        }
+    }
+
+    #[test]
+    fn faults_are_shown_with_their_line() {
+        let faults = [
+            (
+                "value = \"0.2 dB\", mark = \"S\", source = \"T4, edge coupler\"",
+                "value = \"200 dB\"",
+                "coupler_loss",
+            ),
+            ("value = \"0.91 dB\"", "value = \"0.91\"", "loss"),
+            ("linewidth =", "linewith =", "linewidth"),
+            ("value = 8, mark", "value = 40, mark", "bits"),
+            ("encoding = { value = \"natural\"", "encoding = { value = \"centered\"", "encoding"),
+            ("input_noise = ", "load = ", "load"),
+        ];
+        for (old, new, word) in faults {
+            assert!(DEFAULT.contains(old), "{old}");
+            let text = DEFAULT.replacen(old, new, 1);
+            let error = read(&text).unwrap_err();
+            let rendered = format!("{error} {:?}", error.help());
+            assert!(rendered.contains(word), "{word}: {rendered}");
+            assert!(error.line().is_some() || rendered.contains("devices"), "{rendered}");
         }
     }
 }

@@ -55,8 +55,12 @@ impl Tolerance {
                 text: "at least 8 bits is recalled of the paper; it can hold only for codes that sit exactly on the levels",
                 mark: "R+",
             },
-            Tolerance::TrimResolution => Known { text: "nothing is known of how finely Mirage's phases are trimmed", mark: "R-" },
-            Tolerance::RingExtinction => Known { text: "20 to 25 dB is common for one silicon microring", mark: "R-" },
+            Tolerance::TrimResolution => {
+                Known { text: "nothing is known of how finely Mirage's phases are trimmed", mark: "R-" }
+            }
+            Tolerance::RingExtinction => {
+                Known { text: "20 to 25 dB is common for one silicon microring", mark: "R-" }
+            }
             Tolerance::Crosstalk => Known {
                 text: "thermo-optic shifters tens of micrometres apart pass on about a hundredth of their phase; electro-static \
                        shifters far less",
@@ -70,7 +74,8 @@ impl Tolerance {
         match self {
             Tolerance::DacBits => {
                 parameters.dac.codes = Codes::Nearest;
-                parameters.dac.bits = (2..=24).min_by_key(|&bits| (f64::from(bits) - value).abs() as u64).unwrap_or(24);
+                parameters.dac.bits =
+                    (2..=24).min_by_key(|&bits| (f64::from(bits) - value).abs() as u64).unwrap_or(24);
             }
             Tolerance::TrimResolution => parameters.trim.resolution = value,
             Tolerance::RingExtinction => parameters.rings.extinction_db = value,
@@ -82,7 +87,10 @@ impl Tolerance {
     fn candidates(self) -> Vec<f64> {
         // Two significant digits: 9.9e-2, 9.8e-2, ... 1.0e-2, 9.9e-3, ...
         let falling = |decades: std::ops::Range<i32>| -> Vec<f64> {
-            decades.rev().flat_map(|e| (10..100).rev().map(move |n| f64::from(n) * 10f64.powi(e - 1))).collect()
+            decades
+                .rev()
+                .flat_map(|e| (10..100).rev().map(move |n| f64::from(n) * 10f64.powi(e - 1)))
+                .collect()
         };
         match self {
             Tolerance::DacBits => (4..=22).map(f64::from).collect(),
@@ -149,7 +157,12 @@ pub struct Solution {
 /// # Errors
 /// [`DeviceError::Unreachable`] when an error floor lies above the target, [`DeviceError::Tolerance`] when no value in
 /// the search range keeps the penalty, [`DeviceError::Cancelled`].
-pub fn solve(point: &DesignPoint, moduli: &[u32], operands: &[Operands], watch: Watch) -> Result<Solution, DeviceError> {
+pub fn solve(
+    point: &DesignPoint,
+    moduli: &[u32],
+    operands: &[Operands],
+    watch: Watch,
+) -> Result<Solution, DeviceError> {
     let mut parameters = point.parameters.clone();
     let mut tolerances = Vec::new();
     let steps = point.required.len() + 1;
@@ -284,10 +297,14 @@ mod tests {
         Tolerance::DacBits.apply(&mut coarser, bits - 1.0);
         let bench = Bench::new(&coarser, &moduli, &operands).unwrap();
         match bench.quick_power(point.target, point.max_laser_power) {
-            RequiredPower::Power(power) => assert!(power > solution.tolerances[0].ideal_power * 10f64.powf(0.05)),
+            RequiredPower::Power(power) => {
+                assert!(power > solution.tolerances[0].ideal_power * 10f64.powf(0.05))
+            }
             RequiredPower::Floor(floor) => assert!(floor > point.target),
         }
-        let rate = Bench::new(&solution.parameters, &moduli, &operands).unwrap().rates(solution.laser_power)[0].error_rate;
+        let rate = Bench::new(&solution.parameters, &moduli, &operands).unwrap().rates(solution.laser_power)
+            [0]
+        .error_rate;
         assert!(rate <= point.target && rate > 0.99 * point.target, "{rate}");
     }
 

@@ -58,7 +58,8 @@ impl TrimResidue {
         let made = self.trim.fabrication * normal_pair(rng).0;
         let error = made - 2.0 * PI * (made / (2.0 * PI)).round();
         let (largest, half_step) = limits(&self.trim);
-        let correction = if half_step > 0.0 { (error / (2.0 * half_step)).round() * 2.0 * half_step } else { error };
+        let correction =
+            if half_step > 0.0 { (error / (2.0 * half_step)).round() * 2.0 * half_step } else { error };
         error - correction.clamp(-largest, largest)
     }
 }

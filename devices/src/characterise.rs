@@ -1,0 +1,180 @@
+//! A unit becomes a residue channel.
+
+use crate::bench::Bench;
+use crate::bounds::{Bounds, bounds};
+use crate::error::DeviceError;
+use crate::operands::Operands;
+use crate::rates::Rates;
+use mirage_arithmetic::{ChannelTable, Moduli, ResidueChannel, SlipCode};
+use rayon::prelude::*;
+
+/// Sampled MMUs for the bounds.
+const SAMPLES: usize = 64;
+
+/// What is stated in the header of every channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// Hash of the design file.
+    pub design: String,
+    /// Seed of the sampled chips that give the bounds.
+    pub seed: u64,
+}
+
+/// Error rates of all moduli with their bounds, and the channel made of them.
+#[derive(Debug, Clone)]
+pub struct Characterisation {
+    /// One for each modulus.
+    pub rates: Vec<Rates>,
+    /// Their bounds.
+    pub bounds: Vec<Bounds>,
+    /// The channel in residues, as the arithmetic uses it: an average over chips, with `again`.
+    pub channel: ResidueChannel,
+}
+
+/// Characterises the units of `bench` at `laser_power` W. The optical levels are turned into residues by `code`, whose
+/// stationary operand the `operands` must already contain.
+///
+/// # Errors
+/// Moduli of the bench and of the arithmetic that differ, or a channel that the arithmetic refuses.
+pub fn characterise(
+    bench: &Bench,
+    laser_power: f64,
+    moduli: &Moduli,
+    code: &SlipCode,
+    operands: &[Operands],
+    provenance: &Provenance,
+) -> Result<Characterisation, DeviceError> {
+    let of_bench: Vec<u32> = bench.units().iter().map(|(unit, _)| unit.modulus()).collect();
+    if of_bench != moduli.as_slice() || operands.len() != of_bench.len() {
+        let problem = format!("units of moduli {of_bench:?}, arithmetic of moduli {:?}", moduli.as_slice());
+        return Err(DeviceError::Channel(problem));
+    }
+    let rates = bench.rates(laser_power);
+    let bounds: Vec<Bounds> = bench
+        .units()
+        .par_iter()
+        .zip(operands)
+        .zip(&rates)
+        .map(|(((unit, _), operands), rates)| bounds(unit, operands, rates, SAMPLES, provenance.seed))
+        .collect();
+    let mut tables = Vec::new();
+    for (index, (rates, bounds)) in rates.iter().zip(&bounds).enumerate() {
+        tables.push(table(rates, bounds, code, index)?);
+    }
+    let mut channel = ResidueChannel::average(tables);
+    for rates in &rates {
+        channel.set_again(rates.modulus, rates.again);
+    }
+    let effective = bounds.iter().map(|b| b.effective_samples).fold(f64::INFINITY, f64::min);
+    let joined = |list: &[u32]| list.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+    for (key, value) in [
+        ("design", provenance.design.clone()),
+        ("seed", provenance.seed.to_string()),
+        ("samples", format!("{SAMPLES} MMUs for the bounds, effective {effective:.1}")),
+        (
+            "estimator",
+            "semi-analytic: characteristic functions over chips and operands, sum over ADC cells".into(),
+        ),
+        ("operands", operands.first().map_or("none", |o| o.name()).to_string()),
+        ("slip-code", joined(code.units())),
+        ("laser-power-w", format!("{laser_power:e}")),
+    ] {
+        channel.header.insert(key.to_string(), value);
+    }
+    Ok(Characterisation { rates, bounds, channel })
+}
+
+/// The table of one modulus: levels of the light become residues of the arithmetic.
+fn table(rates: &Rates, bounds: &Bounds, code: &SlipCode, index: usize) -> Result<ChannelTable, DeviceError> {
+    let m = rates.modulus;
+    let entry = |truth: u32, read: u32| {
+        if truth == read {
+            return 0.0;
+        }
+        rates.probability(code.level(index, truth) as usize, code.level(index, read) as usize)
+    };
+    let all = |scale: f64| -> Vec<f64> {
+        (0..m)
+            .flat_map(|truth| (0..m).map(move |read| (truth, read)))
+            .map(|(t, r)| (entry(t, r) * scale).min(1.0))
+            .collect()
+    };
+    let mut limits = (all(bounds.lower_ratio), all(bounds.upper_ratio));
+    for t in 0..m as usize {
+        // The diagonal is one minus the rest, so its bounds change places.
+        let row = t * m as usize..(t + 1) * m as usize;
+        let (low, high): (f64, f64) = (limits.0[row.clone()].iter().sum(), limits.1[row].iter().sum());
+        limits.0[t * m as usize + t] = (1.0 - high).max(0.0);
+        limits.1[t * m as usize + t] = (1.0 - low).max(0.0);
+    }
+    ChannelTable::new(m, all(1.0), Some(limits)).map_err(|error| DeviceError::Channel(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::{FrontEnd, MdpuParameters};
+
+    fn provenance() -> Provenance {
+        Provenance { design: "test".into(), seed: 1 }
+    }
+
+    fn run(parameters: &MdpuParameters, code: &SlipCode) -> Characterisation {
+        let moduli = Moduli::mirage();
+        let operands: Vec<Operands> = moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect();
+        let bench = Bench::new(parameters, moduli.as_slice(), &operands).unwrap();
+        characterise(&bench, 1e-3, &moduli, code, &operands, &provenance()).unwrap()
+    }
+
+    #[test]
+    fn all_imperfections_off_is_the_identity() {
+        let moduli = Moduli::mirage();
+        let result = run(&MdpuParameters::ideal(16), &SlipCode::natural(&moduli));
+        for m in [31u32, 32, 33] {
+            let table = result.channel.table(m).unwrap();
+            for t in 0..m {
+                for r in 0..m {
+                    // 1 mW into one MDPU: shot noise alone is 500 standard deviations away.
+                    assert_eq!(table.probability(t, r), f64::from(u8::from(t == r)), "{m} {t} {r}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn slip_codes_move_the_neighbours() {
+        let moduli = Moduli::mirage();
+        let mut p = MdpuParameters::ideal(16);
+        p.detector.front_end = FrontEnd::InputNoise(1e-5);
+        let code = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
+        let (plain, coded) = (run(&p, &SlipCode::natural(&moduli)), run(&p, &code));
+        for (index, change) in [17u32, 23, 17].into_iter().enumerate() {
+            let m = moduli.as_slice()[index];
+            let (a, b) = (plain.channel.table(m).unwrap(), coded.channel.table(m).unwrap());
+            assert!((a.mean_rate() / b.mean_rate() - 1.0).abs() < 1e-9);
+            // A level up from residue r is residue r + change.
+            let slip = b.probability(5, (5 + change) % m);
+            assert!(slip > 0.3 * b.rate(5) && slip < 0.7 * b.rate(5), "{m}: {slip} {}", b.rate(5));
+            assert!(b.probability(5, 6) < 1e-3 * b.rate(5));
+        }
+        let mut text = Vec::new();
+        coded.channel.write_csv(&mut text).unwrap();
+        let back = ResidueChannel::read_csv(text.as_slice(), "channel.csv").unwrap();
+        assert_eq!(back.moduli(), &[31, 32, 33]);
+        assert_eq!(back.header["operands"], "uniform residues");
+        assert!(back.again(32).is_some());
+    }
+
+    #[test]
+    fn bounds_enclose_and_stay_close_when_errors_are_small() {
+        let moduli = Moduli::mirage();
+        let mut p = MdpuParameters::ideal(16);
+        p.detector.front_end = FrontEnd::InputNoise(1e-5);
+        (p.trim.fabrication, p.trim.resolution, p.rings.extinction_db) = (0.5, 0.004, 30.0);
+        let result = run(&p, &SlipCode::natural(&moduli));
+        for b in &result.bounds {
+            assert!(b.lower_ratio <= 1.0 && b.upper_ratio >= 1.0 && b.effective_samples > 20.0, "{b:?}");
+            assert!(b.lower_ratio > 0.8 && b.upper_ratio < 1.25, "{b:?}");
+        }
+    }
+}
