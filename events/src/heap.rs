@@ -1,148 +1,171 @@
 //! The pending events: a 4-ary min-heap ordered by (time, sequence number).
 //!
-//! Four children share one or two cache lines, so a 4-ary heap is half as deep as a binary one for
-//! the same memory traffic. After a pop the root stays vacant until the next push: a timer that
-//! schedules its successor, the commonest pattern of all, then costs one sift instead of two.
+//! The keys of four siblings fill one cache line, so going down a level costs one line, and a 4-ary heap
+//! is half as deep as a binary one. Empty places hold a key that loses every comparison, so that every
+//! family is complete. After a pop the root stays vacant until the next push: a timer that schedules its
+//! successor, the commonest pattern of all, then costs one sift instead of two.
 
-/// One pending event.
+/// Time above sequence number: one wide comparison, and no two keys are equal.
+type Key = u128;
+
+/// Loses against every event: 2^64 pushes take centuries, so no event has this sequence number.
+const EMPTY: Key = Key::MAX;
+
+const ARITY: usize = 4;
+
+/// The keys of four siblings.
 #[derive(Debug, Clone, Copy)]
-struct Entry<E> {
-    time: u64,
-    sequence: u64,
-    event: E,
-}
+#[repr(align(64))]
+struct Family([Key; ARITY]);
 
-impl<E> Entry<E> {
-    /// Time above sequence number: one wide comparison instead of two with a branch between.
+impl Family {
+    /// The sibling with the smallest key. Two semifinals and a final, selected without branches: which
+    /// one wins is a coin toss, and a mispredicted branch costs more than all three comparisons.
     #[inline]
-    fn key(&self) -> u128 {
-        u128::from(self.time) << 64 | u128::from(self.sequence)
-    }
-
-    #[inline]
-    fn before(&self, other: &Self) -> bool {
-        self.key() < other.key()
+    fn smallest(&self) -> usize {
+        let [a, b, c, d] = self.0;
+        let (left, right) = (usize::from(b < a), usize::from(d < c));
+        let (l, r) = ([a, b][left], [c, d][right]);
+        [left, 2 + right][usize::from(r < l)]
     }
 }
 
 /// A stable priority queue: equal times leave in the order of their pushes.
+///
+/// Node 0 is the root; nodes 4 f + 1 to 4 f + 4 are family f, the children of node f.
 #[derive(Debug, Clone)]
 pub(crate) struct Heap<E> {
-    entries: Vec<Entry<E>>,
+    root: Key,
+    families: Vec<Family>,
+    /// What happens, by node.
+    events: Vec<E>,
     next_sequence: u64,
     /// The root was popped and its place not filled yet.
     vacant: bool,
 }
 
-const ARITY: usize = 4;
-
 impl<E: Copy> Heap<E> {
     pub(crate) fn new() -> Self {
-        Self { entries: Vec::new(), next_sequence: 0, vacant: false }
+        Self { root: EMPTY, families: Vec::new(), events: Vec::new(), next_sequence: 0, vacant: false }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - usize::from(self.vacant)
+        self.events.len() - usize::from(self.vacant)
     }
 
     #[inline]
     pub(crate) fn push(&mut self, time: u64, event: E) {
-        // 2^64 pushes take centuries: the sequence number cannot run out.
-        let entry = Entry { time, sequence: self.next_sequence, event };
+        let key = Key::from(time) << 64 | Key::from(self.next_sequence);
         self.next_sequence += 1;
         if self.vacant {
             self.vacant = false;
-            self.sift_down(entry);
+            self.sift_down(key, event);
         } else {
-            self.entries.push(entry);
-            self.sift_up(entry);
+            self.append(key, event);
         }
     }
 
     /// The earliest time, if any event is pending.
     pub(crate) fn peek_time(&mut self) -> Option<u64> {
         self.settle();
-        self.entries.first().map(|entry| entry.time)
+        (!self.events.is_empty()).then_some(time_of(self.root))
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u64, E)> {
         self.settle();
-        let root = self.entries.first()?;
+        let event = *self.events.first()?;
         self.vacant = true;
-        Some((root.time, root.event))
+        Some((time_of(self.root), event))
     }
 
-    /// Fills a vacant root with the last leaf.
+    /// Fills a vacant root with the last node.
     #[inline]
     fn settle(&mut self) {
-        if self.vacant {
-            self.vacant = false;
-            if let Some(last) = self.entries.pop()
-                && !self.entries.is_empty()
-            {
-                self.sift_down(last);
-            }
+        if !self.vacant {
+            return;
         }
+        self.vacant = false;
+        let Some(event) = self.events.pop() else { return };
+        let Some(last) = self.events.len().checked_sub(1) else { return };
+        // `last` counts without the root, so it is a place among the families.
+        let (family, sibling) = (last / ARITY, last % ARITY);
+        let key = std::mem::replace(&mut self.families[family].0[sibling], EMPTY);
+        if sibling == 0 {
+            self.families.pop();
+        }
+        self.sift_down(key, event);
     }
 
-    /// Places `entry` in the tree whose root is free.
+    /// Places an event in the tree whose root is free.
     #[inline]
-    fn sift_down(&mut self, entry: Entry<E>) {
-        let entries = self.entries.as_mut_slice();
-        let mut hole = 0;
-        loop {
-            let first = ARITY * hole + 1;
-            let smallest = match entries.get(first..first + ARITY) {
-                Some([a, b, c, d]) => {
-                    // Two semifinals and a final, selected without branches: which child wins is a
-                    // coin toss, and a mispredicted branch costs more than all three comparisons.
-                    let left = usize::from(b.before(a));
-                    let right = usize::from(d.before(c));
-                    let (l, r) = ([a, b][left], [c, d][right]);
-                    first + [left, 2 + right][usize::from(r.before(l))]
-                }
-                _ => match last_family(entries, first) {
-                    Some(index) => index,
-                    None => break,
-                },
-            };
-            if !entries[smallest].before(&entry) {
+    fn sift_down(&mut self, key: Key, event: E) {
+        let events = self.events.as_mut_slice();
+        let (mut hole, mut place) = (0, &mut self.root);
+        let mut families = self.families.as_mut_slice();
+        let mut passed = 0;
+        // The families still ahead are split off one by one: a family lies behind its parent.
+        while let Some((family, rest)) = families.get_mut(hole - passed..).and_then(<[_]>::split_first_mut) {
+            let sibling = family.smallest();
+            let smallest = family.0[sibling];
+            if smallest >= key {
                 break;
             }
-            entries[hole] = entries[smallest];
-            hole = smallest;
+            *place = smallest;
+            place = &mut family.0[sibling];
+            passed = hole + 1;
+            families = rest;
+            let child = ARITY * hole + 1 + sibling;
+            events[hole] = events[child];
+            hole = child;
         }
-        entries[hole] = entry;
+        *place = key;
+        events[hole] = event;
     }
 
-    /// Moves `entry`, just pushed at the end, up to its place.
+    /// Adds a node at the end and moves it up to its place.
     #[inline]
-    fn sift_up(&mut self, entry: Entry<E>) {
-        let entries = self.entries.as_mut_slice();
-        let mut hole = entries.len() - 1;
+    fn append(&mut self, key: Key, event: E) {
+        let mut hole = self.events.len();
+        self.events.push(event);
+        if hole % ARITY == 1 {
+            self.families.push(Family([EMPTY; ARITY]));
+        }
         while hole > 0 {
             let parent = (hole - 1) / ARITY;
-            if !entry.before(&entries[parent]) {
+            let above = self.key(parent);
+            if key >= above {
                 break;
             }
-            entries[hole] = entries[parent];
+            *self.key_mut(hole) = above;
+            self.events[hole] = self.events[parent];
             hole = parent;
         }
-        entries[hole] = entry;
+        *self.key_mut(hole) = key;
+        self.events[hole] = event;
+    }
+
+    #[inline]
+    fn key(&self, node: usize) -> Key {
+        match node.checked_sub(1) {
+            None => self.root,
+            Some(place) => self.families[place / ARITY].0[place % ARITY],
+        }
+    }
+
+    #[inline]
+    fn key_mut(&mut self, node: usize) -> &mut Key {
+        match node.checked_sub(1) {
+            None => &mut self.root,
+            Some(place) => &mut self.families[place / ARITY].0[place % ARITY],
+        }
     }
 }
 
-/// The earliest of the fewer than four children that start at `first`.
-fn last_family<E>(entries: &[Entry<E>], first: usize) -> Option<usize> {
-    let mut smallest = first;
-    entries.get(first)?;
-    for index in first + 1..entries.len() {
-        if entries[index].before(&entries[smallest]) {
-            smallest = index;
-        }
-    }
-    Some(smallest)
+#[inline]
+fn time_of(key: Key) -> u64 {
+    (key >> 64) as u64
 }
 
 #[cfg(test)]
