@@ -43,7 +43,7 @@
 //! | `layers` | convolution, dense layer, maximum, rectifier, loss; each with its products |
 //! | `network` | layers in a row, [`Network::small_cnn`], and the GEMM list of a training step |
 //! | `parameters` | trained numbers, gradients, SGD |
-//! | `config`, `record` | the design file's `[training]`, and the lines of `training.csv` |
+//! | `config`, `record` | the design file's `[training]`, and the lines of `training.csv` and of counters by layer |
 //! | `trainer` | one run |
 //! | `plan`, `sweep` | many runs at once; where training breaks |
 //!
@@ -76,7 +76,7 @@ pub use layers::{Layer, Product, softmax_cross_entropy};
 pub use network::{NETWORKS, Network, NetworkBuilder, epoch_gemm_list, gemm_list};
 pub use parameters::{Gradients, ParameterId, ParameterSpec, Parameters, Sgd};
 pub use plan::{Plan, PlanResult, run_all};
-pub use record::{Label, Record, write_records};
+pub use record::{Label, LayerRecord, Record, write_records};
 pub use sweep::{ErrorShape, Sweep, SweepProtection, SweepSection};
 pub use tape::{Backward, NodeId, Operation, Scope, Tape};
 pub use tensor::{Pool, Shape, Tensor};

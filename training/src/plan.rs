@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use mirage_arithmetic::Pass;
+
 use crate::arithmetic::{Arithmetic, RunError};
-use crate::record::{Label, Record};
+use crate::record::{Label, LayerRecord, Record};
 use crate::trainer::{Run, Task, train};
 use crate::{Dataset, Network, TrainConfig};
 
@@ -28,6 +30,19 @@ pub struct PlanResult {
     pub records: Vec<Record>,
     /// How it went.
     pub run: Run,
+}
+
+impl PlanResult {
+    /// What the training products met, layer by layer and pass by pass, without those that did not take place
+    /// or read no residues.
+    pub fn layers(&self, network: &Network) -> Vec<LayerRecord> {
+        let sites = network.sites().iter().enumerate();
+        let each = sites.flat_map(|(site, name)| Pass::ALL.map(|pass| (site, name, pass)));
+        let records = each.map(|(site, name, pass)| {
+            LayerRecord::new(&self.label, name, pass, self.run.training.get(site, pass))
+        });
+        records.filter(|record| record.residues > 0).collect()
+    }
 }
 
 impl Plan {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use mirage_arithmetic::Counters;
+use mirage_arithmetic::{Counters, Pass};
 
 /// Which run of a comparison or sweep a record belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -80,13 +80,65 @@ impl Record {
     }
 }
 
+/// What the training products of one layer met in one pass, over a whole run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerRecord {
+    /// As in [`Label`].
+    pub arithmetic: String,
+    /// As in [`Label`].
+    pub protection: String,
+    /// As in [`Label`].
+    pub error_shape: String,
+    /// As in [`Label`].
+    pub rate: Option<f64>,
+    /// As in [`Label`].
+    pub seed: u64,
+    /// Name of the layer, as in the GEMM list.
+    pub layer: String,
+    /// `forward`, `dX` or `dW`.
+    pub pass: String,
+    /// Residues read.
+    pub residues: u64,
+    /// Residues read wrongly.
+    pub residue_errors: u64,
+    /// Dot products found out of range.
+    pub detected: u64,
+    /// Dot products read again.
+    pub repeated: u64,
+    /// Dot products still out of range after the last attempt.
+    pub exhausted: u64,
+    /// Wrong dot products that nobody noticed.
+    pub silent: u64,
+}
+
+impl LayerRecord {
+    pub(crate) fn new(label: &Label, layer: &str, pass: Pass, counters: Counters) -> Self {
+        let label = label.clone();
+        Self {
+            arithmetic: label.arithmetic,
+            protection: label.protection,
+            error_shape: label.error_shape,
+            rate: label.rate,
+            seed: label.seed,
+            layer: layer.into(),
+            pass: pass.to_string(),
+            residues: counters.residues,
+            residue_errors: counters.wrong,
+            detected: counters.detected,
+            repeated: counters.repeated,
+            exhausted: counters.exhausted,
+            silent: counters.silent,
+        }
+    }
+}
+
 /// Writes records as CSV with a header line; numbers that are not finite stand as `NaN`, `inf`, `-inf`.
 ///
 /// # Errors
 /// What the writer says.
-pub fn write_records<'r>(
+pub fn write_records<'r, R: Serialize + 'r>(
     out: impl std::io::Write,
-    records: impl IntoIterator<Item = &'r Record>,
+    records: impl IntoIterator<Item = &'r R>,
 ) -> Result<(), csv::Error> {
     let mut writer = csv::Writer::from_writer(out);
     for record in records {

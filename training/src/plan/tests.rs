@@ -1,6 +1,6 @@
 use std::sync::atomic::AtomicU64;
 
-use mirage_arithmetic::{GemmConfig, Pass, Protection, ResidueChannel};
+use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel};
 
 use super::*;
 use crate::{CLASSES, Outcome, epoch_gemm_list, fashion_mnist_subset, operand_histogram};
@@ -74,7 +74,9 @@ fn a_channel_that_never_errs_is_block_floating_point() {
 fn counters_agree_with_the_gemm_list() {
     let (network, data, rate) = (network(), data(), 1e-3);
     let plan = Plan::new(mirage(rate, Protection::ReadAgain { repeats: 3 }), "uniform", settings());
-    let run = go(std::slice::from_ref(&plan)).remove(0).run;
+    let result = go(std::slice::from_ref(&plan)).remove(0);
+    let layers = result.layers(&network);
+    let run = result.run;
     let list = epoch_gemm_list(&network, data.train().len(), plan.config.batch);
     for (site, name) in network.sites().iter().enumerate() {
         for pass in Pass::ALL {
@@ -85,6 +87,10 @@ fn counters_agree_with_the_gemm_list() {
         }
     }
     let total = run.training.total();
+    // Four layers, three passes, but no input gradient of the first.
+    assert_eq!(layers.len(), 11);
+    assert_eq!((layers[1].layer.as_str(), layers[1].pass.as_str()), ("conv1", "dW"));
+    assert_eq!(layers.iter().map(|layer| layer.repeated).sum::<u64>(), total.repeated);
     let expected = total.residues as f64 * rate;
     assert!((total.wrong as f64 - expected).abs() < 6.0 * expected.sqrt(), "{total:?}");
     // A wrong residue is seen with a probability of about 1 - 7200 / 32736, so most reads are repeated once.
