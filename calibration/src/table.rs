@@ -2,12 +2,15 @@
 
 use crate::CalibrationError;
 
-/// Reads the named columns; an empty cell is `None`. Each row comes with its line number.
+/// Line number and the cells of the wanted columns.
+pub(crate) type Row<const N: usize> = (u64, [Option<f64>; N]);
+
+/// Reads the named columns; an empty cell is `None`.
 pub(crate) fn columns<const N: usize>(
     text: &str,
     file: &str,
     names: [&str; N],
-) -> Result<Vec<(u64, [Option<f64>; N])>, CalibrationError> {
+) -> Result<Vec<Row<N>>, CalibrationError> {
     let whole = |problem: String| CalibrationError::File { file: file.to_string(), problem };
     let mut reader =
         csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_reader(text.as_bytes());

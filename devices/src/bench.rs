@@ -5,18 +5,21 @@ use crate::mmu::Mdpu;
 use crate::operands::Operands;
 use crate::parameters::MdpuParameters;
 use crate::population::Population;
-use crate::rates::{Quantisation, Rates, quick_rate, rates};
+use crate::rates::{Quantisation, Rates, detector_snr, quick_rate, rates};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Relative accuracy to which a required laser power meets the target error rate.
 const ACCURACY: f64 = 2e-3;
 
+/// Called after each step with the steps done, all steps and a word on what was done.
+pub type Report<'a> = &'a (dyn Fn(usize, usize, &str) + Sync);
+
 /// Lets the caller watch and stop long work. Both parts are optional.
 #[derive(Clone, Copy, Default)]
 pub struct Watch<'a> {
-    /// Called after each step with the steps done, all steps and a word on what was done.
-    pub report: Option<&'a (dyn Fn(usize, usize, &str) + Sync)>,
+    /// Told of progress.
+    pub report: Option<Report<'a>>,
     /// Set by the caller to stop; the work then ends with [`DeviceError::Cancelled`].
     pub cancel: Option<&'a AtomicBool>,
 }
@@ -109,51 +112,30 @@ impl Bench {
         ((self.quick(power * 1.01) / self.quick(power / 1.01)).ln() / (2.0 * 1.01f64.ln())).min(-0.1)
     }
 
-    /// As [`Bench::required_power`], with one correction of the quick answer where that is enough (about 1 %).
+    /// As [`Bench::required_power`], with as few corrections of the quick answer as bring it within about 1 %.
     pub fn estimated_power(&self, target: f64, max_power: f64) -> RequiredPower {
-        let RequiredPower::Power(power) = self.quick_power(target, max_power) else {
-            return RequiredPower::Floor(self.worst(max_power));
+        let power = match self.quick_power(target, max_power) {
+            RequiredPower::Power(power) => power,
+            // Quantisation as noise overrates a floor a little; only a near one is looked at again.
+            RequiredPower::Floor(floor) if floor > 30.0 * target => return RequiredPower::Floor(floor),
+            RequiredPower::Floor(_) => return self.required_power(target, max_power),
         };
-        let excess = (self.worst(power) / target).ln();
-        let corrected = power * (-excess / self.slope(power)).exp();
-        if excess.abs() < 2.0 && corrected < max_power {
+        let mut corrected = power;
+        for _ in 0..3 {
+            let excess = (self.worst(corrected) / target).ln();
+            if !(excess.abs() < 2.0 && corrected < max_power) {
+                return self.required_power(target, max_power);
+            }
+            corrected *= (-excess / self.slope(corrected)).exp();
+            if excess.abs() < 0.15 {
+                break;
+            }
+        }
+        if corrected <= max_power {
             RequiredPower::Power(corrected)
         } else {
             self.required_power(target, max_power)
         }
-    }
-
-    /// The worst modulus' error rate with quantisation as noise: good enough to compare powers.
-    fn quick(&self, laser_power: f64) -> f64 {
-        self.units
-            .iter()
-            .map(|(unit, population)| quick_rate(unit, population, laser_power))
-            .fold(0.0, f64::max)
-    }
-
-    /// The laser power for a worst error rate of `target`, quantisation as noise, by bisection of its logarithm.
-    pub fn quick_power(&self, target: f64, max_power: f64) -> RequiredPower {
-        let floor = self.quick(max_power);
-        if floor > target {
-            return RequiredPower::Floor(floor);
-        }
-        let (mut high, mut low) = (max_power.ln(), max_power.ln());
-        loop {
-            low -= 2.0;
-            if self.quick(low.exp()) > target || low < -60.0 {
-                break;
-            }
-            high = low;
-        }
-        while high - low > 2e-4 {
-            let middle = 0.5 * (low + high);
-            if self.quick(middle.exp()) > target {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        RequiredPower::Power(high.exp())
     }
 
     /// The laser power for a worst error rate of `target`, summed over ADC cells: secant steps from the quick answer,
@@ -195,5 +177,71 @@ impl Bench {
             };
         }
         RequiredPower::Power(high.exp())
+    }
+
+    /// What the recalled design rule "SNR at the detector of at least m" gives: for each modulus its rates at the laser
+    /// power where the amplitude of (I, Q) is `factor` x m times the noise of either (quantisation not counted); `None`
+    /// where even `max_power` does not give that.
+    pub fn snr_rule(&self, factor: f64, max_power: f64) -> Vec<Option<Rates>> {
+        let at = |(unit, population): &(Mdpu, Population)| {
+            let wanted = factor * f64::from(unit.modulus());
+            let snr = |power: f64| detector_snr(unit, population, power);
+            if snr(max_power) < wanted {
+                return None;
+            }
+            let (mut low, mut high) = (max_power.ln() - 60.0, max_power.ln());
+            while high - low > 1e-9 {
+                let middle = 0.5 * (low + high);
+                if snr(middle.exp()) < wanted {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+            Some(rates(unit, population, high.exp(), Quantisation::Cells))
+        };
+        self.units.par_iter().map(at).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::FrontEnd;
+
+    #[test]
+    fn the_recalled_rule_is_three_point_one_four_sigma() {
+        let mut p = MdpuParameters::ideal(16);
+        p.detector.front_end = FrontEnd::InputNoise(1e-6);
+        let bench = Bench::new(&p, &[31, 33], &[31, 33].map(Operands::uniform)).unwrap();
+        for (factor, rate) in [(1.0, 1.7e-3), (1.5, 2.4e-6), (2.0, 3.3e-10)] {
+            for rates in bench.snr_rule(factor, 1.0) {
+                let rates = rates.unwrap();
+                assert!((rates.snr / (factor * f64::from(rates.modulus)) - 1.0).abs() < 1e-6);
+                // (the rule of thumb takes the sine for the angle: a few per cent of the rate)
+                assert!((rates.error_rate / rate - 1.0).abs() < 0.08, "{factor}: {}", rates.error_rate);
+            }
+        }
+        assert!(bench.snr_rule(1.0, 1e-9)[0].is_none());
+    }
+
+    #[test]
+    fn required_power_meets_the_target_and_estimates_agree() {
+        let mut p = MdpuParameters::ideal(16);
+        p.detector.front_end = FrontEnd::InputNoise(1e-6);
+        p.adc.bits = Some(7);
+        p.shifters.loss_db = 0.9;
+        let bench = Bench::new(&p, &[32], &[Operands::uniform(32)]).unwrap();
+        let (RequiredPower::Power(power), RequiredPower::Power(estimate)) =
+            (bench.required_power(1e-6, 1.0), bench.estimated_power(1e-6, 1.0))
+        else {
+            panic!("reachable")
+        };
+        let rate = bench.rates(power)[0].error_rate;
+        assert!(rate <= 1e-6 && rate > 0.99e-6, "{rate}");
+        assert!((estimate / power - 1.0).abs() < 0.02, "{estimate} {power}");
+        p.trim = crate::parameters::Trim { fabrication: 0.5, resolution: 0.05, range: 3.2 };
+        let rough = Bench::new(&p, &[32], &[Operands::uniform(32)]).unwrap();
+        assert!(matches!(rough.required_power(1e-6, 1.0), RequiredPower::Floor(floor) if floor > 1e-3));
     }
 }

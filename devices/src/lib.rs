@@ -87,7 +87,7 @@ mod solve;
 mod sweep;
 mod trim;
 
-pub use bench::{Bench, RequiredPower, Watch};
+pub use bench::{Bench, Report, RequiredPower, Watch};
 pub use bounds::Bounds;
 pub use budget::{UnitBudget, unit_budget};
 pub use characterise::{Characterisation, Provenance, characterise};

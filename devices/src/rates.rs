@@ -30,7 +30,7 @@ pub struct Rates {
     pub other: f64,
     /// Probability that a repeated read of the same operands on the same chip is wrong again.
     pub again: f64,
-    /// Amplitude of (I, Q) over the standard deviation of either, at the mean log-amplitude.
+    /// Amplitude of (I, Q) over the standard deviation of either, at the mean log-amplitude, before quantisation.
     pub snr: f64,
     /// Mean signal power at the detectors of an MDPU, W.
     pub signal_power: f64,
@@ -116,7 +116,7 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
     let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
     let m = unit.modulus() as usize;
     let snr = operating.snr(moments.mean_log_amplitude, 0.0);
-    let cells = population.cells(0.9 * integrand_width(snr, moments.deviation));
+    let cells = population.cells(1.2 * integrand_width(snr, moments.deviation));
     let mut offsets = vec![0.0; m * m];
     let summary = Summary::new(&operating, &cells);
     let exact = quantisation == Quantisation::Cells && unit.parameters().adc.bits.is_some();
@@ -168,7 +168,7 @@ fn orbits(m: usize, imbalanced: bool) -> Vec<Orbit> {
         if seen[t] {
             continue;
         }
-        let turns = if m % 4 == 0 { 4 } else { 1 };
+        let turns = if m.is_multiple_of(4) { 4 } else { 1 };
         let mut images: Vec<(usize, bool)> = Vec::new();
         for quarter in 0..if imbalanced { 1 } else { turns } {
             let shift = quarter * m / 4;
@@ -191,13 +191,22 @@ pub(crate) fn quick_rate(unit: &Mdpu, population: &Population, laser_power: f64)
     let width = integrand_width(operating.snr(moments.mean_log_amplitude, 0.0), moments.deviation);
     let mut loudness = (f64::NAN, 0.0);
     let mut total = 0.0;
-    for cell in population.cells(0.9 * width).iter().filter(|cell| cell.live > 0.0) {
+    for cell in population.cells(1.2 * width).iter().filter(|cell| cell.live > 0.0) {
         if loudness.0 != cell.log_amplitude {
             loudness = (cell.log_amplitude, operating.snr(cell.log_amplitude, 0.0));
         }
         total += cell.live * operating.readout.wedge_error(loudness.1, cell.deviation);
     }
     total
+}
+
+/// Amplitude of (I, Q) over the standard deviation of either at the mean log-amplitude, quantisation not counted.
+pub(crate) fn detector_snr(unit: &Mdpu, population: &Population, laser_power: f64) -> f64 {
+    let moments = population.moments();
+    let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
+    let point = operating.point(moments.mean_log_amplitude, 0.0);
+    let sigma = (0.5 * (point.sigma_i.powi(2) + point.sigma_q.powi(2))).sqrt();
+    point.i.hypot(point.q) / sigma
 }
 
 /// The integrand over the deviation is as narrow as noise and static spread together allow.
@@ -227,7 +236,7 @@ fn summarise(
         adjacent,
         other,
         again: summary.again,
-        snr: operating.snr(population.moments().mean_log_amplitude, 0.0),
+        snr: detector_snr(operating.unit, population, power),
         signal_power: operating.light.signal * population.moments().mean_power,
         reference_power: operating.light.reference,
         offsets,
@@ -321,7 +330,7 @@ mod tests {
     fn noise_alone_gives_the_phase_shift_keying_formula() {
         for m in [31u32, 32, 33] {
             let half = PI / f64::from(m);
-            for depth in [2.6, 3.14, 4.9, 6.1, 7.1] {
+            for depth in [2.6, 3.1, 4.9, 6.1, 7.1] {
                 let snr = depth / half.sin();
                 let steps = 100_000;
                 let h = (PI - half) / steps as f64;
@@ -394,7 +403,7 @@ mod tests {
             let operating = Operating::new(&unit, population.moments().largest_log_amplitude, 1.0);
             for truth in [0usize, 1, 5, 9, 20, 30] {
                 let mut row = vec![0.0; m as usize];
-                for cell in population.cells(0.9 * integrand_width(ours.snr, population.moments().deviation))
+                for cell in population.cells(1.2 * integrand_width(ours.snr, population.moments().deviation))
                 {
                     let angle = truth as f64 * 2.0 * PI / f64::from(m) + cell.deviation;
                     let point = operating.point(cell.log_amplitude, angle);

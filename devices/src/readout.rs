@@ -91,7 +91,7 @@ impl ReadOut {
     /// either sign, averaging out over residues and amplitudes.
     fn fine(&self, point: Point, bits: u32, lsb: f64) -> bool {
         let full_scale = lsb * f64::from(1u32 << (bits - 1));
-        let reach = |mean: f64, sigma: f64| mean.abs() + 9.0 * sigma < full_scale;
+        let reach = |mean: f64, sigma: f64| mean.abs() + 8.6 * sigma < full_scale;
         let balanced = (point.sigma_i - point.sigma_q).abs() < 1e-3 * point.sigma_i;
         balanced
             && lsb < point.sigma_i / 32.0
@@ -181,7 +181,7 @@ impl Axis {
     fn new(mean: f64, sigma: f64, bits: u32, lsb: f64) -> Self {
         let half = 1i64 << (bits - 1);
         let code = |current: f64| ((current / lsb).floor() as i64).clamp(-half, half - 1);
-        let reach = 9.5 * sigma;
+        let reach = 8.6 * sigma; // beyond lie 1e-17
         let scale = if sigma > 0.0 { lsb / sigma } else { f64::MAX };
         Axis { mean: mean / lsb, scale, half, first: code(mean - reach), last: code(mean + reach) }
     }

@@ -151,9 +151,12 @@ pub fn run_sweeps(
     let points: Vec<(&Sweep, f64)> =
         sweeps.iter().flat_map(|s| s.values.iter().map(move |&v| (s, v))).collect();
     let done = AtomicUsize::new(0);
+    // The laser's own sweep changes nothing of what its power must be.
+    let base = Bench::new(setting.parameters, setting.moduli, setting.operands)?
+        .estimated_power(setting.target, setting.max_laser_power);
     let run = |&(sweep, value): &(&Sweep, f64)| -> Result<Vec<SweepRow>, DeviceError> {
         watch.check()?;
-        let rows = run_point(sweep, value, setting)?;
+        let rows = run_point(sweep, value, setting, base)?;
         watch.done(done.fetch_add(1, Ordering::Relaxed) + 1, points.len(), sweep.name);
         Ok(rows)
     };
@@ -161,11 +164,20 @@ pub fn run_sweeps(
     Ok(rows?.into_iter().flatten().collect())
 }
 
-fn run_point(sweep: &Sweep, value: f64, setting: &SweepSetting) -> Result<Vec<SweepRow>, DeviceError> {
+fn run_point(
+    sweep: &Sweep,
+    value: f64,
+    setting: &SweepSetting,
+    base: RequiredPower,
+) -> Result<Vec<SweepRow>, DeviceError> {
     let (mut parameters, mut power) = (setting.parameters.clone(), setting.laser_power);
     (sweep.apply)(&mut parameters, &mut power, value);
     let bench = Bench::new(&parameters, setting.moduli, setting.operands)?;
-    let required = bench.estimated_power(setting.target, setting.max_laser_power);
+    let required = if parameters == *setting.parameters {
+        base
+    } else {
+        bench.estimated_power(setting.target, setting.max_laser_power)
+    };
     let (required_power, reachable) = match required {
         RequiredPower::Power(power) => (Some(power), "yes"),
         RequiredPower::Floor(_) => (None, "unreachable"),
