@@ -138,6 +138,39 @@ impl Bench {
         }
     }
 
+    /// The worst modulus' error rate with quantisation as noise: good enough to compare powers.
+    fn quick(&self, laser_power: f64) -> f64 {
+        self.units
+            .iter()
+            .map(|(unit, population)| quick_rate(unit, population, laser_power))
+            .fold(0.0, f64::max)
+    }
+
+    /// The laser power for a worst error rate of `target`, quantisation as noise, by bisection of its logarithm.
+    pub fn quick_power(&self, target: f64, max_power: f64) -> RequiredPower {
+        let floor = self.quick(max_power);
+        if floor > target {
+            return RequiredPower::Floor(floor);
+        }
+        let (mut high, mut low) = (max_power.ln(), max_power.ln());
+        loop {
+            low -= 2.0;
+            if self.quick(low.exp()) > target || low < -60.0 {
+                break;
+            }
+            high = low;
+        }
+        while high - low > 2e-4 {
+            let middle = 0.5 * (low + high);
+            if self.quick(middle.exp()) > target {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        RequiredPower::Power(high.exp())
+    }
+
     /// The laser power for a worst error rate of `target`, summed over ADC cells: secant steps from the quick answer,
     /// kept within a bracket.
     pub fn required_power(&self, target: f64, max_power: f64) -> RequiredPower {

@@ -1,9 +1,9 @@
 //! Sampled chips: every error drawn, every field computed. What the semi-analytic estimator is held against.
 
 use crate::crosstalk::crosstalk_matrix;
+use crate::deviations::deviations;
 use crate::mmu::{Mdpu, MmuErrors};
 use crate::operands::Operands;
-use crate::population::deviations;
 use crate::rates::Operating;
 use crate::shifter::normal_pair;
 use nalgebra::DVector;

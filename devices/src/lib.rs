@@ -54,7 +54,7 @@
 //! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked |
 //! | `parameters` | [`MdpuParameters`]: the same as plain numbers |
 //! | `encoding`, `shifter`, `trim`, `crosstalk` | digits; DAC and phase-voltage curve; trim residues; heat between stages |
-//! | `mmu` | [`Mdpu`]: the forward path of fields through rings and shifters |
+//! | `mmu`, `deviations` | [`Mdpu`]: the forward path of fields through rings and shifters, and its phase errors |
 //! | `link` | light from the laser to the four diodes, noise of (I, Q) |
 //! | `readout`, `numerics` | [`ReadOut`]: sector probabilities as wedges or as sums over ADC cells |
 //! | `population` | the distribution of phase deviation and amplitude over chips and operands |
@@ -71,6 +71,7 @@ mod budget;
 mod characterise;
 pub mod chips;
 mod crosstalk;
+mod deviations;
 mod encoding;
 mod error;
 mod link;
