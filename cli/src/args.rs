@@ -1,0 +1,215 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// From the laser to the loss curve: simulate a photonic accelerator that trains neural networks.
+///
+/// A design file (TOML) describes devices, units, chip and training. Without one, the built-in design is used;
+/// `mirage design show` prints it with the source of every number.
+#[derive(Debug, Parser)]
+#[command(name = "mirage", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Everything: characterise the devices, train a network on their errors, simulate the chip, write a report.
+    Run(RunArgs),
+    /// Turn the devices of a design into a residue channel, error tables and the tolerances they need.
+    #[command(visible_alias = "characterise")]
+    Characterize(CharacterizeArgs),
+    /// Train a network with every product on the emulated hardware.
+    Train(TrainArgs),
+    /// Simulate a training step of a network on the chip, tile by tile.
+    Simulate(SimulateArgs),
+    /// Multiply two matrices (.npy, float32) in the arithmetic of a design, with or without errors.
+    Gemm(GemmArgs),
+    /// Look at a design file.
+    #[command(subcommand)]
+    Design(DesignCommand),
+}
+
+/// What every long command takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Seed of every random draw [default: the design's].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Threads to use; results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Print the summary as JSON to standard output, and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mirage run\n  mirage run my-chip.toml -o runs/my-chip --seed 7\n\n\
+    Open report.html in the run folder first; every table and plot in it stands as a CSV beside it.")]
+pub struct RunArgs {
+    /// Design file [default: the built-in design].
+    pub design: Option<PathBuf>,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/mirage")]
+    pub output: PathBuf,
+    /// A rough look in a few seconds: fewer samples, fewer images, one large network, a coarser sweep.
+    #[arg(long)]
+    pub quick: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mirage characterize my-chip.toml -o runs/devices\n\n\
+    Writes channel.csv (P(read | true) for each modulus), errors.csv (error rate over each swept parameter),\n\
+    requirements.csv (the tolerances that the target needs) and a plot of each sweep.")]
+pub struct CharacterizeArgs {
+    /// Design file [default: the built-in design].
+    pub design: Option<PathBuf>,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/devices")]
+    pub output: PathBuf,
+    /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or an operands.csv.
+    #[arg(long, value_name = "WHAT", default_value = "training")]
+    pub operands: String,
+    /// Leave out the sweeps: channel.csv and requirements.csv only.
+    #[arg(long)]
+    pub no_sweeps: bool,
+    /// Check the channel by plain Monte-Carlo with this many reads of each modulus as well (validation.csv).
+    #[arg(long, value_name = "READS", value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
+    pub monte_carlo: Option<u64>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ArithmeticName {
+    /// Single precision.
+    Fp32,
+    /// Block floating point through residues, without errors.
+    Bfp,
+    /// The same through the residue channel.
+    Mirage,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
+    mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --epochs 1 --seeds 3\n\n\
+    Without --channel, --arithmetic mirage characterises the design first. Writes training.csv,\n\
+    training-layers.csv (counters by layer and pass), gemms.csv (the products of a run) and plots.")]
+pub struct TrainArgs {
+    /// Design file [default: the built-in design].
+    #[arg(long, value_name = "FILE")]
+    pub design: Option<PathBuf>,
+    /// Folder with IDX files (train-images-idx3-ubyte[.gz] and so on) [default: the built-in subset of Fashion-MNIST].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Arithmetic of every product.
+    #[arg(long, value_enum, default_value_t = ArithmeticName::Mirage)]
+    pub arithmetic: ArithmeticName,
+    /// Residue channel to read through.
+    #[arg(long, value_name = "FILE")]
+    pub channel: Option<PathBuf>,
+    /// Errors at this rate per residue instead of the channel's own rate.
+    #[arg(long, value_name = "P")]
+    pub error_rate: Option<f64>,
+    /// Shape of errors at a given rate: slip, uniform or design (the channel's own).
+    #[arg(long, value_name = "SHAPE")]
+    pub error_shape: Option<String>,
+    /// Sweep the error rate: `error-rate=FIRST:LAST:COUNT`, spaced evenly on a logarithmic axis.
+    #[arg(long, value_name = "SWEEP")]
+    pub sweep: Option<String>,
+    /// Protections of a sweep, any of none, read-again, read-again+slip-code [default: all].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub protection: Vec<String>,
+    /// Passes over the training images [default: the design's].
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u32>,
+    /// Runs with this many seeds, counted from --seed.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub seeds: u32,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/training")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mirage simulate --network resnet50 --batch 256\n  mirage simulate --gemms gemms.csv --channel channel.csv --operands operands.csv\n\n\
+    Writes layers.csv (time, utilisation and energy of each layer and pass), energy.csv (by component) and plots.")]
+pub struct SimulateArgs {
+    /// Design file [default: the built-in design].
+    #[arg(long, value_name = "FILE")]
+    pub design: Option<PathBuf>,
+    /// Network: one of the built-in seven, or `all`.
+    #[arg(long, value_name = "NAME", default_value = "all", conflicts_with_all = ["layers", "gemms"])]
+    pub network: String,
+    /// A layer table of your own, in the form of data/workloads/*.csv.
+    #[arg(long, value_name = "FILE", conflicts_with = "gemms")]
+    pub layers: Option<PathBuf>,
+    /// A list of products: network,layer,pass,M,K,N,repeats.
+    #[arg(long, value_name = "FILE")]
+    pub gemms: Option<PathBuf>,
+    /// Images (or sentences) of the training step [default: the design's].
+    #[arg(long, value_name = "N")]
+    pub batch: Option<u64>,
+    /// Residue channel whose detected errors are read again.
+    #[arg(long, value_name = "FILE", requires = "operands")]
+    pub channel: Option<PathBuf>,
+    /// Operand histogram (operands.csv of a run): decides which share of the errors is detected.
+    #[arg(long, value_name = "FILE")]
+    pub operands: Option<PathBuf>,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/system")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mirage gemm A.npy B.npy -o C.npy --channel channel.csv --seed 7")]
+pub struct GemmArgs {
+    /// First operand, M x K.
+    pub a: PathBuf,
+    /// Second operand, K x N.
+    pub b: PathBuf,
+    /// The product, M x N.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Design file, of which only [arithmetic] is used [default: the built-in design].
+    #[arg(long, value_name = "FILE")]
+    pub design: Option<PathBuf>,
+    /// Residue channel to read through [default: no errors].
+    #[arg(long, value_name = "FILE")]
+    pub channel: Option<PathBuf>,
+    /// Use the plain reference that forms every residue; the result is the same, bit for bit.
+    #[arg(long)]
+    pub reference: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DesignCommand {
+    /// Read a design file and say what is wrong with it.
+    Check {
+        /// Design file [default: the built-in design].
+        design: Option<PathBuf>,
+    },
+    /// Print a design: as a table of values with source and mark, or as its text.
+    Show {
+        /// Design file [default: the built-in design].
+        design: Option<PathBuf>,
+        /// Print the text, ready to be edited.
+        #[arg(long)]
+        text: bool,
+        /// Print the table as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

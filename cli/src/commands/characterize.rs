@@ -1,0 +1,50 @@
+//! `mirage characterize`
+
+use comfy_table::Table;
+
+use crate::args::CharacterizeArgs;
+use crate::design::Design;
+use crate::error::Result;
+use crate::folder::Folder;
+use crate::progress::Progress;
+use crate::study::devices::{self, Question};
+
+pub fn run(args: &CharacterizeArgs) -> Result<()> {
+    let design = Design::read(args.design.as_deref())?;
+    let progress = Progress::new(args.common.json);
+    let seed = design.seed(args.common.seed);
+    let gemm = design.gemm(seed)?;
+    let folder = Folder::create(&args.output)?;
+    let operands = devices::operands_named(&args.operands, &design, &gemm, progress)?;
+    let question = Question::new(&design, gemm, operands, seed, progress);
+    let answer = question.answer()?;
+    devices::write(&folder, &answer)?;
+    if !args.no_sweeps {
+        question.sweeps(&folder, &answer)?;
+    }
+    if let Some(reads) = args.monte_carlo {
+        question.monte_carlo(&folder, &answer, reads)?;
+    }
+    let summary = devices::summary(&question, &answer);
+    folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    if args.common.json {
+        println!("{}", serde_json::to_string_pretty(&summary)?);
+        return Ok(());
+    }
+    println!("laser power {:.3e} W for each of {} lasers", answer.solution.laser_power, answer.budget.lasers);
+    for s in &answer.solution.tolerances {
+        let (key, unit) = (s.tolerance.key(), s.tolerance.unit());
+        println!("required: {key} = {} {unit} (costs {:.2} dB of laser power)", s.value, s.penalty_db);
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["modulus", "error rate", "lower", "upper", "adjacent", "again", "SNR (dB)"]);
+    for (r, b) in answer.characterisation.rates.iter().zip(&answer.characterisation.bounds) {
+        let (lower, upper) = (r.error_rate * b.lower_ratio, r.error_rate * b.upper_ratio);
+        let numbers = [r.error_rate, lower, upper.min(1.0), r.adjacent, r.again].map(|x| format!("{x:.3e}"));
+        table.add_row([r.modulus.to_string()].into_iter().chain(numbers).chain([format!("{:.1}", r.snr_db())]));
+    }
+    println!("{table}");
+    println!("results in {}", folder.path().display());
+    Ok(())
+}

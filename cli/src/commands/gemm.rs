@@ -1,0 +1,47 @@
+//! `mirage gemm`
+
+use mirage_arithmetic::{EmulatedGemm, Pass, ResidueChannel, Site};
+
+use crate::args::GemmArgs;
+use crate::design::Design;
+use crate::error::{CliError, Result, open};
+use crate::npy::{self, Npy};
+
+pub fn run(args: &GemmArgs) -> Result<()> {
+    let design = Design::read(args.design.as_deref())?;
+    let (a, b) = (Npy::read(&args.a)?, Npy::read(&args.b)?);
+    let (a, b) = (a.matrix(), b.matrix());
+    if a.cols() != b.rows() {
+        return Err(CliError::message(format!(
+            "{} is {} x {} and {} is {} x {}: the columns of the first must equal the rows of the second",
+            args.a.display(), a.rows(), a.cols(), args.b.display(), b.rows(), b.cols()
+        )));
+    }
+    let channel = match &args.channel {
+        Some(path) => Some(ResidueChannel::read_csv(open(path)?, &path.display().to_string())?),
+        None => None,
+    };
+    let gemm = EmulatedGemm::new(design.gemm(design.seed(args.common.seed))?, channel)?;
+    let size = a.rows().checked_mul(b.cols()).ok_or_else(|| CliError::message("the product is too large"))?;
+    let mut c = vec![0.0; size];
+    let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
+    let counters =
+        if args.reference { gemm.multiply_reference(site, a, b, &mut c) } else { gemm.multiply(site, a, b, &mut c) };
+    npy::write(&args.output, a.rows(), b.cols(), &c)?;
+    let shape = [a.rows(), a.cols(), b.cols()];
+    if args.common.json {
+        let summary = serde_json::json!({
+            "m": shape[0], "k": shape[1], "n": shape[2],
+            "residues": counters.residues, "wrong": counters.wrong, "detected": counters.detected,
+            "repeated": counters.repeated, "exhausted": counters.exhausted, "silent": counters.silent,
+        });
+        println!("{summary}");
+    } else {
+        println!(
+            "{} x {} x {}: {} residues read, {} wrong, {} reads detected, {} repeated, {} exhausted, {} silently wrong",
+            shape[0], shape[1], shape[2], counters.residues, counters.wrong, counters.detected, counters.repeated,
+            counters.exhausted, counters.silent
+        );
+    }
+    Ok(())
+}

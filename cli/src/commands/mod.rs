@@ -1,0 +1,8 @@
+//! One module for each command.
+
+pub mod characterize;
+pub mod design;
+pub mod gemm;
+pub mod run;
+pub mod simulate;
+pub mod train;

@@ -1,0 +1,297 @@
+//! Characterisation of the devices, its tables and plots.
+
+use mirage_arithmetic::{GemmConfig, OperandHistogram, ResidueChannel};
+use mirage_devices::{
+    Bench, Characterisation, DesignPoint, Operands, Provenance, Quantisation, ReadOut, RequiredPower, Solution, SweepSetting,
+    Tolerance, UnitBudget, Watch, characterise, default_sweeps, rates, run_sweeps, solve, unit_budget, write_errors_csv,
+};
+use mirage_devices::chips::{Judge, sample_rate};
+use mirage_training::fashion_mnist_subset;
+use serde::Serialize;
+
+use crate::design::Design;
+use crate::error::{CliError, Result, open};
+use crate::folder::{Folder, number};
+use crate::progress::Progress;
+use crate::study::training::{self, Bench as TrainingBench};
+
+/// Reads of each sampled chip in a Monte-Carlo check.
+const READS_PER_CHIP: usize = 64;
+
+/// The question put to the devices: a design point, the arithmetic it serves, and the operands it meets.
+pub struct Question<'a> {
+    pub design: &'a Design,
+    pub gemm: GemmConfig,
+    pub point: DesignPoint,
+    pub operands: Vec<Operands>,
+    pub seed: u64,
+    pub progress: Progress,
+}
+
+/// The answer: everything solved, and the channel.
+pub struct Answer {
+    pub solution: Solution,
+    pub bench: Bench,
+    pub characterisation: Characterisation,
+    pub budget: UnitBudget,
+    pub rule: Vec<Rule>,
+}
+
+/// What the recalled rule "SNR = m" gives for one modulus.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rule {
+    pub modulus: u32,
+    pub laser_power_w: f64,
+    pub error_rate: f64,
+    pub noise_only: f64,
+}
+
+/// Operands of the units: the histogram as probabilities of stationary levels and streamed residues.
+pub fn operands_from(histogram: &OperandHistogram, gemm: &GemmConfig, name: &str) -> Result<Vec<Operands>> {
+    let one = |(index, &m): (usize, &u32)| {
+        let (stationary, streaming) = histogram.residue_probabilities(&gemm.moduli, &gemm.code, index);
+        Operands::new(name, m, stationary, streaming).map_err(|e| CliError::message(e.to_string()))
+    };
+    gemm.moduli.as_slice().iter().enumerate().map(one).collect()
+}
+
+/// What `--operands` names: `uniform`, `training`, or a file.
+pub fn operands_named(what: &str, design: &Design, gemm: &GemmConfig, progress: Progress) -> Result<Vec<Operands>> {
+    match what {
+        "uniform" => Ok(gemm.moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect()),
+        "training" => {
+            let data = fashion_mnist_subset()?;
+            let network = crate::commands::train::network(&design.training, &data)?;
+            let config = design.training.config(gemm.seed);
+            let bench = TrainingBench { network: &network, data: &data, config: &config, progress };
+            operands_from(&training::operands(&bench, gemm)?, gemm, TRAINING_OPERANDS)
+        }
+        path => {
+            let histogram = OperandHistogram::read_csv(open(path.as_ref())?, path)?;
+            if histogram.format().mantissa_bits != gemm.format.mantissa_bits || histogram.format().group != gemm.format.group {
+                return Err(CliError::message(format!("{path} was made for another mantissa width or group than the design's")));
+            }
+            operands_from(&histogram, gemm, path)
+        }
+    }
+}
+
+/// Name of the operands of training in every file.
+pub const TRAINING_OPERANDS: &str = "small CNN in training (first operand stationary)";
+
+impl<'a> Question<'a> {
+    pub fn new(design: &'a Design, gemm: GemmConfig, operands: Vec<Operands>, seed: u64, progress: Progress) -> Self {
+        let point = design.devices.design_point(gemm.format.group);
+        Self { design, gemm, point, operands, seed, progress }
+    }
+
+    fn moduli(&self) -> &[u32] {
+        self.gemm.moduli.as_slice()
+    }
+
+    /// Solves for what the design leaves open, and characterises the result.
+    pub fn answer(&self) -> Result<Answer> {
+        let solution = self.solve()?;
+        let bench = Bench::new(&solution.parameters, self.moduli(), &self.operands).map_err(device)?;
+        let provenance = Provenance { design: sha256(self.design.document.text().as_bytes()), seed: self.seed };
+        let (moduli, code) = (&self.gemm.moduli, &self.gemm.code);
+        let power = solution.laser_power;
+        let characterisation = characterise(&bench, power, moduli, code, &self.operands, &provenance).map_err(device)?;
+        let budget = self.budget(&solution, &bench);
+        let rule = self.rule(&bench);
+        Ok(Answer { solution, bench, characterisation, budget, rule })
+    }
+
+    fn budget(&self, solution: &Solution, bench: &Bench) -> UnitBudget {
+        let (units, rows) = (*self.design.system.units, *self.design.system.rows);
+        unit_budget(bench, units, rows, solution.laser_power, self.point.wall_plug_efficiency)
+    }
+
+    fn solve(&self) -> Result<Solution> {
+        let bar = self.progress.bar(self.point.required.len() as u64 + 1, "solving for tolerances");
+        let report = |step: usize, _: usize, _: &str| bar.set_position(step as u64);
+        let watch = Watch { report: Some(&report), cancel: None };
+        let solution = solve(&self.point, self.moduli(), &self.operands, watch).map_err(device)?;
+        bar.finish_and_clear();
+        Ok(solution)
+    }
+
+    /// For each modulus the laser power at which amplitude over noise is m, the error rate there, and what noise alone gives.
+    fn rule(&self, bench: &Bench) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        for (unit, population) in bench.units() {
+            let modulus = unit.modulus();
+            let at = |power: f64, quantisation| rates(unit, population, power, quantisation);
+            let (mut low, mut high) = (1e-9f64.ln(), self.point.max_laser_power.ln());
+            while high - low > 1e-4 {
+                let middle = 0.5 * (low + high);
+                let snr = at(middle.exp(), Quantisation::AsNoise).snr;
+                if snr < f64::from(modulus) { low = middle } else { high = middle }
+            }
+            let rates = at(high.exp(), Quantisation::Cells);
+            let noise_only = ReadOut::new(modulus, None).wedge_error(rates.snr, 0.0);
+            rules.push(Rule { modulus, laser_power_w: high.exp(), error_rate: rates.error_rate, noise_only });
+        }
+        rules
+    }
+
+    /// Writes errors.csv: each parameter swept alone around the solved design.
+    pub fn sweeps(&self, folder: &Folder, answer: &Answer) -> Result<Vec<String>> {
+        let sweeps = default_sweeps(&answer.solution.parameters, answer.solution.laser_power);
+        let points: usize = sweeps.iter().map(|s| s.values().len()).sum();
+        let bar = self.progress.bar(points as u64, "sweeping tolerances");
+        let report = |_: usize, _: usize, _: &str| bar.inc(1);
+        let setting = SweepSetting {
+            parameters: &answer.solution.parameters,
+            laser_power: answer.solution.laser_power,
+            max_laser_power: self.point.max_laser_power,
+            target: self.point.target,
+            moduli: self.moduli(),
+            operands: &self.operands,
+            seed: self.seed,
+        };
+        let rows = run_sweeps(&sweeps, &setting, Watch { report: Some(&report), cancel: None }).map_err(device)?;
+        bar.finish_and_clear();
+        folder.write("errors.csv", |out| write_errors_csv(&rows, out))?;
+        crate::plots::sweeps(folder, self.point.target)
+    }
+
+    /// Writes validation.csv: the channel's rates beside plain Monte-Carlo with noise draws on sampled chips, and beside the
+    /// sector integral on the same chips.
+    pub fn monte_carlo(&self, folder: &Folder, answer: &Answer, reads: u64) -> Result<()> {
+        let chips = usize::try_from(reads / READS_PER_CHIP as u64).unwrap_or(usize::MAX).max(2);
+        let bar = self.progress.bar(self.moduli().len() as u64, "plain Monte-Carlo");
+        let mut rows = Vec::new();
+        for (index, (unit, _)) in answer.bench.units().iter().enumerate() {
+            let found = &answer.characterisation.rates[index];
+            for (name, judge) in [("plain Monte-Carlo", Judge::Noise), ("sector integral on sampled chips", Judge::Conditional)] {
+                let power = answer.solution.laser_power;
+                let e = sample_rate(unit, &self.operands[index], power, chips, READS_PER_CHIP, self.seed, judge);
+                rows.push(vec![
+                    found.modulus.to_string(),
+                    name.to_owned(),
+                    e.reads.to_string(),
+                    number(e.error_rate),
+                    number(e.lower),
+                    number(e.upper),
+                    number(found.error_rate),
+                ]);
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let header = ["modulus", "estimator", "reads", "error_rate", "lower", "upper", "channel_error_rate"];
+        folder.table("validation.csv", &header, rows)
+    }
+}
+
+/// Writes channel.csv and requirements.csv.
+pub fn write(folder: &Folder, answer: &Answer) -> Result<()> {
+    folder.write("channel.csv", |out| answer.characterisation.channel.write_csv(out))?;
+    let rows = answer.solution.tolerances.iter().map(|s| {
+        let known = s.tolerance.known();
+        [
+            s.tolerance.key().to_owned(),
+            number(s.value),
+            s.tolerance.unit().to_owned(),
+            number(s.penalty_db),
+            number(s.ideal_power),
+            number(s.power),
+            known.text.to_owned(),
+            known.mark.to_owned(),
+        ]
+    });
+    let header = [
+        "key", "required", "unit", "power_penalty_db", "laser_power_if_ideal_w", "laser_power_w", "known", "mark_of_known",
+    ];
+    folder.table("requirements.csv", &header, rows)
+}
+
+/// What the summary says of the devices.
+pub fn summary(question: &Question<'_>, answer: &Answer) -> serde_json::Value {
+    let rates = &answer.characterisation.rates;
+    let worst = rates.iter().max_by(|a, b| a.error_rate.total_cmp(&b.error_rate));
+    let channel: Vec<_> = rates
+        .iter()
+        .zip(&answer.characterisation.bounds)
+        .map(|(r, b)| {
+            serde_json::json!({
+                "modulus": r.modulus, "error_rate": r.error_rate, "lower": r.error_rate * b.lower_ratio,
+                "upper": (r.error_rate * b.upper_ratio).min(1.0), "adjacent": r.adjacent, "other": r.other,
+                "again": r.again, "snr": r.snr, "snr_db": r.snr_db(), "signal_w": r.signal_power,
+                "reference_w": r.reference_power,
+            })
+        })
+        .collect();
+    let requirements: Vec<_> = answer
+        .solution
+        .tolerances
+        .iter()
+        .map(|s| {
+            serde_json::json!({
+                "key": s.tolerance.key(), "value": s.value, "unit": s.tolerance.unit(), "shown": shown(s.tolerance, s.value),
+                "penalty_db": s.penalty_db, "known": s.tolerance.known().text, "mark": s.tolerance.known().mark,
+            })
+        })
+        .collect();
+    let header = &answer.characterisation.channel.header;
+    let (b, point) = (&answer.budget, &question.point);
+    serde_json::json!({
+        "target": point.target, "penalty_db": point.penalty_db,
+        "worst_rate": worst.map(|r| r.error_rate), "worst_modulus": worst.map(|r| r.modulus),
+        "laser_power_w": answer.solution.laser_power, "power_solved": answer.solution.power_solved,
+        "max_laser_power_w": point.max_laser_power, "lasers": b.lasers, "laser_optical_w": b.optical_power,
+        "laser_electrical_w": b.electrical_power, "requirements": requirements, "channel": channel, "rule": answer.rule,
+        "estimator": header.get("estimator"), "operands": header.get("operands"),
+        "parts": {
+            "mdpus": b.mdpus, "mmus": b.mmus, "shifters": b.shifters, "rings": b.rings, "photodiodes": b.photodiodes,
+            "amplifiers": b.amplifiers, "adcs": b.adcs,
+        },
+        "worst_loss_db": b.worst_loss_db, "mean_loss_db": b.mean_loss_db,
+    })
+}
+
+/// A required value for people.
+fn shown(tolerance: Tolerance, value: f64) -> String {
+    match tolerance {
+        Tolerance::DacBits => format!("{value} bits at least"),
+        Tolerance::TrimResolution => format!("{:.3} mrad step at most", value * 1e3),
+        Tolerance::RingExtinction => format!("{value} dB at least"),
+        Tolerance::Crosstalk => format!("{value:.1e} at most"),
+    }
+}
+
+/// The design's channel, characterised with the operands of training.
+pub fn channel_of(design: &Design, seed: u64, progress: Progress) -> Result<ResidueChannel> {
+    let gemm = design.gemm(seed)?;
+    let operands = operands_named("training", design, &gemm, progress)?;
+    Ok(Question::new(design, gemm, operands, seed, progress).answer()?.characterisation.channel)
+}
+
+/// Optical power of all lasers of the chip, solved for if the design leaves it open.
+pub fn laser_optical_watts(design: &Design, seed: u64, progress: Progress) -> Result<f64> {
+    let gemm = design.gemm(seed)?;
+    let operands = operands_named("training", design, &gemm, progress)?;
+    let question = Question::new(design, gemm, operands, seed, progress);
+    let solution = question.solve()?;
+    let bench = Bench::new(&solution.parameters, question.moduli(), &question.operands).map_err(device)?;
+    Ok(question.budget(&solution, &bench).optical_power)
+}
+
+/// The laser power that a target needs with everything else as solved; `None` where a floor lies above it.
+pub fn power_for(question: &Question<'_>, answer: &Answer, target: f64) -> Option<f64> {
+    match answer.bench.required_power(target, question.point.max_laser_power) {
+        RequiredPower::Power(power) => Some(power),
+        RequiredPower::Floor(_) => None,
+    }
+}
+
+fn device(error: mirage_devices::DeviceError) -> CliError {
+    CliError::message(error.to_string())
+}
+
+/// SHA-256 as hexadecimal text.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

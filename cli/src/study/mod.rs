@@ -1,0 +1,6 @@
+//! The parts of a study, each from plain inputs to files in a folder; `mirage run` strings them together, the other
+//! commands do one each.
+
+pub mod devices;
+pub mod system;
+pub mod training;

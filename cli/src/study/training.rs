@@ -1,0 +1,220 @@
+//! Training runs, their tables and plots.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, OperandHistogram, Pass, ResidueChannel};
+use mirage_training::{
+    Arithmetic, Dataset, Label, Network, Outcome, Plan, PlanResult, Task, TrainConfig, epoch_gemm_list,
+    operand_histogram, run_all, write_records,
+};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::folder::{Folder, number};
+use crate::progress::Progress;
+
+/// Images and steps from which operands are counted: enough for a histogram, a small part of an epoch.
+const OBSERVED_IMAGES: usize = 2000;
+const OBSERVED_EVERY: u64 = 8;
+
+/// What is trained on what.
+pub struct Bench<'a> {
+    pub network: &'a Network,
+    pub data: &'a Dataset,
+    pub config: &'a TrainConfig,
+    pub progress: Progress,
+}
+
+/// The outcome of one run, for tables and the summary.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunSummary {
+    pub arithmetic: String,
+    pub protection: String,
+    pub error_shape: String,
+    pub rate: Option<f64>,
+    pub seed: u64,
+    pub accuracy: Option<f64>,
+    pub last_loss: Option<f64>,
+    pub outcome: String,
+    pub residues: u64,
+    pub wrong: u64,
+    pub detected: u64,
+    pub repeated: u64,
+    pub exhausted: u64,
+    pub silent: u64,
+}
+
+/// The operands that the units meet in the first part of an epoch, without errors.
+pub fn operands(bench: &Bench<'_>, gemm: &GemmConfig) -> Result<OperandHistogram> {
+    let data = bench.data.first(OBSERVED_IMAGES, 100);
+    let config = TrainConfig { epochs: 1, ..bench.config.clone() };
+    let bar = bench.progress.bar(1, "operands of training");
+    let task = Task { network: bench.network, data: &data, config: &config };
+    let histogram = operand_histogram(task, gemm, OBSERVED_EVERY, &AtomicBool::new(false))?;
+    bar.finish_and_clear();
+    Ok(histogram)
+}
+
+/// FP32, block floating point without errors, and the design's channel: same seed, same batches.
+pub fn comparison(bench: &Bench<'_>, gemm: &GemmConfig, channel: &ResidueChannel) -> Vec<Plan> {
+    let config = || bench.config.clone();
+    vec![
+        Plan::new(Arithmetic::Fp32, "", config()),
+        Plan::new(Arithmetic::Bfp(gemm.clone()), "", config()),
+        Plan::new(Arithmetic::Mirage(gemm.clone(), Box::new(channel.clone())), "design", config()),
+    ]
+}
+
+/// Does the runs, with a bar over their steps.
+pub fn run(bench: &Bench<'_>, plans: &[Plan], what: &str) -> Result<Vec<PlanResult>> {
+    let steps = |p: &Plan| {
+        let per_epoch = bench.data.train().len().div_ceil(p.config.batch.max(1)) as u64;
+        per_epoch * u64::from(p.config.epochs)
+    };
+    let bar = bench.progress.bar(plans.iter().map(steps).sum(), what);
+    let done: Vec<AtomicU64> = plans.iter().map(|_| AtomicU64::new(0)).collect();
+    let results = run_all(bench.network, bench.data, plans, &AtomicBool::new(false), &|plan, record| {
+        let before = done[plan].swap(record.step, Ordering::Relaxed);
+        bar.inc(record.step.saturating_sub(before));
+    })?;
+    bar.finish_and_clear();
+    Ok(results)
+}
+
+/// Summaries of runs, in their order.
+pub fn summaries(results: &[PlanResult]) -> Vec<RunSummary> {
+    results.iter().map(summary).collect()
+}
+
+fn summary(result: &PlanResult) -> RunSummary {
+    let Label { arithmetic, protection, error_shape, rate, seed } = result.label.clone();
+    let c: Counters = result.run.training.total();
+    RunSummary {
+        arithmetic,
+        protection,
+        error_shape,
+        rate,
+        seed,
+        accuracy: result.run.test_accuracy,
+        last_loss: result.records.last().map(|r| r.loss),
+        outcome: match &result.run.outcome {
+            Outcome::Finished => "finished".into(),
+            Outcome::Diverged(d) => format!("diverged: {d}"),
+            Outcome::Cancelled => "cancelled".into(),
+        },
+        residues: c.residues,
+        wrong: c.wrong,
+        detected: c.detected,
+        repeated: c.repeated,
+        exhausted: c.exhausted,
+        silent: c.silent,
+    }
+}
+
+/// Writes training.csv and training-layers.csv.
+pub fn write(folder: &Folder, network: &Network, results: &[PlanResult]) -> Result<()> {
+    folder.write("training.csv", |out| write_records(out, results.iter().flat_map(|r| &r.records)))?;
+    let header = [
+        "arithmetic", "protection", "error_shape", "rate", "seed", "layer", "pass", "residues", "residue_errors",
+        "detected", "repeated", "exhausted", "silent",
+    ];
+    let rows = results.iter().flat_map(|r| {
+        network.sites().iter().enumerate().flat_map(move |(i, layer)| {
+            Pass::ALL.into_iter().map(move |pass| {
+                let c = r.run.training.get(i, pass);
+                let l = &r.label;
+                let names = [
+                    l.arithmetic.clone(),
+                    l.protection.clone(),
+                    l.error_shape.clone(),
+                    l.rate.map_or(String::new(), number),
+                    l.seed.to_string(),
+                    layer.clone(),
+                    pass.to_string(),
+                ];
+                let counts = [c.residues, c.wrong, c.detected, c.repeated, c.exhausted, c.silent];
+                names.into_iter().chain(counts.map(|n| n.to_string())).collect::<Vec<_>>()
+            })
+        })
+    });
+    folder.table("training-layers.csv", &header, rows)
+}
+
+/// One point of the tolerance curve: all seeds of a shape, protection and rate.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tolerance {
+    pub error_shape: String,
+    pub protection: String,
+    pub rate: f64,
+    pub seeds: usize,
+    pub accuracy_mean: f64,
+    pub accuracy_min: f64,
+    pub accuracy_max: f64,
+    pub diverged: usize,
+    pub wrong: u64,
+    pub detected: u64,
+    pub repeated: u64,
+    pub silent: u64,
+}
+
+/// Gathers the runs of a sweep by shape, protection and rate, in their order.
+pub fn tolerances(runs: &[RunSummary]) -> Vec<Tolerance> {
+    let mut points: Vec<Tolerance> = Vec::new();
+    for run in runs {
+        let (Some(rate), Some(accuracy)) = (run.rate, run.accuracy) else { continue };
+        let same = |p: &&mut Tolerance| {
+            p.error_shape == run.error_shape && p.protection == run.protection && p.rate == rate
+        };
+        let point = match points.iter_mut().find(same) {
+            Some(point) => point,
+            None => {
+                points.push(Tolerance {
+                    error_shape: run.error_shape.clone(),
+                    protection: run.protection.clone(),
+                    rate,
+                    seeds: 0,
+                    accuracy_mean: 0.0,
+                    accuracy_min: 1.0,
+                    accuracy_max: 0.0,
+                    diverged: 0,
+                    wrong: 0,
+                    detected: 0,
+                    repeated: 0,
+                    silent: 0,
+                });
+                let last = points.len() - 1;
+                &mut points[last]
+            }
+        };
+        point.accuracy_mean = (point.accuracy_mean * point.seeds as f64 + accuracy) / (point.seeds + 1) as f64;
+        point.seeds += 1;
+        point.accuracy_min = point.accuracy_min.min(accuracy);
+        point.accuracy_max = point.accuracy_max.max(accuracy);
+        point.diverged += usize::from(run.outcome.starts_with("diverged"));
+        point.wrong += run.wrong;
+        point.detected += run.detected;
+        point.repeated += run.repeated;
+        point.silent += run.silent;
+    }
+    points
+}
+
+/// Writes tolerance.csv.
+pub fn write_tolerances(folder: &Folder, points: &[Tolerance]) -> Result<()> {
+    folder.write("tolerance.csv", |out| -> std::result::Result<(), csv::Error> {
+        let mut writer = csv::Writer::from_writer(out);
+        for point in points {
+            writer.serialize(point)?;
+        }
+        Ok(writer.flush()?)
+    })
+}
+
+/// The products of a whole run, all epochs: what the system simulates as "the network that is trained".
+pub fn gemms(bench: &Bench<'_>) -> Vec<GemmEntry> {
+    let mut list = epoch_gemm_list(bench.network, bench.data.train().len(), bench.config.batch);
+    for entry in &mut list {
+        entry.repeats *= u64::from(bench.config.epochs);
+    }
+    list
+}

@@ -1,0 +1,63 @@
+//! A CSV read back: plots and reports are made from the files that lie beside them.
+
+use std::path::Path;
+
+use crate::error::{CliError, Result};
+
+/// Rows of text with named columns.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Reads a file; lines that begin with # are comments.
+    pub fn read(folder: &Path, name: &str) -> Result<Self> {
+        let path = folder.join(name);
+        let text = std::fs::read(&path).map_err(|e| CliError::read(&path, e))?;
+        let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(&text[..]);
+        let columns = reader.headers()?.iter().map(str::to_owned).collect();
+        let rows = reader.records().map(|r| Ok(r?.iter().map(str::to_owned).collect())).collect::<Result<_>>()?;
+        Ok(Self { columns, rows })
+    }
+
+    fn index(&self, column: &str) -> usize {
+        self.columns.iter().position(|c| c == column).unwrap_or(usize::MAX)
+    }
+
+    /// The rows for which `keep` holds; it gets a way to look up a column.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().map(move |fields| Row { table: self, fields })
+    }
+
+    /// Different values of a column, in the order of their first row.
+    pub fn distinct(&self, column: &str) -> Vec<String> {
+        let mut seen: Vec<String> = Vec::new();
+        for row in self.rows() {
+            if !seen.iter().any(|s| s == row.text(column)) {
+                seen.push(row.text(column).to_owned());
+            }
+        }
+        seen
+    }
+}
+
+/// One row of a [`Table`].
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    table: &'a Table,
+    fields: &'a [String],
+}
+
+impl<'a> Row<'a> {
+    /// The text of a column; empty when there is no such column.
+    pub fn text(&self, column: &str) -> &'a str {
+        self.fields.get(self.table.index(column)).map_or("", String::as_str)
+    }
+
+    /// The number of a column; NaN when there is none.
+    pub fn number(&self, column: &str) -> f64 {
+        self.text(column).parse().unwrap_or(f64::NAN)
+    }
+}

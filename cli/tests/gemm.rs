@@ -1,0 +1,51 @@
+//! `mirage gemm`: the same bytes with and without the reference, on any number of threads, with errors as well.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use assert_cmd::assert::OutputAssertExt;
+use assert_cmd::cargo::CommandCargoExt;
+use mirage_arithmetic::{Moduli, ResidueChannel};
+
+fn matrix(path: &Path, rows: usize, cols: usize, seed: u32) {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    let values: Vec<f32> = (0..rows * cols).map(|_| next()).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {cols}), }}");
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn the_same_bytes_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    matrix(&at("a.npy"), 150, 333, 1);
+    matrix(&at("b.npy"), 333, 70, 2);
+    let channel = ResidueChannel::uniform(&Moduli::mirage(), 1e-3).unwrap();
+    channel.write_csv(fs::File::create(at("channel.csv")).unwrap()).unwrap();
+    for channel in [false, true] {
+        let mut results = Vec::new();
+        for extra in [&["--threads", "1"][..], &["--threads", "2"], &["--threads", "8"], &["--reference"]] {
+            let mut command = Command::cargo_bin("mirage").unwrap();
+            command.arg("gemm").arg(at("a.npy")).arg(at("b.npy")).arg("-o").arg(at("c.npy")).args(["--seed", "7"]);
+            command.args(extra);
+            if channel {
+                command.arg("--channel").arg(at("channel.csv"));
+            }
+            let output = command.assert().success().get_output().stdout.clone();
+            results.push((fs::read(at("c.npy")).unwrap(), output));
+        }
+        assert!(results.iter().all(|r| *r == results[0]));
+        let text = String::from_utf8(results[0].1.clone()).unwrap();
+        assert_eq!(text.contains(" 0 wrong"), !channel, "{text}");
+    }
+}
