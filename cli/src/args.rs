@@ -97,10 +97,12 @@ pub enum ArithmeticName {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
+#[command(
+    after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
     mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --epochs 1 --seeds 3\n\n\
     Without --channel, --arithmetic mirage characterises the design first. Writes training.csv,\n\
-    training-layers.csv (counters by layer and pass), gemms.csv (the products of a run) and plots.")]
+    training-layers.csv (counters by layer and pass), gemms.csv (the products of a run) and plots."
+)]
 pub struct TrainArgs {
     /// Design file [default: the built-in design].
     #[arg(long, value_name = "FILE")]
@@ -140,8 +142,10 @@ pub struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  mirage simulate --network resnet50 --batch 256\n  mirage simulate --gemms gemms.csv --channel channel.csv --operands operands.csv\n\n\
-    Writes layers.csv (time, utilisation and energy of each layer and pass), energy.csv (by component) and plots.")]
+#[command(
+    after_help = "Examples:\n  mirage simulate --network resnet50 --batch 256\n  mirage simulate --gemms gemms.csv --channel channel.csv --operands operands.csv\n\n\
+    Writes layers.csv (time, utilisation and energy of each layer and pass), energy.csv (by component) and plots."
+)]
 pub struct SimulateArgs {
     /// Design file [default: the built-in design].
     #[arg(long, value_name = "FILE")]

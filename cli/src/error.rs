@@ -15,8 +15,6 @@ pub enum CliError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}")]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("stopped")]
-    Cancelled,
 }
 
 pub type Result<T> = std::result::Result<T, CliError>;

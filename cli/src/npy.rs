@@ -64,7 +64,9 @@ impl Npy {
         let count = rows.checked_mul(cols).and_then(|n| n.checked_mul(4));
         if count != Some(body.len()) {
             let (have, want) = (body.len(), count.map_or("too many".into(), |n| n.to_string()));
-            return Err(format!("a {rows} x {cols} float32 array needs {want} bytes of data; the file has {have}"));
+            return Err(format!(
+                "a {rows} x {cols} float32 array needs {want} bytes of data; the file has {have}"
+            ));
         }
         let data = body.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         Ok(Self { rows, cols, fortran, data })
@@ -121,7 +123,8 @@ mod tests {
 
     #[test]
     fn both_orders_give_the_same_matrix() {
-        let c = file("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", &[1., 2., 3., 4., 5., 6.]);
+        let c =
+            file("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", &[1., 2., 3., 4., 5., 6.]);
         let f = file("{'shape': (2, 3), 'fortran_order': True, 'descr': '<f4'}", &[1., 4., 2., 5., 3., 6.]);
         for bytes in [c, f] {
             let npy = Npy::parse(&bytes).unwrap();

@@ -14,8 +14,8 @@ use crate::table::{Row, Table};
 
 /// Colours that people with any colour vision tell apart (Okabe and Ito; Wong, Nature Methods 2011), and greys.
 const COLOURS: [&str; 13] = [
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31", "#7F7F7F", "#B4A7D6",
-    "#A6D854", "#D9D9D9", "#5B3A8C",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31", "#7F7F7F",
+    "#B4A7D6", "#A6D854", "#D9D9D9", "#5B3A8C",
 ];
 
 fn colour(i: usize) -> &'static str {
@@ -46,13 +46,15 @@ impl Frame<'_> {
     fn draw(&self, series: Vec<Series>) -> Option<String> {
         let mut plots: Vec<Plot> = Vec::new();
         for (i, s) in series.into_iter().filter(|s| !s.points.is_empty()).enumerate() {
-            let mut line = LinePlot::new().with_data(s.points.clone()).with_color(colour(i)).with_legend(s.name);
+            let mut line =
+                LinePlot::new().with_data(s.points.clone()).with_color(colour(i)).with_legend(s.name);
             if let Some((lower, upper)) = s.bounds {
                 line = line.with_band(lower, upper);
             }
             plots.push(if s.dashed { line.with_dashed() } else { line }.into());
             if self.marks {
-                plots.push(ScatterPlot::new().with_data(s.points).with_color(colour(i)).with_size(3.0).into());
+                plots
+                    .push(ScatterPlot::new().with_data(s.points).with_color(colour(i)).with_size(3.0).into());
             }
         }
         if plots.is_empty() {
@@ -64,7 +66,7 @@ impl Frame<'_> {
             .with_y_label(self.y)
             .with_width(760.0)
             .with_height(420.0);
-        layout = if self.log_x { layout.with_log_x().with_x_tick_format(TickFormat::Auto) } else { layout };
+        layout = if self.log_x { layout.with_log_x().with_x_tick_format(TickFormat::Sci) } else { layout };
         layout = if self.log_y { layout.with_log_y().with_y_tick_format(TickFormat::Sci) } else { layout };
         if let Some((low, high)) = self.y_range {
             layout = layout.with_y_axis_min(low).with_y_axis_max(high);
@@ -76,32 +78,40 @@ impl Frame<'_> {
     }
 }
 
-/// The smallest probability that a logarithmic axis shows.
-const FLOOR: f64 = 1e-20;
+/// The smallest probability that a plot shows: what lies below is drawn on the edge.
+const FLOOR: f64 = 1e-14;
 
 /// One plot for each sweep of errors.csv: error rate over the swept value, a line for each modulus.
 pub fn sweeps(folder: &Folder, target: f64) -> Result<Vec<String>> {
     let table = Table::read(folder.path(), "errors.csv")?;
     let mut names = Vec::new();
     for sweep in table.distinct("sweep") {
-        let of_sweep = |row: &Row<'_>| row.text("sweep") == sweep && row.number("error_rate") > FLOOR;
+        let of_sweep = |row: &Row<'_>| row.text("sweep") == sweep && row.number("error_rate") > 0.0;
         let Some(first) = table.rows().find(|r| r.text("sweep") == sweep) else { continue };
         let values: Vec<f64> = table.rows().filter(of_sweep).map(|r| r.number("value")).collect();
-        let (low, high) = values.iter().fold((f64::MAX, 0f64), |(l, h), &v| (l.min(v), h.max(v)));
-        let log_x = low > 0.0 && high / low > 30.0;
+        let positive = values.iter().copied().filter(|v| *v > 0.0);
+        let (low, high) = positive.fold((f64::MAX, 0f64), |(l, h), v| (l.min(v), h.max(v)));
+        let log_x = high / low > 8.0;
         let series = table.distinct("modulus").into_iter().map(|modulus| {
-            let rows: Vec<Row<'_>> = table.rows().filter(of_sweep).filter(|r| r.text("modulus") == modulus).collect();
-            let bound = |column: &str| rows.iter().map(|r| r.number(column).max(FLOOR)).collect::<Vec<f64>>();
+            // A logarithmic axis has no place for zero; the CSV has it.
+            let shown = |r: &Row<'_>| r.text("modulus") == modulus && !(log_x && r.number("value") <= 0.0);
+            let rows: Vec<Row<'_>> = table.rows().filter(of_sweep).filter(shown).collect();
+            let clip = |p: f64| p.clamp(FLOOR, 1.0);
+            let bound = |column: &str| rows.iter().map(|r| clip(r.number(column))).collect::<Vec<f64>>();
             let bounds = (bound("lower"), bound("upper"));
             Series {
                 name: format!("modulus {modulus}"),
-                points: rows.iter().map(|r| (r.number("value"), r.number("error_rate"))).collect(),
+                points: rows.iter().map(|r| (r.number("value"), clip(r.number("error_rate")))).collect(),
                 bounds: bounds.0.iter().chain(&bounds.1).all(|b| b.is_finite()).then_some(bounds),
                 dashed: false,
             }
         });
         let unit = first.text("unit");
-        let x = format!("{} {}", sweep.replace(['_', '-'], " "), if unit.is_empty() { String::new() } else { format!("({unit})") });
+        let x = format!(
+            "{} {}",
+            sweep.replace(['_', '-'], " "),
+            if unit.is_empty() { String::new() } else { format!("({unit})") }
+        );
         let title = format!("Residue error rate over {}", sweep.replace(['_', '-'], " "));
         let frame = Frame {
             title: &title,
@@ -110,7 +120,7 @@ pub fn sweeps(folder: &Folder, target: f64) -> Result<Vec<String>> {
             log_x,
             log_y: true,
             marks: true,
-            y_range: None,
+            y_range: Some((FLOOR, 1.0)),
             line: Some((target, "target")),
         };
         if let Some(svg) = frame.draw(series.collect()) {
@@ -129,7 +139,11 @@ fn run_name(row: &Row<'_>) -> String {
         row.text("arithmetic").to_owned(),
         row.text("error_shape").to_owned(),
         if rate.is_finite() { format!("at {rate:.1e}") } else { String::new() },
-        if row.text("protection").is_empty() { String::new() } else { format!("({})", row.text("protection")) },
+        if row.text("protection").is_empty() {
+            String::new()
+        } else {
+            format!("({})", row.text("protection"))
+        },
     ];
     parts.iter().filter(|p| !p.is_empty()).cloned().collect::<Vec<_>>().join(" ")
 }
@@ -148,15 +162,29 @@ pub fn training(folder: &Folder, file: &str, keep: impl Fn(&Row<'_>) -> bool) ->
     let curve = |column: &'static str, x: &'static str| {
         runs.iter().enumerate().map(move |(i, (name, rows))| Series {
             name: name.clone(),
-            points: rows.iter().map(|r| (r.number(x), r.number(column))).filter(|p| p.1.is_finite()).collect(),
+            points: rows
+                .iter()
+                .map(|r| (r.number(x), r.number(column)))
+                .filter(|p| p.1.is_finite())
+                .collect(),
             bounds: None,
             dashed: i % 2 == 1,
         })
     };
-    let frame = |title, x, y, marks| Frame { title, x, y, log_x: false, log_y: false, marks, y_range: None, line: None };
-    let loss = frame("Training loss", "step", "cross-entropy (nats)", false).draw(curve("loss", "step").collect());
-    let accuracy =
-        frame("Test accuracy", "epoch", "share of test images", true).draw(curve("test_accuracy", "epoch").collect());
+    let frame = |title, x, y, marks| Frame {
+        title,
+        x,
+        y,
+        log_x: false,
+        log_y: false,
+        marks,
+        y_range: None,
+        line: None,
+    };
+    let loss =
+        frame("Training loss", "step", "cross-entropy (nats)", false).draw(curve("loss", "step").collect());
+    let accuracy = frame("Test accuracy", "epoch", "share of test images", true)
+        .draw(curve("test_accuracy", "epoch").collect());
     for (name, svg) in [("loss.svg", loss), ("accuracy.svg", accuracy)] {
         if let Some(svg) = svg {
             folder.text(name, &svg)?;
@@ -179,7 +207,10 @@ pub fn tolerance(folder: &Folder) -> Result<()> {
             series.push(Series {
                 name: format!("{shape}, {protection}"),
                 points: get("rate").into_iter().zip(get("accuracy_mean")).collect(),
-                bounds: rows.iter().any(|r| r.number("seeds") > 1.0).then(|| (get("accuracy_min"), get("accuracy_max"))),
+                bounds: rows
+                    .iter()
+                    .any(|r| r.number("seeds") > 1.0)
+                    .then(|| (get("accuracy_min"), get("accuracy_max"))),
                 dashed: shape == "uniform",
             });
         }
@@ -201,7 +232,13 @@ pub fn tolerance(folder: &Folder) -> Result<()> {
 }
 
 /// Stacked bars of a long table: one bar for each value of `bar`, one part for each of `part`; each bar sums to 1.
-pub fn shares(folder: &Folder, file: &str, name: &str, title: &str, [bar, part, value]: [&str; 3]) -> Result<()> {
+pub fn shares(
+    folder: &Folder,
+    file: &str,
+    name: &str,
+    title: &str,
+    [bar, part, value]: [&str; 3],
+) -> Result<()> {
     let table = Table::read(folder.path(), file)?;
     let parts: Vec<String> = table
         .distinct(part)
@@ -210,11 +247,20 @@ pub fn shares(folder: &Folder, file: &str, name: &str, title: &str, [bar, part, 
         .collect();
     let mut plot = BarPlot::new().with_legend(parts.iter().map(String::as_str).collect()).with_stacked();
     for b in table.distinct(bar) {
-        let of = |p: &String| table.rows().filter(|r| r.text(bar) == b && r.text(part) == p).map(|r| r.number(value)).sum::<f64>();
+        let of = |p: &String| {
+            table
+                .rows()
+                .filter(|r| r.text(bar) == b && r.text(part) == p)
+                .map(|r| r.number(value))
+                .sum::<f64>()
+        };
         let values: Vec<f64> = parts.iter().map(of).collect();
         let total: f64 = values.iter().sum();
         let scale = if total > 0.0 { 1.0 / total } else { 0.0 };
-        plot = plot.with_group(b, values.iter().enumerate().map(|(i, v)| (v * scale, colour(i))).collect::<Vec<_>>());
+        plot = plot.with_group(
+            b,
+            values.iter().enumerate().map(|(i, v)| (v * scale, colour(i))).collect::<Vec<_>>(),
+        );
     }
     let plots: Vec<Plot> = vec![plot.into()];
     let layout = Layout::auto_from_plots(&plots)

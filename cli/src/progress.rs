@@ -20,7 +20,8 @@ impl Progress {
     pub fn bar(self, total: u64, what: &str) -> ProgressBar {
         let target = if self.visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        let style = ProgressStyle::with_template("{msg:28} [{bar:40}] {percent:>3}% {eta:>6} left {elapsed:>6}");
+        let style =
+            ProgressStyle::with_template("{msg:28} [{bar:40}] {percent:>3}% {eta:>6} left {elapsed:>6}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.set_message(what.to_owned());
         bar

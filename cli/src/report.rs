@@ -48,13 +48,28 @@ fn image(svg: &str, text: &str) -> String {
 
 /// A quantity with a prefix: 0.0123 W is 12.3 mW.
 fn si(value: f64, unit: String) -> String {
-    const PREFIXES: [(f64, &str); 9] =
-        [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p")];
+    const PREFIXES: [(f64, &str); 9] = [
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+        (1.0, ""),
+        (1e-3, "m"),
+        (1e-6, "µ"),
+        (1e-9, "n"),
+        (1e-12, "p"),
+    ];
     let found = PREFIXES.iter().find(|(scale, _)| value.abs() >= *scale * 0.9995);
     match found {
         Some((scale, prefix)) => {
             let x = value / scale;
-            let digits = if x.abs() >= 99.95 { 0 } else if x.abs() >= 9.995 { 1 } else { 2 };
+            let digits = if x.abs() >= 99.95 {
+                0
+            } else if x.abs() >= 9.995 {
+                1
+            } else {
+                2
+            };
             format!("{x:.digits$} {prefix}{unit}")
         }
         None if value == 0.0 => format!("0 {unit}"),

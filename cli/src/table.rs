@@ -18,7 +18,8 @@ impl Table {
         let text = std::fs::read(&path).map_err(|e| CliError::read(&path, e))?;
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(&text[..]);
         let columns = reader.headers()?.iter().map(str::to_owned).collect();
-        let rows = reader.records().map(|r| Ok(r?.iter().map(str::to_owned).collect())).collect::<Result<_>>()?;
+        let rows =
+            reader.records().map(|r| Ok(r?.iter().map(str::to_owned).collect())).collect::<Result<_>>()?;
         Ok(Self { columns, rows })
     }
 

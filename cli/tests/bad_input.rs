@@ -115,7 +115,12 @@ fn wrong_matrices_and_channels_leave_no_file() {
         ("text.npy", "b.npy", None, "text.npy: is no .npy file"),
         ("none.npy", "b.npy", None, "none.npy"),
         ("a.npy", "a.npy", None, "must equal the rows"),
-        ("a.npy", "b.npy", Some("sum.csv"), "sum.csv: modulus 31, true residue 0: the probabilities sum to 0.9"),
+        (
+            "a.npy",
+            "b.npy",
+            Some("sum.csv"),
+            "sum.csv: modulus 31, true residue 0: the probabilities sum to 0.9",
+        ),
         ("a.npy", "b.npy", Some("cut.csv"), "cut.csv:3"),
         ("a.npy", "b.npy", Some("other.csv"), "no table for modulus 31"),
         ("a.npy", "b.npy", Some("none.csv"), "none.csv"),
@@ -138,7 +143,11 @@ fn wrong_images_say_what_was_expected() {
     let out = folder.path().join("out");
     let train = |data: &Path| {
         let mut command = mirage();
-        command.args(["train", "--arithmetic", "fp32", "--epochs", "1", "--data"]).arg(data).arg("-o").arg(&out);
+        command
+            .args(["train", "--arithmetic", "fp32", "--epochs", "1", "--data"])
+            .arg(data)
+            .arg("-o")
+            .arg(&out);
         fails(&mut command)
     };
     let message = train(folder.path());

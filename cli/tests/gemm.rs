@@ -36,7 +36,13 @@ fn the_same_bytes_every_way() {
         let mut results = Vec::new();
         for extra in [&["--threads", "1"][..], &["--threads", "2"], &["--threads", "8"], &["--reference"]] {
             let mut command = Command::cargo_bin("mirage").unwrap();
-            command.arg("gemm").arg(at("a.npy")).arg(at("b.npy")).arg("-o").arg(at("c.npy")).args(["--seed", "7"]);
+            command
+                .arg("gemm")
+                .arg(at("a.npy"))
+                .arg(at("b.npy"))
+                .arg("-o")
+                .arg(at("c.npy"))
+                .args(["--seed", "7"]);
             command.args(extra);
             if channel {
                 command.arg("--channel").arg(at("channel.csv"));

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let detected_per_group = numbers.next().unwrap_or(0.0);
     let repeats = Some(RepeatModel { detected_per_group, again: 0.1, repeats: 3 });
     let system: System = parse_section(design::DEFAULT_SECTION, "default", "system")?;
-    let chip = Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 1.0)?;
+    let chip = Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 5.0)?;
     let (mut events, mut seconds) = (0, 0.0);
     println!(
         "network        step, ms   util     J/step   W mean  pJ/MAC   tiles, M  events, M  wall, s  M events/s"

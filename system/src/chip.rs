@@ -37,8 +37,8 @@ pub struct Options {
 }
 
 impl Chip {
-    /// A chip from its design, the arithmetic that it does and the optical power of its lasers, in watts for
-    /// the whole chip.
+    /// A chip from its design, the arithmetic that it does and the electrical power of its lasers, in watts
+    /// for the whole chip.
     ///
     /// # Errors
     /// [`SystemError::Design`] for a section that does not pass [`System::check`], or whose SRAM cannot hold two tiles for
@@ -47,14 +47,14 @@ impl Chip {
         system: &System,
         moduli: &Moduli,
         format: BfpFormat,
-        laser_optical_watts: f64,
+        laser_watts: f64,
     ) -> Result<Self, SystemError> {
         system.check()?;
         format.check()?;
-        if !(0.0..=1e6).contains(&laser_optical_watts) {
+        if !(0.0..=1e6).contains(&laser_watts) {
             return Err(SystemError::OutOfRange {
-                what: "the optical power of the lasers in watts",
-                value: laser_optical_watts,
+                what: "the electrical power of the lasers in watts",
+                value: laser_watts,
                 smallest: 0.0,
                 largest: 1e6,
             });
@@ -67,7 +67,7 @@ impl Chip {
             program: TIME.ticks(system.program_time.si())?,
             pipeline: TIME.ticks(system.pipeline_latency.si())?,
             check: TIME.ticks(system.check_latency.si())?,
-            costs: Costs::new(system, moduli, format, laser_optical_watts),
+            costs: Costs::new(system, moduli, format, laser_watts),
             system: system.clone(),
         };
         let buffers = 2 * u64::from(chip.placement.units) * u64::from(chip.placement.rows);

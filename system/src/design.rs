@@ -1,6 +1,6 @@
 //! The `[system]` section of a design file.
 
-use mirage_design::{Capacity, DataRate, DesignError, Energy, Frequency, Power, Ratio, Time, Value};
+use mirage_design::{Capacity, DataRate, DesignError, Energy, Frequency, Power, Time, Value};
 use serde::Deserialize;
 
 /// What a unit does while its phase shifters are programmed.
@@ -115,8 +115,6 @@ pub struct System {
     pub converters: Converters,
     /// Switches of the streaming operand.
     pub rings: Rings,
-    /// Laser.
-    pub laser: Laser,
     /// Digital logic.
     pub logic: Logic,
 }
@@ -173,14 +171,6 @@ pub struct Rings {
     pub tuning_power: Value<Power>,
 }
 
-/// Laser.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Laser {
-    /// Optical over electrical power.
-    pub wall_plug_efficiency: Value<Ratio>,
-}
-
 /// Digital logic.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -233,9 +223,6 @@ impl System {
             if bandwidth.si() < 1.0 {
                 return Err(bandwidth.invalid("must be at least 1 B/s, or nothing ever arrives"));
             }
-        }
-        if self.laser.wall_plug_efficiency.si() <= 0.0 {
-            return Err(self.laser.wall_plug_efficiency.invalid("must be above 0"));
         }
         Ok(())
     }
@@ -300,7 +287,6 @@ mod tests {
             ("value = \"10 GHz\", mark = \"S\"", "value = \"0 Hz\", mark = \"S\"", "must lie between 1 Hz"),
             ("value = \"1.024 TB/s\"", "value = \"0 B/s\"", "nothing ever arrives"),
             ("value = \"3 ns\"", "value = \"11 ns\"", "must not be longer than the pipeline latency"),
-            ("value = \"20 %\"", "value = \"0 %\"", "must be above 0"),
             ("value = 256,", "value = 0,", "must be at least 1"),
             ("value = \"OPT2\"", "value = \"OPT9\"", "OPT9"),
             ("load_bandwidth ", "load_bandwith ", "load_bandwith"),

@@ -83,7 +83,7 @@ pub(crate) struct Costs {
 }
 
 impl Costs {
-    pub fn new(system: &System, moduli: &Moduli, format: BfpFormat, laser_optical_watts: f64) -> Self {
+    pub fn new(system: &System, moduli: &Moduli, format: BfpFormat, laser_watts: f64) -> Self {
         let rows = f64::from(*system.units.get()) * f64::from(*system.rows.get());
         let readers = rows * moduli.len() as f64;
         let shifters = readers * format.group as f64;
@@ -103,7 +103,7 @@ impl Costs {
         };
         let (logic, sram) = (&system.logic, &system.sram);
         let cost = |component| match component {
-            Component::Laser => (0.0, laser_optical_watts / system.laser.wall_plug_efficiency.si()),
+            Component::Laser => (0.0, laser_watts),
             Component::RingTuning => (0.0, rings * system.rings.tuning_power.si()),
             Component::RingDrive => (rings_per_column * system.rings.drive_energy.si(), 0.0),
             Component::Transmitters => (tx_energy * moduli.len() as f64, tx_power),

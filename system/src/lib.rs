@@ -5,9 +5,9 @@
 //! use mirage_design::parse_section;
 //! use mirage_system::{Chip, Options, System, builtin, design, summarise};
 //!
-//! // A design file's `[system]`, the arithmetic that the chip does, 2 W of laser light.
+//! // A design file's `[system]`, the arithmetic that the chip does, 10 W of electrical power for the lasers.
 //! let system: System = parse_section(design::DEFAULT_SECTION, "mirage.toml", "system")?;
-//! let chip = Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 2.0)?;
+//! let chip = Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 10.0)?;
 //! assert_eq!(chip.peak(), 40.96e12);
 //!
 //! // One training step of ResNet-18 with two images: its products, simulated tile by tile.

@@ -149,25 +149,34 @@ impl Dataset {
     }
 }
 
+/// The files of [`fashion_mnist_subset`] with their names, as they are inside the program: training images and labels,
+/// test images and labels.
+pub const FASHION_MNIST_FILES: [(&str, &[u8]); 4] = {
+    macro_rules! file {
+        ($name:literal) => {
+            ($name, include_bytes!(concat!("../../data/fashion-mnist/", $name)))
+        };
+    }
+    [
+        file!("train-images-idx3-ubyte.gz"),
+        file!("train-labels-idx1-ubyte.gz"),
+        file!("t10k-images-idx3-ubyte.gz"),
+        file!("t10k-labels-idx1-ubyte.gz"),
+    ]
+};
+
 /// The Fashion-MNIST subset that comes with the toolkit (10,000 training and 2,000 test images of 28 x 28;
 /// Zalando Research, MIT licence), from inside the program.
 ///
 /// # Errors
 /// None unless the program was built from damaged files.
 pub fn fashion_mnist_subset() -> Result<Dataset, DataError> {
-    macro_rules! file {
-        ($name:literal) => {
-            (include_bytes!(concat!("../../data/fashion-mnist/", $name)).as_slice(), $name)
-        };
-    }
-    let part = |images: (&[u8], &str), labels: (&[u8], &str)| {
-        let pixels = parse_idx_images(images.0, images.1)?;
-        Images::new(pixels, parse_idx_labels(labels.0, labels.1, CLASSES)?, [images.1, labels.1])
+    let part = |images: (&str, &[u8]), labels: (&str, &[u8])| {
+        let pixels = parse_idx_images(images.1, images.0)?;
+        Images::new(pixels, parse_idx_labels(labels.1, labels.0, CLASSES)?, [images.0, labels.0])
     };
-    Dataset::new(
-        part(file!("train-images-idx3-ubyte.gz"), file!("train-labels-idx1-ubyte.gz"))?,
-        part(file!("t10k-images-idx3-ubyte.gz"), file!("t10k-labels-idx1-ubyte.gz"))?,
-    )
+    let [a, b, c, d] = FASHION_MNIST_FILES;
+    Dataset::new(part(a, b)?, part(c, d)?)
 }
 
 fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {

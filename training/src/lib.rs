@@ -68,7 +68,7 @@ mod trainer;
 
 pub use arithmetic::{Arithmetic, RunError, operand_histogram, recoded};
 pub use config::{TrainConfig, TrainingSection};
-pub use dataset::{CLASSES, Dataset, Images, fashion_mnist_subset};
+pub use dataset::{CLASSES, Dataset, FASHION_MNIST_FILES, Images, fashion_mnist_subset};
 pub use error::{DataError, NetworkError};
 pub use gemm::{Fp32, Gemm, Tally};
 pub use idx::{IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};

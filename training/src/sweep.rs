@@ -123,7 +123,8 @@ pub struct Sweep {
 
 impl Sweep {
     /// The runs: shape by shape, in each protection by protection, in each rate by rate, in each seed by seed.
-    /// A shape `Design` without a channel gives no runs.
+    /// A shape `Design` without a channel gives no runs; nor do uniform errors with a slip code, which are the same
+    /// errors as without one.
     ///
     /// # Errors
     /// When a rate is no probability, or the channel cannot be scaled to it.
@@ -131,6 +132,11 @@ impl Sweep {
         let mut plans = Vec::new();
         for &shape in &self.shapes {
             for &protection in &self.protections {
+                let same = protection == SweepProtection::SlipCode
+                    && self.protections.contains(&SweepProtection::ReadAgain);
+                if shape == ErrorShape::Uniform && same {
+                    continue;
+                }
                 for &rate in &self.rates {
                     let Some(arithmetic) = self.arithmetic(shape, protection, rate)? else { continue };
                     plans.extend(

@@ -42,7 +42,9 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     for (r, b) in answer.characterisation.rates.iter().zip(&answer.characterisation.bounds) {
         let (lower, upper) = (r.error_rate * b.lower_ratio, r.error_rate * b.upper_ratio);
         let numbers = [r.error_rate, lower, upper.min(1.0), r.adjacent, r.again].map(|x| format!("{x:.3e}"));
-        table.add_row([r.modulus.to_string()].into_iter().chain(numbers).chain([format!("{:.1}", r.snr_db())]));
+        table.add_row(
+            [r.modulus.to_string()].into_iter().chain(numbers).chain([format!("{:.1}", r.snr_db())]),
+        );
     }
     println!("{table}");
     println!("results in {}", folder.path().display());

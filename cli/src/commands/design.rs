@@ -13,7 +13,11 @@ pub fn run(command: &DesignCommand) -> Result<()> {
             for warning in design.system.warnings() {
                 println!("note: {warning}");
             }
-            println!("{} is a sound design of {} values", design.document.file(), design.document.provenance()?.len());
+            println!(
+                "{} is a sound design of {} values",
+                design.document.file(),
+                design.document.provenance()?.len()
+            );
         }
         DesignCommand::Show { design, text, json } => {
             let design = Design::read(design.as_deref())?;
@@ -23,7 +27,9 @@ pub fn run(command: &DesignCommand) -> Result<()> {
                 println!("{}", serde_json::to_string_pretty(&design.document.provenance()?)?);
             } else {
                 let mut table = Table::new();
-                table.load_style(comfy_table::presets::NOTHING).set_header(["key", "value", "mark", "source"]);
+                table
+                    .load_style(comfy_table::presets::NOTHING)
+                    .set_header(["key", "value", "mark", "source"]);
                 for p in design.document.provenance()? {
                     table.add_row([p.key, p.value, p.mark, p.source]);
                 }

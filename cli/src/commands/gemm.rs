@@ -14,7 +14,12 @@ pub fn run(args: &GemmArgs) -> Result<()> {
     if a.cols() != b.rows() {
         return Err(CliError::message(format!(
             "{} is {} x {} and {} is {} x {}: the columns of the first must equal the rows of the second",
-            args.a.display(), a.rows(), a.cols(), args.b.display(), b.rows(), b.cols()
+            args.a.display(),
+            a.rows(),
+            a.cols(),
+            args.b.display(),
+            b.rows(),
+            b.cols()
         )));
     }
     let channel = match &args.channel {
@@ -25,8 +30,11 @@ pub fn run(args: &GemmArgs) -> Result<()> {
     let size = a.rows().checked_mul(b.cols()).ok_or_else(|| CliError::message("the product is too large"))?;
     let mut c = vec![0.0; size];
     let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
-    let counters =
-        if args.reference { gemm.multiply_reference(site, a, b, &mut c) } else { gemm.multiply(site, a, b, &mut c) };
+    let counters = if args.reference {
+        gemm.multiply_reference(site, a, b, &mut c)
+    } else {
+        gemm.multiply(site, a, b, &mut c)
+    };
     npy::write(&args.output, a.rows(), b.cols(), &c)?;
     let shape = [a.rows(), a.cols(), b.cols()];
     if args.common.json {
@@ -39,8 +47,15 @@ pub fn run(args: &GemmArgs) -> Result<()> {
     } else {
         println!(
             "{} x {} x {}: {} residues read, {} wrong, {} reads detected, {} repeated, {} exhausted, {} silently wrong",
-            shape[0], shape[1], shape[2], counters.residues, counters.wrong, counters.detected, counters.repeated,
-            counters.exhausted, counters.silent
+            shape[0],
+            shape[1],
+            shape[2],
+            counters.residues,
+            counters.wrong,
+            counters.detected,
+            counters.repeated,
+            counters.exhausted,
+            counters.silent
         );
     }
     Ok(())

@@ -16,8 +16,8 @@ use crate::folder::{Folder, number};
 use crate::progress::Progress;
 use crate::report;
 use crate::study::devices::{self, Answer, Question};
-use crate::study::training::{self, Bench, RunSummary, Tolerance};
 use crate::study::system;
+use crate::study::training::{self, Bench, RunSummary, Tolerance};
 
 /// Images of a quick look.
 const QUICK: (usize, usize) = (2000, 500);
@@ -120,7 +120,16 @@ impl<'a> Study<'a> {
         }
         let network = train::network(&design.training, &data)?;
         let gemm = design.gemm(seed)?;
-        Ok(Self { args, design, gemm, data, network, config, seed, progress: Progress::new(args.common.json) })
+        Ok(Self {
+            args,
+            design,
+            gemm,
+            data,
+            network,
+            config,
+            seed,
+            progress: Progress::new(args.common.json),
+        })
     }
 
     fn bench(&self) -> Bench<'_> {
@@ -164,7 +173,12 @@ impl<'a> Study<'a> {
     }
 
     fn simulate(&self, folder: &Folder, answer: &Answer, operands: &OperandHistogram) -> Result<Simulated> {
-        let chip = Chip::new(&self.design.system, &self.gemm.moduli, self.gemm.format, answer.budget.optical_power)?;
+        let chip = Chip::new(
+            &self.design.system,
+            &self.gemm.moduli,
+            self.gemm.format,
+            answer.budget.electrical_power,
+        )?;
         let repeats = system::repeat_model(&self.gemm, &answer.characterisation.channel, operands)?;
         let options = Options { repeats, seed: self.seed };
         let mut entries = training::gemms(&self.bench());
@@ -172,7 +186,8 @@ impl<'a> Study<'a> {
         for name in self.design.run.networks.iter().take(count) {
             entries.extend(builtin(name)?.training_step(*self.design.system.batch)?);
         }
-        let layers: Vec<LayerResult> = system::simulate(&chip, &entries, &options, self.progress, "simulating the chip")?;
+        let layers: Vec<LayerResult> =
+            system::simulate(&chip, &entries, &options, self.progress, "simulating the chip")?;
         let networks = system::write(folder, &layers)?;
         system::draw(folder)?;
         let trained = networks[0].clone();
@@ -217,7 +232,12 @@ impl<'a> Study<'a> {
     }
 
     /// The devices' summary with what a slip code would save, in words.
-    fn device_summary(&self, question: &Question<'_>, answer: &Answer, trained: &Trained) -> serde_json::Value {
+    fn device_summary(
+        &self,
+        question: &Question<'_>,
+        answer: &Answer,
+        trained: &Trained,
+    ) -> serde_json::Value {
         let mut summary = devices::summary(question, answer);
         let mut notes = Vec::new();
         for target in [1e-6, 1e-4, 1e-3] {
@@ -244,7 +264,8 @@ impl<'a> Study<'a> {
         let test = self.data.test().len();
         json!({
             "network": self.network.name(),
-            "data": "Fashion-MNIST subset",
+            "data": "the built-in Fashion-MNIST subset",
+            "data_sha256": data_hash(),
             "images": self.data.train().len(),
             "test_images": test,
             "accuracy_error": (0.85 * 0.15 / test as f64).sqrt(),
@@ -266,7 +287,9 @@ fn held(points: &[Tolerance], protection: &str, rate: f64) -> Option<bool> {
     let best = points.iter().map(|p| p.accuracy_mean).fold(0.0, f64::max);
     let mut here = points
         .iter()
-        .filter(|p| p.error_shape == "slip" && p.protection == protection && (p.rate / rate - 1.0).abs() < 1e-6)
+        .filter(|p| {
+            p.error_shape == "slip" && p.protection == protection && (p.rate / rate - 1.0).abs() < 1e-6
+        })
         .peekable();
     here.peek()?;
     Some(here.all(|p| p.accuracy_mean > best - 0.1))
@@ -291,7 +314,9 @@ fn published_rows(largest: Option<&NetworkResult>) -> Vec<serde_json::Value> {
         let n = largest?;
         match quantity {
             "power" => Some(format!("{:.2} ({})", n.watts(), n.network)),
-            "energy_per_mac" => Some(format!("{} ({}, memory included)", number(n.joules_per_mac()), n.network)),
+            "energy_per_mac" => {
+                Some(format!("{} ({}, memory included)", number(n.joules_per_mac()), n.network))
+            }
             "power_sram_share" => Some(format!("{:.3} ({})", system::sram_share(n), n.network)),
             _ => None,
         }
@@ -308,9 +333,15 @@ fn published_rows(largest: Option<&NetworkResult>) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// Hash of the built-in images and labels, one file after the other.
+fn data_hash() -> String {
+    devices::sha256(&mirage_training::FASHION_MNIST_FILES.map(|(_, bytes)| bytes).concat())
+}
+
 fn marks(provenance: &[Provenance]) -> Vec<serde_json::Value> {
     let count = |mark: &str| provenance.iter().filter(|p| p.mark == mark).count();
-    let all = MARKS.iter().map(|(mark, meaning)| json!({ "mark": mark, "meaning": meaning, "count": count(mark) }));
+    let all =
+        MARKS.iter().map(|(mark, meaning)| json!({ "mark": mark, "meaning": meaning, "count": count(mark) }));
     all.filter(|m| m["count"] != 0).collect()
 }
 

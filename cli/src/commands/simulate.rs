@@ -27,7 +27,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
         _ => None,
     };
     let folder = Folder::create(&args.output)?;
-    let watts = devices::laser_optical_watts(&design, seed, progress)?;
+    let watts = devices::laser_watts(&design, seed, progress)?;
     let chip = Chip::new(&design.system, &gemm.moduli, gemm.format, watts)?;
     let layers = system::simulate(&chip, &entries, &Options { repeats, seed }, progress, "simulating")?;
     let networks = system::write(&folder, &layers)?;
@@ -76,7 +76,16 @@ pub fn summary(n: &NetworkResult) -> serde_json::Value {
 pub fn table(networks: &[NetworkResult]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["network", "tiles", "events", "time (s)", "utilisation", "energy (J)", "power (W)", "pJ/MAC"]);
+    table.set_header([
+        "network",
+        "tiles",
+        "events",
+        "time (s)",
+        "utilisation",
+        "energy (J)",
+        "power (W)",
+        "pJ/MAC",
+    ]);
     for n in networks {
         table.add_row([
             n.network.clone(),

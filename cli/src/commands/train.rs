@@ -33,7 +33,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         config.epochs = epochs;
     }
     let folder = Folder::create(&args.output)?;
-    let bench = Bench { network: &network, data: &data, config: &config, progress: Progress::new(args.common.json) };
+    let bench =
+        Bench { network: &network, data: &data, config: &config, progress: Progress::new(args.common.json) };
     let plans = match &sweep {
         Some(rates) => sweep_plans(args, &design, &bench, rates)?,
         None => single_plans(args, &design, &bench)?,
@@ -63,7 +64,8 @@ pub fn network(section: &TrainingSection, data: &Dataset) -> Result<Network> {
 }
 
 fn configs<'a>(bench: &'a Bench<'_>, seeds: u32) -> impl Iterator<Item = TrainConfig> + 'a {
-    (0..u64::from(seeds)).map(|i| TrainConfig { seed: bench.config.seed.wrapping_add(i), ..bench.config.clone() })
+    (0..u64::from(seeds))
+        .map(|i| TrainConfig { seed: bench.config.seed.wrapping_add(i), ..bench.config.clone() })
 }
 
 fn single_plans(args: &TrainArgs, design: &Design, bench: &Bench<'_>) -> Result<Vec<Plan>> {
@@ -100,12 +102,18 @@ fn channel(args: &TrainArgs, design: &Design, bench: &Bench<'_>) -> Result<Resid
 fn sweep_plans(args: &TrainArgs, design: &Design, bench: &Bench<'_>, rates: &[f64]) -> Result<Vec<Plan>> {
     let gemm = design.gemm(bench.config.seed)?;
     let section = design.training.sweep.as_ref();
-    let section = section.ok_or_else(|| CliError::message("a sweep needs the design's [training.sweep] for its slip code"))?;
-    let shape: ErrorShape = args.error_shape.as_deref().unwrap_or("slip").parse().map_err(CliError::Message)?;
+    let section = section
+        .ok_or_else(|| CliError::message("a sweep needs the design's [training.sweep] for its slip code"))?;
+    let shape: ErrorShape =
+        args.error_shape.as_deref().unwrap_or("slip").parse().map_err(CliError::Message)?;
     let protections = if args.protection.is_empty() {
         SweepProtection::ALL.to_vec()
     } else {
-        args.protection.iter().map(|p| p.parse()).collect::<std::result::Result<_, _>>().map_err(CliError::Message)?
+        args.protection
+            .iter()
+            .map(|p| p.parse())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(CliError::Message)?
     };
     let own = if shape == ErrorShape::Design { Some(channel(args, design, bench)?) } else { None };
     let sweep = section.sweep(&gemm, own, bench.config).map_err(|e| design.document.locate(e))?;
@@ -117,7 +125,8 @@ fn sweep_plans(args: &TrainArgs, design: &Design, bench: &Bench<'_>, rates: &[f6
 
 /// `error-rate=FIRST:LAST:COUNT`, evenly spaced on a logarithmic axis.
 fn rates(text: &str) -> Result<Vec<f64>> {
-    let wrong = |why: &str| CliError::message(format!("--sweep {text}: {why}; write error-rate=1e-8:1e-2:13"));
+    let wrong =
+        |why: &str| CliError::message(format!("--sweep {text}: {why}; write error-rate=1e-8:1e-2:13"));
     let (key, range) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
     if key != "error-rate" {
         return Err(wrong(&format!("`{key}` cannot be swept here")));
@@ -129,7 +138,11 @@ fn rates(text: &str) -> Result<Vec<f64>> {
         p.ok_or_else(|| wrong(&format!("`{t}` is no rate between 0 and 1")))
     };
     let (first, last) = (rate(first)?, rate(last)?);
-    let count: u32 = count.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| wrong("the count must be 1 to 1000"))?;
+    let count: u32 = count
+        .parse()
+        .ok()
+        .filter(|n| (1..=1000).contains(n))
+        .ok_or_else(|| wrong("the count must be 1 to 1000"))?;
     let step = (last / first).ln() / f64::from((count - 1).max(1));
     // Four digits are plenty for a rate, and give the same number on every machine.
     let short = |x: f64| format!("{x:.3e}").parse().unwrap_or(x);
@@ -140,7 +153,18 @@ fn rates(text: &str) -> Result<Vec<f64>> {
 pub fn table(runs: &[RunSummary]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["arithmetic", "protection", "errors", "seed", "accuracy", "wrong", "detected", "repeated", "silent", "outcome"]);
+    table.set_header([
+        "arithmetic",
+        "protection",
+        "errors",
+        "seed",
+        "accuracy",
+        "wrong",
+        "detected",
+        "repeated",
+        "silent",
+        "outcome",
+    ]);
     for r in runs {
         let errors = r.rate.map_or(String::new(), |p| format!("{} at {p:.2e}", r.error_shape));
         let accuracy = r.accuracy.map_or(String::new(), |a| format!("{:.1} %", 100.0 * a));

@@ -1,11 +1,12 @@
 //! Characterisation of the devices, its tables and plots.
 
 use mirage_arithmetic::{GemmConfig, OperandHistogram, ResidueChannel};
-use mirage_devices::{
-    Bench, Characterisation, DesignPoint, Operands, Provenance, Quantisation, ReadOut, RequiredPower, Solution, SweepSetting,
-    Tolerance, UnitBudget, Watch, characterise, default_sweeps, rates, run_sweeps, solve, unit_budget, write_errors_csv,
-};
 use mirage_devices::chips::{Judge, sample_rate};
+use mirage_devices::{
+    Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, RequiredPower, Solution,
+    SweepSetting, Tolerance, UnitBudget, Watch, characterise, default_sweeps, run_sweeps, solve, unit_budget,
+    write_errors_csv,
+};
 use mirage_training::fashion_mnist_subset;
 use serde::Serialize;
 
@@ -56,7 +57,12 @@ pub fn operands_from(histogram: &OperandHistogram, gemm: &GemmConfig, name: &str
 }
 
 /// What `--operands` names: `uniform`, `training`, or a file.
-pub fn operands_named(what: &str, design: &Design, gemm: &GemmConfig, progress: Progress) -> Result<Vec<Operands>> {
+pub fn operands_named(
+    what: &str,
+    design: &Design,
+    gemm: &GemmConfig,
+    progress: Progress,
+) -> Result<Vec<Operands>> {
     match what {
         "uniform" => Ok(gemm.moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect()),
         "training" => {
@@ -68,8 +74,12 @@ pub fn operands_named(what: &str, design: &Design, gemm: &GemmConfig, progress: 
         }
         path => {
             let histogram = OperandHistogram::read_csv(open(path.as_ref())?, path)?;
-            if histogram.format().mantissa_bits != gemm.format.mantissa_bits || histogram.format().group != gemm.format.group {
-                return Err(CliError::message(format!("{path} was made for another mantissa width or group than the design's")));
+            if histogram.format().mantissa_bits != gemm.format.mantissa_bits
+                || histogram.format().group != gemm.format.group
+            {
+                return Err(CliError::message(format!(
+                    "{path} was made for another mantissa width or group than the design's"
+                )));
             }
             operands_from(&histogram, gemm, path)
         }
@@ -80,7 +90,13 @@ pub fn operands_named(what: &str, design: &Design, gemm: &GemmConfig, progress: 
 pub const TRAINING_OPERANDS: &str = "small CNN in training (first operand stationary)";
 
 impl<'a> Question<'a> {
-    pub fn new(design: &'a Design, gemm: GemmConfig, operands: Vec<Operands>, seed: u64, progress: Progress) -> Self {
+    pub fn new(
+        design: &'a Design,
+        gemm: GemmConfig,
+        operands: Vec<Operands>,
+        seed: u64,
+        progress: Progress,
+    ) -> Self {
         let point = design.devices.design_point(gemm.format.group);
         Self { design, gemm, point, operands, seed, progress }
     }
@@ -93,10 +109,12 @@ impl<'a> Question<'a> {
     pub fn answer(&self) -> Result<Answer> {
         let solution = self.solve()?;
         let bench = Bench::new(&solution.parameters, self.moduli(), &self.operands).map_err(device)?;
-        let provenance = Provenance { design: sha256(self.design.document.text().as_bytes()), seed: self.seed };
+        let provenance =
+            Provenance { design: sha256(self.design.document.text().as_bytes()), seed: self.seed };
         let (moduli, code) = (&self.gemm.moduli, &self.gemm.code);
         let power = solution.laser_power;
-        let characterisation = characterise(&bench, power, moduli, code, &self.operands, &provenance).map_err(device)?;
+        let characterisation =
+            characterise(&bench, power, moduli, code, &self.operands, &provenance).map_err(device)?;
         let budget = self.budget(&solution, &bench);
         let rule = self.rule(&bench);
         Ok(Answer { solution, bench, characterisation, budget, rule })
@@ -116,23 +134,17 @@ impl<'a> Question<'a> {
         Ok(solution)
     }
 
-    /// For each modulus the laser power at which amplitude over noise is m, the error rate there, and what noise alone gives.
+    /// The recalled rule: amplitude over noise is m.
     fn rule(&self, bench: &Bench) -> Vec<Rule> {
-        let mut rules = Vec::new();
-        for (unit, population) in bench.units() {
-            let modulus = unit.modulus();
-            let at = |power: f64, quantisation| rates(unit, population, power, quantisation);
-            let (mut low, mut high) = (1e-9f64.ln(), self.point.max_laser_power.ln());
-            while high - low > 1e-4 {
-                let middle = 0.5 * (low + high);
-                let snr = at(middle.exp(), Quantisation::AsNoise).snr;
-                if snr < f64::from(modulus) { low = middle } else { high = middle }
-            }
-            let rates = at(high.exp(), Quantisation::Cells);
-            let noise_only = ReadOut::new(modulus, None).wedge_error(rates.snr, 0.0);
-            rules.push(Rule { modulus, laser_power_w: high.exp(), error_rate: rates.error_rate, noise_only });
-        }
-        rules
+        let found = bench.snr_rule(1.0, self.point.max_laser_power).into_iter().flatten();
+        found
+            .map(|r| Rule {
+                modulus: r.modulus,
+                laser_power_w: r.laser_power,
+                error_rate: r.error_rate,
+                noise_only: ReadOut::new(r.modulus, None).wedge_error(f64::from(r.modulus), 0.0),
+            })
+            .collect()
     }
 
     /// Writes errors.csv: each parameter swept alone around the solved design.
@@ -150,7 +162,8 @@ impl<'a> Question<'a> {
             operands: &self.operands,
             seed: self.seed,
         };
-        let rows = run_sweeps(&sweeps, &setting, Watch { report: Some(&report), cancel: None }).map_err(device)?;
+        let rows =
+            run_sweeps(&sweeps, &setting, Watch { report: Some(&report), cancel: None }).map_err(device)?;
         bar.finish_and_clear();
         folder.write("errors.csv", |out| write_errors_csv(&rows, out))?;
         crate::plots::sweeps(folder, self.point.target)
@@ -164,9 +177,13 @@ impl<'a> Question<'a> {
         let mut rows = Vec::new();
         for (index, (unit, _)) in answer.bench.units().iter().enumerate() {
             let found = &answer.characterisation.rates[index];
-            for (name, judge) in [("plain Monte-Carlo", Judge::Noise), ("sector integral on sampled chips", Judge::Conditional)] {
+            for (name, judge) in [
+                ("plain Monte-Carlo", Judge::Noise),
+                ("sector integral on sampled chips", Judge::Conditional),
+            ] {
                 let power = answer.solution.laser_power;
-                let e = sample_rate(unit, &self.operands[index], power, chips, READS_PER_CHIP, self.seed, judge);
+                let e =
+                    sample_rate(unit, &self.operands[index], power, chips, READS_PER_CHIP, self.seed, judge);
                 rows.push(vec![
                     found.modulus.to_string(),
                     name.to_owned(),
@@ -202,7 +219,14 @@ pub fn write(folder: &Folder, answer: &Answer) -> Result<()> {
         ]
     });
     let header = [
-        "key", "required", "unit", "power_penalty_db", "laser_power_if_ideal_w", "laser_power_w", "known", "mark_of_known",
+        "key",
+        "required",
+        "unit",
+        "power_penalty_db",
+        "laser_power_if_ideal_w",
+        "laser_power_w",
+        "known",
+        "mark_of_known",
     ];
     folder.table("requirements.csv", &header, rows)
 }
@@ -268,14 +292,14 @@ pub fn channel_of(design: &Design, seed: u64, progress: Progress) -> Result<Resi
     Ok(Question::new(design, gemm, operands, seed, progress).answer()?.characterisation.channel)
 }
 
-/// Optical power of all lasers of the chip, solved for if the design leaves it open.
-pub fn laser_optical_watts(design: &Design, seed: u64, progress: Progress) -> Result<f64> {
+/// Electrical power of all lasers of the chip, solved for if the design leaves it open.
+pub fn laser_watts(design: &Design, seed: u64, progress: Progress) -> Result<f64> {
     let gemm = design.gemm(seed)?;
     let operands = operands_named("training", design, &gemm, progress)?;
     let question = Question::new(design, gemm, operands, seed, progress);
     let solution = question.solve()?;
     let bench = Bench::new(&solution.parameters, question.moduli(), &question.operands).map_err(device)?;
-    Ok(question.budget(&solution, &bench).optical_power)
+    Ok(question.budget(&solution, &bench).electrical_power)
 }
 
 /// The laser power that a target needs with everything else as solved; `None` where a floor lies above it.

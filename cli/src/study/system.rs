@@ -1,6 +1,6 @@
 //! Simulations of the chip, their tables and plots.
 
-use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram, Protection, ResidueChannel, expected_reads};
+use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram, ResidueChannel, expected_reads};
 use mirage_system::{Chip, Component, LayerResult, NetworkResult, Options, RepeatModel, summarise};
 
 use crate::error::Result;
@@ -13,9 +13,8 @@ pub fn repeat_model(
     channel: &ResidueChannel,
     operands: &OperandHistogram,
 ) -> Result<Option<RepeatModel>> {
-    let Protection::ReadAgain { repeats } = gemm.protection else { return Ok(None) };
     let expected = expected_reads(channel, &gemm.moduli, gemm.format, gemm.protection, operands);
-    Ok(Some(RepeatModel::from_means(expected.detected, expected.repeats, repeats)?))
+    Ok(RepeatModel::of_channel(&expected, gemm.protection)?)
 }
 
 /// Simulates the products with a bar over them.
@@ -27,7 +26,8 @@ pub fn simulate(
     what: &str,
 ) -> Result<Vec<LayerResult>> {
     let bar = progress.bar(entries.len() as u64, what);
-    let layers = chip.run(entries, options, rayon::current_num_threads(), &|done| bar.set_position(done as u64))?;
+    let layers =
+        chip.run(entries, options, rayon::current_num_threads(), &|done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     Ok(layers)
 }
@@ -35,8 +35,25 @@ pub fn simulate(
 /// Writes layers.csv, energy.csv, networks.csv and time.csv; returns the sums over networks.
 pub fn write(folder: &Folder, layers: &[LayerResult]) -> Result<Vec<NetworkResult>> {
     let header = [
-        "network", "layer", "pass", "M", "K", "N", "repeats", "stationary", "tiles", "events", "macs", "seconds",
-        "utilisation", "joules", "bottleneck", "reads", "reads_repeated", "reads_repeated_expected", "working_set_bytes",
+        "network",
+        "layer",
+        "pass",
+        "M",
+        "K",
+        "N",
+        "repeats",
+        "stationary",
+        "tiles",
+        "events",
+        "macs",
+        "seconds",
+        "utilisation",
+        "joules",
+        "bottleneck",
+        "reads",
+        "reads_repeated",
+        "reads_repeated_expected",
+        "working_set_bytes",
     ];
     let row = |l: &LayerResult| {
         vec![
@@ -79,8 +96,20 @@ pub fn write(folder: &Folder, layers: &[LayerResult]) -> Result<Vec<NetworkResul
     });
     folder.table("time.csv", &["network", "part", "seconds", "share"], time)?;
     let header = [
-        "network", "products", "tiles", "events", "macs", "seconds", "utilisation", "joules", "watts", "pj_per_mac",
-        "reads", "reads_repeated", "reads_repeated_expected", "largest_working_set_bytes",
+        "network",
+        "products",
+        "tiles",
+        "events",
+        "macs",
+        "seconds",
+        "utilisation",
+        "joules",
+        "watts",
+        "pj_per_mac",
+        "reads",
+        "reads_repeated",
+        "reads_repeated_expected",
+        "largest_working_set_bytes",
     ];
     let row = |n: &NetworkResult| {
         vec![
@@ -107,7 +136,13 @@ pub fn write(folder: &Folder, layers: &[LayerResult]) -> Result<Vec<NetworkResul
 /// Draws energy.svg and time.svg.
 pub fn draw(folder: &Folder) -> Result<()> {
     let by = |part, value| ["network", part, value];
-    crate::plots::shares(folder, "energy.csv", "energy.svg", "Where the energy goes", by("component", "joules"))?;
+    crate::plots::shares(
+        folder,
+        "energy.csv",
+        "energy.svg",
+        "Where the energy goes",
+        by("component", "joules"),
+    )?;
     crate::plots::shares(folder, "time.csv", "time.svg", "Where the units' time goes", by("part", "seconds"))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, OperandHistogram, Pass, ResidueChannel};
+use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, OperandHistogram, ResidueChannel};
 use mirage_training::{
     Arithmetic, Dataset, Label, Network, Outcome, Plan, PlanResult, Task, TrainConfig, epoch_gemm_list,
     operand_histogram, run_all, write_records,
@@ -10,7 +10,7 @@ use mirage_training::{
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::folder::{Folder, number};
+use crate::folder::Folder;
 use crate::progress::Progress;
 
 /// Images and steps from which operands are counted: enough for a histogram, a small part of an epoch.
@@ -114,30 +114,8 @@ fn summary(result: &PlanResult) -> RunSummary {
 /// Writes training.csv and training-layers.csv.
 pub fn write(folder: &Folder, network: &Network, results: &[PlanResult]) -> Result<()> {
     folder.write("training.csv", |out| write_records(out, results.iter().flat_map(|r| &r.records)))?;
-    let header = [
-        "arithmetic", "protection", "error_shape", "rate", "seed", "layer", "pass", "residues", "residue_errors",
-        "detected", "repeated", "exhausted", "silent",
-    ];
-    let rows = results.iter().flat_map(|r| {
-        network.sites().iter().enumerate().flat_map(move |(i, layer)| {
-            Pass::ALL.into_iter().map(move |pass| {
-                let c = r.run.training.get(i, pass);
-                let l = &r.label;
-                let names = [
-                    l.arithmetic.clone(),
-                    l.protection.clone(),
-                    l.error_shape.clone(),
-                    l.rate.map_or(String::new(), number),
-                    l.seed.to_string(),
-                    layer.clone(),
-                    pass.to_string(),
-                ];
-                let counts = [c.residues, c.wrong, c.detected, c.repeated, c.exhausted, c.silent];
-                names.into_iter().chain(counts.map(|n| n.to_string())).collect::<Vec<_>>()
-            })
-        })
-    });
-    folder.table("training-layers.csv", &header, rows)
+    let layers: Vec<_> = results.iter().flat_map(|r| r.layers(network)).collect();
+    folder.write("training-layers.csv", |out| write_records(out, &layers))
 }
 
 /// One point of the tolerance curve: all seeds of a shape, protection and rate.
@@ -186,7 +164,8 @@ pub fn tolerances(runs: &[RunSummary]) -> Vec<Tolerance> {
                 &mut points[last]
             }
         };
-        point.accuracy_mean = (point.accuracy_mean * point.seeds as f64 + accuracy) / (point.seeds + 1) as f64;
+        point.accuracy_mean =
+            (point.accuracy_mean * point.seeds as f64 + accuracy) / (point.seeds + 1) as f64;
         point.seeds += 1;
         point.accuracy_min = point.accuracy_min.min(accuracy);
         point.accuracy_max = point.accuracy_max.max(accuracy);

@@ -12,7 +12,7 @@ fn chip(changes: &[(&str, &str)]) -> Chip {
         text = text.replacen(&line, &format!("{key} = {value}"), 1);
     }
     let system: System = parse_section(&text, "test.toml", "system").expect("a section");
-    Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 0.5).expect("a chip")
+    Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 2.5).expect("a chip")
 }
 
 const FIRST: (&str, &str) = ("dataflow", "\"DF1\"");
