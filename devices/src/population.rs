@@ -18,7 +18,7 @@ use rustfft::FftPlannerScalar;
 use std::f64::consts::PI;
 
 const PHASES: usize = 256;
-const AMPLITUDES: usize = 64;
+const AMPLITUDES: usize = 128;
 const COLUMNS: usize = PHASES / 2;
 /// Standard deviations that the periodic grid covers.
 const PERIOD: f64 = 24.0;
@@ -115,17 +115,22 @@ impl Population {
         &self.moments
     }
 
-    /// Cells with a probability, on a grid thinned to a spacing of at most `spacing` rad (the sum over a smooth
-    /// density converges exponentially once the spacing is below the width of the integrand).
-    pub(crate) fn cells(&self, spacing: f64) -> Vec<Cell> {
-        let mut stride = 1;
-        while stride < PHASES / 16 && 2.0 * stride as f64 * self.step <= spacing {
-            stride *= 2;
-        }
-        let scale = 2.0 * stride as f64;
+    /// Cells with a probability, on a grid thinned to spacings of at most `spacing` rad and `log_spacing` nepers (the
+    /// sum over a smooth density converges exponentially once the spacing is below the width of the integrand).
+    pub(crate) fn cells(&self, spacing: f64, log_spacing: f64) -> Vec<Cell> {
+        let thin = |step: f64, wanted: f64, most: usize| {
+            let doubled = std::iter::successors(Some(1usize), |stride| Some(2 * stride));
+            doubled
+                .take_while(|&stride| stride <= most && (stride == 1 || stride as f64 * step <= wanted))
+                .last()
+                .unwrap_or(1)
+        };
+        let stride = thin(self.step, spacing, PHASES / 16);
+        // At most three quarters of the standard deviation apart.
+        let skip = thin(self.log_amplitudes[1] - self.log_amplitudes[0], log_spacing, AMPLITUDES / 32);
+        let scale = (stride * skip) as f64;
         let mut cells = Vec::new();
-        // Every other amplitude is enough: three quarters of the standard deviation apart.
-        for (row, &log_amplitude) in self.log_amplitudes.iter().enumerate().step_by(2) {
+        for (row, &log_amplitude) in self.log_amplitudes.iter().enumerate().step_by(skip) {
             for column in (0..PHASES).step_by(stride) {
                 let at = row * PHASES + column;
                 let (settled, live) = (self.settled[at] * scale, self.live[at] * scale);

@@ -6,6 +6,9 @@ use crate::readout::{Point, ReadOut};
 use num_complex::Complex64;
 use std::f64::consts::PI;
 
+/// Spacing of the population's grid, in LSB, where cells are summed.
+const CELL_SPACING: f64 = 0.6;
+
 /// How quantisation enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantisation {
@@ -116,10 +119,21 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
     let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
     let m = unit.modulus() as usize;
     let snr = operating.snr(moments.mean_log_amplitude, 0.0);
-    let cells = population.cells(1.2 * integrand_width(snr, moments.deviation));
+    let exact = quantisation == Quantisation::Cells && unit.parameters().adc.bits.is_some();
+    let width = integrand_width(snr, moments.deviation);
+    let cells = if exact {
+        // The pattern of the ADC cells must be sampled too: about half an LSB apart, or half a sigma if that is more.
+        // High rates depend little on it.
+        let point = operating.point(moments.mean_log_amplitude, 0.0);
+        let cell = operating.readout.lsb().max(point.sigma_i) / point.i.hypot(point.q);
+        let high = quick_rate(unit, population, laser_power) > 1e-3;
+        let spacing = if high { 4.0 * CELL_SPACING } else { CELL_SPACING } * cell;
+        population.cells((0.9 * width).min(spacing), spacing)
+    } else {
+        population.cells(1.2 * width, f64::INFINITY)
+    };
     let mut offsets = vec![0.0; m * m];
     let summary = Summary::new(&operating, &cells);
-    let exact = quantisation == Quantisation::Cells && unit.parameters().adc.bits.is_some();
     if exact || operating.imbalanced() {
         let orbits = orbits(m, operating.imbalanced());
         let mut row = vec![0.0; m];
@@ -191,7 +205,7 @@ pub(crate) fn quick_rate(unit: &Mdpu, population: &Population, laser_power: f64)
     let width = integrand_width(operating.snr(moments.mean_log_amplitude, 0.0), moments.deviation);
     let mut loudness = (f64::NAN, 0.0);
     let mut total = 0.0;
-    for cell in population.cells(1.2 * width).iter().filter(|cell| cell.live > 0.0) {
+    for cell in population.cells(1.2 * width, f64::INFINITY).iter().filter(|cell| cell.live > 0.0) {
         if loudness.0 != cell.log_amplitude {
             loudness = (cell.log_amplitude, operating.snr(cell.log_amplitude, 0.0));
         }
@@ -392,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn symmetry_changes_nothing() {
+    fn symmetry_and_thinning_change_nothing() {
         for m in [31u32, 32] {
             let mut p = noisy(40.0);
             p.adc.bits = Some(6);
@@ -403,15 +417,14 @@ mod tests {
             let operating = Operating::new(&unit, population.moments().largest_log_amplitude, 1.0);
             for truth in [0usize, 1, 5, 9, 20, 30] {
                 let mut row = vec![0.0; m as usize];
-                for cell in population.cells(1.2 * integrand_width(ours.snr, population.moments().deviation))
-                {
+                for cell in population.cells(0.0, 0.0) {
                     let angle = truth as f64 * 2.0 * PI / f64::from(m) + cell.deviation;
                     let point = operating.point(cell.log_amplitude, angle);
                     operating.readout.add_errors(truth, point, cell.live, &mut row);
                 }
                 for j in [1, m as usize - 1] {
                     let fast = ours.offsets[truth * m as usize + j];
-                    assert!((fast / row[j] - 1.0).abs() < 2e-3, "{m} {truth} {j}: {fast} {}", row[j]);
+                    assert!((fast / row[j] - 1.0).abs() < 0.05, "{m} {truth} {j}: {fast} {}", row[j]);
                 }
             }
         }
