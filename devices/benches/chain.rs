@@ -5,7 +5,7 @@ use mirage_design::Document;
 use mirage_devices::chips::Chip;
 use mirage_devices::{
     Bench, DevicesSection, Mdpu, MdpuParameters, Operands, SweepSetting, Watch, default_sweeps, run_sweeps,
-    solve,
+    solve, unit_budget,
 };
 use rand::SeedableRng;
 use std::time::Instant;
@@ -57,6 +57,14 @@ fn main() {
     }
     let (unit, population) = &bench.units()[2];
     println!("{:?} worst loss {:.1} dB", population.moments(), unit.worst_loss_db());
+    for rule in bench.snr_rule(1.0, point.max_laser_power).into_iter().flatten() {
+        println!(
+            "  rule SNR = m: m={} laser {:.3e} W, error rate {:.3e}",
+            rule.modulus, rule.laser_power, rule.error_rate
+        );
+    }
+    let budget = unit_budget(&bench, 8, 32, solution.laser_power, point.wall_plug_efficiency);
+    println!("  {budget:?}");
     let start = Instant::now();
     println!(
         "required power {:?} in {:.3} s",
