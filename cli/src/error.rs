@@ -49,7 +49,7 @@ from_library!(
     mirage_arithmetic::GemmError,
     mirage_arithmetic::GemmListError,
     mirage_arithmetic::HistogramError,
-    mirage_arithmetic::ModuliError,
+    mirage_calibration::CalibrationError,
     mirage_system::SystemError,
     mirage_system::TableError,
     mirage_training::DataError,

@@ -66,7 +66,6 @@ pub fn characterise(
         channel.set_again(rates.modulus, rates.again);
     }
     let effective = bounds.iter().map(|b| b.effective_samples).fold(f64::INFINITY, f64::min);
-    let joined = |list: &[u32]| list.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
     for (key, value) in [
         ("design", provenance.design.clone()),
         ("seed", provenance.seed.to_string()),
@@ -76,8 +75,8 @@ pub fn characterise(
             "semi-analytic: characteristic functions over chips and operands, sum over ADC cells".into(),
         ),
         ("operands", operands.first().map_or("none", |o| o.name()).to_string()),
-        ("slip-code", joined(code.units())),
-        ("laser-power-w", format!("{laser_power:e}")),
+        ("slip_code", code.to_string()),
+        ("laser_power_w", format!("{laser_power:e}")),
     ] {
         channel.header.insert(key.to_string(), value);
     }
@@ -163,6 +162,10 @@ mod tests {
         assert_eq!(back.moduli(), &[31, 32, 33]);
         assert_eq!(back.header["operands"], "uniform residues");
         assert!(back.again(32).is_some());
+        // The reader refuses the channel for any other code.
+        assert!(
+            back.check(&moduli, &code).is_ok() && back.check(&moduli, &SlipCode::natural(&moduli)).is_err()
+        );
     }
 
     #[test]

@@ -85,11 +85,11 @@ impl Tolerance {
 
     /// Values to choose from, loosest first.
     fn candidates(self) -> Vec<f64> {
-        // Two significant digits: 9.9e-2, 9.8e-2, ... 1.0e-2, 9.9e-3, ...
+        // Two significant digits, by a division that gives the nearest number: 9.9e-2, 9.8e-2, ... 1.0e-2, 9.9e-3, ...
         let falling = |decades: std::ops::Range<i32>| -> Vec<f64> {
             decades
                 .rev()
-                .flat_map(|e| (10..100).rev().map(move |n| f64::from(n) * 10f64.powi(e - 1)))
+                .flat_map(|e| (10..100).rev().map(move |n| f64::from(n) / 10f64.powi(1 - e)))
                 .collect()
         };
         match self {

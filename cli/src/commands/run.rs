@@ -19,6 +19,9 @@ use crate::study::devices::{self, Answer, Question};
 use crate::study::system;
 use crate::study::training::{self, Bench, RunSummary, Tolerance};
 
+/// Performance of published converters, 1997 to 2025.
+const ADC_SURVEY: &str = include_str!("../../../data/adc-survey/adc_survey_2025.csv");
+
 /// Images of a quick look.
 const QUICK: (usize, usize) = (2000, 500);
 
@@ -222,7 +225,7 @@ impl<'a> Study<'a> {
             "networks": simulated.networks.iter().map(simulate::summary).collect::<Vec<_>>(),
             "trained": simulate::summary(&simulated.trained),
             "largest": largest.map(simulate::summary),
-            "system_notes": self.design.system.warnings(),
+            "system_notes": self.system_notes()?,
             "repeats": repeats(&trained.comparison, &simulated.trained, self.gemm.moduli.len()),
             "published": { "power": { "value": power.as_ref().map(|p| p.value), "mark": power.map(|p| p.mark.to_string()) } },
             "published_rows": published_rows(largest),
@@ -273,6 +276,22 @@ impl<'a> Study<'a> {
             "runs": trained.comparison,
             "fp32": of("fp32"), "bfp": of("bfp"), "mirage": of("mirage"),
         })
+    }
+
+    /// What a reader of the energies should know: warnings of the design, and the converters beside a survey.
+    fn system_notes(&self) -> Result<Vec<String>> {
+        let mut notes = self.design.system.warnings();
+        let law = mirage_calibration::AdcSurvey::read(ADC_SURVEY, "adc_survey_2025.csv")
+            .and_then(|s| s.law(1e9))?;
+        let clock = self.design.system.clock.si();
+        let power = |bits: f64| law.energy(bits) * clock * 1e3;
+        notes.push(format!(
+            "The law E = k1 b + k2 4^b through the three best of {} published converters above 1 GS/s (Murmann's ADC survey) gives \
+             {:.1} mW for {} bits and {:.1} mW for 6 bits at this clock.",
+            law.candidates,
+            power(f64::from(*self.design.devices.adc.bits)), *self.design.devices.adc.bits, power(6.0)
+        ));
+        Ok(notes)
     }
 
     /// The command that repeats the run from its folder.
