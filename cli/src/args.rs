@@ -185,7 +185,7 @@ pub struct GemmArgs {
     /// The product, M x N.
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
-    /// Design file, of which only [arithmetic] is used [default: the built-in design].
+    /// Design file, of which only the section `arithmetic` is used [default: the built-in design].
     #[arg(long, value_name = "FILE")]
     pub design: Option<PathBuf>,
     /// Residue channel to read through [default: no errors].

@@ -1,6 +1,7 @@
 //! Pictures of the tables of a run folder, as SVG.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use kuva::plot::legend::LegendPosition;
 use kuva::plot::{BarPlot, LinePlot, ScatterPlot};
@@ -38,23 +39,27 @@ struct Frame<'a> {
     log_x: bool,
     log_y: bool,
     marks: bool,
+    x_step: Option<f64>,
     y_range: Option<(f64, f64)>,
     line: Option<(f64, &'a str)>,
 }
 
 impl Frame<'_> {
+    /// Logarithms are taken here, not by the plotting crate, whose logarithmic axes end at 1e-10.
     fn draw(&self, series: Vec<Series>) -> Option<String> {
+        let x = |v: f64| if self.log_x { v.log10() } else { v };
+        let y = |v: f64| if self.log_y { v.log10() } else { v };
         let mut plots: Vec<Plot> = Vec::new();
         for (i, s) in series.into_iter().filter(|s| !s.points.is_empty()).enumerate() {
+            let points: Vec<(f64, f64)> = s.points.iter().map(|p| (x(p.0), y(p.1))).collect();
             let mut line =
-                LinePlot::new().with_data(s.points.clone()).with_color(colour(i)).with_legend(s.name);
+                LinePlot::new().with_data(points.clone()).with_color(colour(i)).with_legend(s.name);
             if let Some((lower, upper)) = s.bounds {
-                line = line.with_band(lower, upper);
+                line = line.with_band(lower.into_iter().map(y), upper.into_iter().map(y));
             }
             plots.push(if s.dashed { line.with_dashed() } else { line }.into());
             if self.marks {
-                plots
-                    .push(ScatterPlot::new().with_data(s.points).with_color(colour(i)).with_size(3.0).into());
+                plots.push(ScatterPlot::new().with_data(points).with_color(colour(i)).with_size(3.0).into());
             }
         }
         if plots.is_empty() {
@@ -66,16 +71,30 @@ impl Frame<'_> {
             .with_y_label(self.y)
             .with_width(760.0)
             .with_height(420.0);
-        layout = if self.log_x { layout.with_log_x().with_x_tick_format(TickFormat::Sci) } else { layout };
-        layout = if self.log_y { layout.with_log_y().with_y_tick_format(TickFormat::Sci) } else { layout };
+        if self.log_x {
+            layout = layout.with_x_tick_step(1.0).with_x_tick_format(powers_of_ten());
+        }
+        if self.log_y {
+            layout = layout.with_y_tick_step(2.0).with_y_tick_format(powers_of_ten());
+        }
+        if let Some(step) = self.x_step {
+            layout = layout.with_x_tick_step(step);
+        }
         if let Some((low, high)) = self.y_range {
-            layout = layout.with_y_axis_min(low).with_y_axis_max(high);
+            layout = layout.with_y_axis_min(y(low)).with_y_axis_max(y(high));
         }
         if let Some((value, label)) = self.line {
-            layout = layout.with_reference_line(ReferenceLine::horizontal(value).with_label(label));
+            layout = layout.with_reference_line(ReferenceLine::horizontal(y(value)).with_label(label));
         }
         Some(kuva::render_to_svg(plots, layout))
     }
+}
+
+/// Labels of an axis of logarithms: the whole powers of ten.
+fn powers_of_ten() -> TickFormat {
+    TickFormat::Custom(Arc::new(|v: f64| {
+        if (v - v.round()).abs() < 1e-6 { format!("1e{}", v.round()) } else { String::new() }
+    }))
 }
 
 /// The smallest probability that a plot shows: what lies below is drawn on the edge.
@@ -120,6 +139,7 @@ pub fn sweeps(folder: &Folder, target: f64) -> Result<Vec<String>> {
             log_x,
             log_y: true,
             marks: true,
+            x_step: (unit == "bit").then_some(2.0),
             y_range: Some((FLOOR, 1.0)),
             line: Some((target, "target")),
         };
@@ -178,6 +198,7 @@ pub fn training(folder: &Folder, file: &str, keep: impl Fn(&Row<'_>) -> bool) ->
         log_x: false,
         log_y: false,
         marks,
+        x_step: None,
         y_range: None,
         line: None,
     };
@@ -222,6 +243,7 @@ pub fn tolerance(folder: &Folder) -> Result<()> {
         log_x: true,
         log_y: false,
         marks: true,
+        x_step: None,
         y_range: Some((0.0, 1.0)),
         line: None,
     };
