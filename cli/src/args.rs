@@ -73,7 +73,7 @@ pub struct CharacterizeArgs {
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/devices")]
     pub output: PathBuf,
-    /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or an operands.csv.
+    /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
     pub operands: String,
     /// Leave out the sweeps: channel.csv and requirements.csv only.
@@ -117,7 +117,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub channel: Option<PathBuf>,
     /// Errors at this rate per residue instead of the channel's own rate.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = rate, conflicts_with = "sweep")]
     pub error_rate: Option<f64>,
     /// Shape of errors at a given rate: slip, uniform or design (the channel's own).
     #[arg(long, value_name = "SHAPE")]
@@ -126,10 +126,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "SWEEP")]
     pub sweep: Option<String>,
     /// Protections of a sweep, any of none, read-again, read-again+slip-code [default: all].
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "sweep")]
     pub protection: Vec<String>,
-    /// Passes over the training images [default: the design's].
-    #[arg(long, value_name = "N")]
+    /// Passes over the training images, of each run of a sweep too [default: the design's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub epochs: Option<u32>,
     /// Runs with this many seeds, counted from --seed.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -160,13 +160,13 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     pub gemms: Option<PathBuf>,
     /// Images (or sentences) of the training step [default: the design's].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "gemms", value_parser = clap::value_parser!(u64).range(1..))]
     pub batch: Option<u64>,
     /// Residue channel whose detected errors are read again.
     #[arg(long, value_name = "FILE", requires = "operands")]
     pub channel: Option<PathBuf>,
     /// Operand histogram (operands.csv of a run): decides which share of the errors is detected.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "channel")]
     pub operands: Option<PathBuf>,
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/system")]
@@ -196,6 +196,12 @@ pub struct GemmArgs {
     pub reference: bool,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// A probability on the command line.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|p: &f64| (0.0..=1.0).contains(p));
+    rate.ok_or_else(|| "an error rate lies between 0 and 1".into())
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use mirage_arithmetic::{ArithmeticSection, GemmConfig, Placement};
 use mirage_design::{Document, Value};
-use mirage_devices::DevicesSection;
+use mirage_devices::{DevicesSection, Mdpu};
 use mirage_system::System;
-use mirage_training::TrainingSection;
+use mirage_training::{TrainConfig, TrainingSection};
 
 use crate::error::{CliError, Result};
 
@@ -76,12 +76,42 @@ impl Design {
                 return Err(document.locate(run.networks.invalid(format!("cannot be used: {e}"))).into());
             }
         }
-        Ok(Self { document, arithmetic, devices, system, training, run })
+        let design = Self { document, arithmetic, devices, system, training, run };
+        design.check_together()?;
+        Ok(design)
+    }
+
+    /// Conditions between sections, so that a design that cannot run is refused before any work.
+    fn check_together(&self) -> Result<()> {
+        let gemm = self.gemm(0)?;
+        let (own, shared) = (&self.devices.shifter.program_time, &self.system.program_time);
+        if own.si() != shared.si() {
+            let reason =
+                "differs from system.program_time: the shifters settle in the time that the chip gives them";
+            return Err(self.document.locate(own.invalid(reason)).into());
+        }
+        let parameters = self.devices.design_point(gemm.format.group).parameters;
+        for &modulus in gemm.moduli.as_slice() {
+            if let Err(e) = Mdpu::new(&parameters, modulus) {
+                return Err(CliError::message(format!("{}: {e}", self.document.file())));
+            }
+        }
+        if let Some(sweep) = &self.training.sweep {
+            sweep.sweep(&gemm, None, &self.train_config(None)).map_err(|e| self.document.locate(e))?;
+        }
+        self.system.check_for(gemm.format).map_err(|e| self.document.locate(e))?;
+        Ok(())
     }
 
     /// Seed of the command line, or the design's.
     pub fn seed(&self, given: Option<u64>) -> u64 {
         given.unwrap_or(*self.run.seed)
+    }
+
+    /// Settings of training: the seed of the command line, the section's own, or the run's.
+    pub fn train_config(&self, given: Option<u64>) -> TrainConfig {
+        let config = self.training.config(*self.run.seed);
+        TrainConfig { seed: given.unwrap_or(config.seed), ..config }
     }
 
     /// The products' configuration.

@@ -1,5 +1,7 @@
 //! Files that are whole or not there.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,14 +11,80 @@ use crate::error::{CliError, Result};
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    written: RefCell<BTreeSet<String>>,
 }
+
+/// Files that the toolkit writes; those of an earlier run that this one did not write are removed at the end.
+const OURS: [&str; 32] = [
+    "accuracy.svg",
+    "channel.csv",
+    "command.json",
+    "design.toml",
+    "energy.csv",
+    "energy.svg",
+    "errors.csv",
+    "gemms.csv",
+    "groups.csv",
+    "layers.csv",
+    "loss.svg",
+    "networks.csv",
+    "operands.csv",
+    "provenance.csv",
+    "report.html",
+    "requirements.csv",
+    "summary.json",
+    "sweep-adc-bits.svg",
+    "sweep-crosstalk.svg",
+    "sweep-dac-bits.svg",
+    "sweep-extinction.svg",
+    "sweep-laser-power.svg",
+    "sweep-static-phase.svg",
+    "sweep-tia-noise.svg",
+    "time.csv",
+    "time.svg",
+    "timing.csv",
+    "tolerance.csv",
+    "tolerance.svg",
+    "training.csv",
+    "training-layers.csv",
+    "validation.csv",
+];
 
 impl Folder {
     /// Makes the folder if needed and checks that files can be written to it.
     pub fn create(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|e| CliError::write(path, e))?;
         tempfile::tempfile_in(path).map_err(|e| CliError::write(path, e))?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), written: RefCell::default() })
+    }
+
+    /// The SVG files that this run wrote, by name.
+    pub fn pictures(&self) -> Result<BTreeMap<String, String>> {
+        let written = self.written.borrow();
+        let read = |name: &String| {
+            let path = self.path.join(name);
+            let text = std::fs::read_to_string(&path).map_err(|e| CliError::read(&path, e))?;
+            Ok((name.clone(), text))
+        };
+        written.iter().filter(|name| name.ends_with(".svg")).map(read).collect()
+    }
+
+    /// Removes what an earlier run left here and this one did not write again.
+    pub fn finish(&self) -> Result<()> {
+        for name in OURS.into_iter().filter(|name| !self.written.borrow().contains(*name)) {
+            let path = self.path.join(name);
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(CliError::write(&path, e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write_whole(&self.path.join(name), bytes)?;
+        self.written.borrow_mut().insert(name.to_owned());
+        Ok(())
     }
 
     /// Where it is.
@@ -32,12 +100,18 @@ impl Folder {
     ) -> Result<()> {
         let mut bytes = Vec::new();
         fill(&mut bytes).map_err(|e| CliError::message(format!("cannot make {name}: {e}")))?;
-        write_whole(&self.path.join(name), &bytes)
+        self.put(name, &bytes)
     }
 
     /// Writes text.
     pub fn text(&self, name: &str, text: &str) -> Result<()> {
-        write_whole(&self.path.join(name), text.as_bytes())
+        self.put(name, text.as_bytes())
+    }
+
+    /// Writes what is needed to repeat a command: design.toml and command.json.
+    pub fn repeatable(&self, design: &str, command: &serde_json::Value) -> Result<()> {
+        self.text("design.toml", design)?;
+        self.text("command.json", &format!("{}\n", serde_json::to_string_pretty(command)?))
     }
 
     /// Writes a table: a header and rows of fields.

@@ -44,6 +44,24 @@ fn dispatch(command: &Command) -> Result<()> {
     }
 }
 
+/// What a folder says of the command that filled it: program, seed, and the words but for those that name the folder, the
+/// number of threads and the form of what is printed, on which results do not depend.
+fn command_line(seed: u64) -> serde_json::Value {
+    let mut words = Vec::new();
+    let mut given = std::env::args().skip(1);
+    while let Some(word) = given.next() {
+        match word.as_str() {
+            "--json" => {}
+            "-o" | "--output" | "--threads" => {
+                given.next();
+            }
+            w if w.starts_with("--output=") || w.starts_with("--threads=") || w.starts_with("-o") => {}
+            _ => words.push(word),
+        }
+    }
+    serde_json::json!({ "program": "mirage", "version": env!("CARGO_PKG_VERSION"), "arguments": words, "seed": seed })
+}
+
 /// Runs `work` on a pool of its own, so that nothing depends on a global one.
 fn on_threads(threads: Option<u16>, work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0).into()).build();

@@ -1,6 +1,5 @@
 //! Pictures of the tables of a run folder, as SVG.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use kuva::plot::legend::LegendPosition;
@@ -102,7 +101,11 @@ const FLOOR: f64 = 1e-14;
 
 /// One plot for each sweep of errors.csv: error rate over the swept value, a line for each modulus.
 pub fn sweeps(folder: &Folder, target: f64) -> Result<Vec<String>> {
-    let table = Table::read(folder.path(), "errors.csv")?;
+    let table = Table::read(
+        folder.path(),
+        "errors.csv",
+        &["sweep", "value", "unit", "modulus", "error_rate", "lower", "upper"],
+    )?;
     let mut names = Vec::new();
     for sweep in table.distinct("sweep") {
         let of_sweep = |row: &Row<'_>| row.text("sweep") == sweep && row.number("error_rate") > 0.0;
@@ -152,6 +155,10 @@ pub fn sweeps(folder: &Folder, target: f64) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Columns of training.csv that the curves need.
+const TRAINING: [&str; 9] =
+    ["arithmetic", "error_shape", "rate", "protection", "seed", "epoch", "step", "loss", "test_accuracy"];
+
 /// A name for a run of training.csv.
 fn run_name(row: &Row<'_>) -> String {
     let rate = row.number("rate");
@@ -170,7 +177,7 @@ fn run_name(row: &Row<'_>) -> String {
 
 /// Loss over steps and accuracy over epochs of the runs of a file like training.csv that `keep` takes.
 pub fn training(folder: &Folder, file: &str, keep: impl Fn(&Row<'_>) -> bool) -> Result<()> {
-    let table = Table::read(folder.path(), file)?;
+    let table = Table::read(folder.path(), file, &TRAINING)?;
     let mut runs: Vec<(String, Vec<Row<'_>>)> = Vec::new();
     for row in table.rows().filter(|r| keep(r)) {
         let name = format!("{} seed {}", run_name(&row), row.text("seed"));
@@ -216,7 +223,11 @@ pub fn training(folder: &Folder, file: &str, keep: impl Fn(&Row<'_>) -> bool) ->
 
 /// Final accuracy over the error rate for each shape and protection of tolerance.csv, the mean over seeds with its range.
 pub fn tolerance(folder: &Folder) -> Result<()> {
-    let table = Table::read(folder.path(), "tolerance.csv")?;
+    let table = Table::read(
+        folder.path(),
+        "tolerance.csv",
+        &["error_shape", "protection", "rate", "seeds", "accuracy_mean", "accuracy_min", "accuracy_max"],
+    )?;
     let mut series = Vec::new();
     for shape in table.distinct("error_shape") {
         for protection in table.distinct("protection") {
@@ -261,7 +272,7 @@ pub fn shares(
     title: &str,
     [bar, part, value]: [&str; 3],
 ) -> Result<()> {
-    let table = Table::read(folder.path(), file)?;
+    let table = Table::read(folder.path(), file, &[bar, part, value])?;
     let parts: Vec<String> = table
         .distinct(part)
         .into_iter()
@@ -295,9 +306,4 @@ pub fn shares(
         .with_x_tick_rotate(-30.0)
         .with_legend_position(LegendPosition::OutsideRightTop);
     folder.text(name, &kuva::render_to_svg(plots, layout))
-}
-
-/// Whether a plot was made.
-pub fn read(folder: &Path, name: &str) -> Option<String> {
-    std::fs::read_to_string(folder.join(name)).ok()
 }

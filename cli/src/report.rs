@@ -1,5 +1,7 @@
 //! The report of a run: one HTML page made from the summary and the pictures of its folder.
 
+use std::collections::BTreeMap;
+
 use minijinja::{Environment, Value};
 
 use crate::error::{CliError, Result};
@@ -7,17 +9,17 @@ use crate::folder::Folder;
 
 const TEMPLATE: &str = include_str!("report.html");
 
-/// Writes report.html; `pictures` are the names of SVG files in the folder.
+/// Writes report.html with the pictures that this run wrote to the folder.
 pub fn write(folder: &Folder, summary: &serde_json::Value) -> Result<()> {
     let mut environment = Environment::new();
     environment.add_filter("si", si);
     environment.add_filter("sci", sci);
     environment.add_filter("percent", percent);
     environment.add_filter("fixed", |x: f64, digits: usize| format!("{x:.digits$}"));
-    let path = folder.path().to_owned();
+    // Only pictures of this run: a folder may hold those of an earlier one.
+    let pictures: BTreeMap<String, String> = folder.pictures()?;
     environment.add_function("picture", move |name: String, text: String| {
-        let svg = crate::plots::read(&path, &name).unwrap_or_default();
-        Value::from_safe_string(image(&svg, &text))
+        Value::from_safe_string(pictures.get(&name).map(|svg| image(svg, &text)).unwrap_or_default())
     });
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
     let render = || -> std::result::Result<String, minijinja::Error> {
@@ -30,9 +32,6 @@ pub fn write(folder: &Folder, summary: &serde_json::Value) -> Result<()> {
 
 /// An SVG as an image inside the page, so that the names inside one picture cannot disturb another.
 fn image(svg: &str, text: &str) -> String {
-    if svg.is_empty() {
-        return String::new();
-    }
     let mut url = String::with_capacity(svg.len() * 5 / 4);
     for c in svg.chars() {
         match c {

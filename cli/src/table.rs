@@ -12,12 +12,15 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a file; lines that begin with # are comments.
-    pub fn read(folder: &Path, name: &str) -> Result<Self> {
+    /// Reads a file that must have the given columns; lines that begin with # are comments.
+    pub fn read(folder: &Path, name: &str, needed: &[&str]) -> Result<Self> {
         let path = folder.join(name);
         let text = std::fs::read(&path).map_err(|e| CliError::read(&path, e))?;
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(&text[..]);
-        let columns = reader.headers()?.iter().map(str::to_owned).collect();
+        let columns: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
+        if let Some(missing) = needed.iter().find(|n| !columns.iter().any(|c| c == *n)) {
+            return Err(CliError::message(format!("{} has no column `{missing}`", path.display())));
+        }
         let rows =
             reader.records().map(|r| Ok(r?.iter().map(str::to_owned).collect())).collect::<Result<_>>()?;
         Ok(Self { columns, rows })
@@ -27,7 +30,7 @@ impl Table {
         self.columns.iter().position(|c| c == column).unwrap_or(usize::MAX)
     }
 
-    /// The rows for which `keep` holds; it gets a way to look up a column.
+    /// All rows.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().map(move |fields| Row { table: self, fields })
     }
@@ -52,12 +55,12 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The text of a column; empty when there is no such column.
+    /// The text of a column that the reader asked for.
     pub fn text(&self, column: &str) -> &'a str {
         self.fields.get(self.table.index(column)).map_or("", String::as_str)
     }
 
-    /// The number of a column; NaN when there is none.
+    /// The number of a column; NaN where it is empty.
     pub fn number(&self, column: &str) -> f64 {
         self.text(column).parse().unwrap_or(f64::NAN)
     }

@@ -76,6 +76,10 @@ impl Bench {
                 let (name, problem) = (operands.name().to_string(), "made for another modulus".to_string());
                 return Err(DeviceError::Operands { name, modulus, problem });
             }
+            if operands.groups().first().is_some_and(|(w, _)| w.len() != parameters.group) {
+                let problem = format!("groups of another size than the unit's {}", parameters.group);
+                return Err(DeviceError::Operands { name: operands.name().to_string(), modulus, problem });
+            }
             let unit = Mdpu::new(parameters, modulus)?;
             let population = Population::new(&unit, operands);
             Ok((unit, population))

@@ -8,14 +8,23 @@ pub struct Operands {
     name: String,
     stationary: Vec<f64>,
     streaming: Vec<f64>,
+    groups: Vec<Group>,
 }
+
+/// Stationary levels and streamed residues of one read, MMU by MMU.
+pub type Group = (Vec<usize>, Vec<usize>);
 
 impl Operands {
     /// Uniform residues.
     pub fn uniform(modulus: u32) -> Self {
         let m = modulus as usize;
         let each = vec![1.0 / f64::from(modulus); m];
-        Operands { name: "uniform residues".into(), stationary: each.clone(), streaming: each }
+        Operands {
+            name: "uniform residues".into(),
+            stationary: each.clone(),
+            streaming: each,
+            groups: Vec::new(),
+        }
     }
 
     /// Probabilities handed in, for example from a histogram of a training run; `name` goes into every result file.
@@ -41,7 +50,39 @@ impl Operands {
                 return Err(fail(format!("probabilities of {kind} sum to {sum}")));
             }
         }
-        Ok(Operands { name: name.to_string(), stationary, streaming })
+        Ok(Operands { name: name.to_string(), stationary, streaming, groups: Vec::new() })
+    }
+
+    /// From a sample of whole reads, each as likely as the others. The probabilities of single operands are those of the
+    /// sample; averages run over its reads, since operands of a group depend on each other.
+    ///
+    /// # Errors
+    /// No groups, groups of different sizes, operands that are not below the modulus.
+    pub fn sampled(name: &str, modulus: u32, groups: Vec<Group>) -> Result<Self, DeviceError> {
+        let fail = |problem: String| DeviceError::Operands { name: name.to_string(), modulus, problem };
+        let size = groups.first().map_or(0, |g| g.0.len());
+        if size == 0 {
+            return Err(fail("a sample of at least one group is needed".into()));
+        }
+        let (mut stationary, mut streaming) = (vec![0.0; modulus as usize], vec![0.0; modulus as usize]);
+        let each = 1.0 / (groups.len() * size) as f64;
+        for (w, x) in &groups {
+            if w.len() != size || x.len() != size {
+                return Err(fail(format!("groups of {size} operands and of others")));
+            }
+            for (list, operands) in [(&mut stationary, w), (&mut streaming, x)] {
+                for &operand in operands {
+                    *list.get_mut(operand).ok_or_else(|| fail(format!("operand {operand} in a group")))? +=
+                        each;
+                }
+            }
+        }
+        Ok(Operands { groups, ..Self::new(name, modulus, stationary, streaming)? })
+    }
+
+    /// The sampled reads; empty where operands are independent.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
     /// Its name.

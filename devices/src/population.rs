@@ -7,6 +7,8 @@
 //! their own characteristic functions. An inverse Fourier transform gives probabilities on a grid of (D, log-amplitude)
 //! that hold down to about 1e-16, where plain samples would see nothing.
 //!
+//! Where whole reads were sampled from a run, `groups` counts each of them instead: operands of a group are not independent.
+//!
 //! What is linearised: the random errors add to the phase only; their influence on the light that leaks along the
 //! wrong path (second order) is left out. Sampled chips ([`crate::chips`]) hold that against the full fields.
 
@@ -16,6 +18,8 @@ use crate::operands::Operands;
 use num_complex::Complex64;
 use rustfft::FftPlannerScalar;
 use std::f64::consts::PI;
+
+mod groups;
 
 const PHASES: usize = 256;
 const AMPLITUDES: usize = 128;
@@ -39,6 +43,8 @@ pub struct Population {
     /// The same with the laser's intensity and phase noise added.
     live: Vec<f64>,
     moments: Moments,
+    /// Whether the rows are a smooth density on an even grid, which may be thinned.
+    dense: bool,
 }
 
 /// First moments of a [`Population`].
@@ -82,6 +88,9 @@ impl Population {
     /// Computes the distribution for a unit and an operand distribution of the same modulus.
     pub fn new(unit: &Mdpu, operands: &Operands) -> Self {
         let stage = Stage::new(unit, operands);
+        if !operands.groups().is_empty() {
+            return Self::of_groups(unit, operands, &stage);
+        }
         let moments = stage.moments(unit);
         let noise = unit.noise([0.0; 2]);
         // A trace of extra spread (a thousandth of half a sector, and of the amplitude) keeps the grid finite when
@@ -97,16 +106,16 @@ impl Population {
         };
         let transform = stage.transform(unit, &grid);
         let centre = moments.mean_log_amplitude;
-        let index = |i: usize, n: usize| if i < n / 2 { i as f64 } else { i as f64 - n as f64 };
         Population {
             step: grid.phase_period / PHASES as f64,
-            deviations: (0..PHASES).map(|i| index(i, PHASES) * grid.phase_period / PHASES as f64).collect(),
+            deviations: grid.deviations(),
             log_amplitudes: (0..AMPLITUDES)
-                .map(|i| centre + index(i, AMPLITUDES) * grid.amplitude_period / AMPLITUDES as f64)
+                .map(|i| centre + wrapped(i, AMPLITUDES) * grid.amplitude_period / AMPLITUDES as f64)
                 .collect(),
             settled: grid.invert(&transform, 0.0, 0.0),
             live: grid.invert(&transform, noise.phase, noise.relative),
             moments,
+            dense: true,
         }
     }
 
@@ -127,7 +136,8 @@ impl Population {
         };
         let stride = thin(self.step, spacing, PHASES / 16);
         // At most three quarters of the standard deviation apart.
-        let skip = thin(self.log_amplitudes[1] - self.log_amplitudes[0], log_spacing, AMPLITUDES / 32);
+        let between = (self.log_amplitudes[1] - self.log_amplitudes[0]).abs();
+        let skip = if self.dense { thin(between, log_spacing, AMPLITUDES / 32) } else { 1 };
         let scale = (stride * skip) as f64;
         let mut cells = Vec::new();
         for (row, &log_amplitude) in self.log_amplitudes.iter().enumerate().step_by(skip) {
@@ -164,7 +174,16 @@ struct Grid {
     amplitude_floor: f64,
 }
 
+/// The index of a wrapped grid as a signed number.
+fn wrapped(i: usize, n: usize) -> f64 {
+    if i < n / 2 { i as f64 } else { i as f64 - n as f64 }
+}
+
 impl Grid {
+    fn deviations(&self) -> Vec<f64> {
+        (0..PHASES).map(|i| wrapped(i, PHASES) * self.phase_period / PHASES as f64).collect()
+    }
+
     /// Probabilities of the cells, after further normal spreads of phase and log-amplitude.
     fn invert(&self, transform: &Transform, phase: f64, amplitude: f64) -> Vec<f64> {
         let mut field = vec![Complex64::ZERO; AMPLITUDES * PHASES];

@@ -7,7 +7,7 @@ use mirage_arithmetic::{
     expected_reads,
 };
 use mirage_design::parse_section;
-use mirage_system::{Chip, Network as LayerTable, Options, RepeatModel, System, design};
+use mirage_system::{Chip, Network as LayerTable, Options, Parts, RepeatModel, System, design};
 use mirage_training::{
     Arithmetic, CLASSES, Network, Plan, Task, TrainConfig, epoch_gemm_list, fashion_mnist_subset,
     operand_histogram,
@@ -15,7 +15,8 @@ use mirage_training::{
 
 fn chip() -> Chip {
     let system: System = parse_section(design::DEFAULT_SECTION, "system.toml", "system").unwrap();
-    Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 3.0).unwrap()
+    let parts = Parts { laser_watts: 3.0, rings: 131_072, multipliers: 12_288, amplifiers: 1_536, adcs: 1_536 };
+    Chip::new(&system, BfpFormat::mirage(), &parts).unwrap()
 }
 
 /// The small network as a layer table of the system, written by hand from the network's description.
@@ -67,7 +68,7 @@ fn the_chip_repeats_as_often_as_the_trainer() {
         let counted = result.run.training.total();
 
         let task = Task { network: &network, data: &data, config: &config };
-        let histogram = operand_histogram(task, &gemm, 4, &cancel).unwrap();
+        let (histogram, _) = operand_histogram(task, &gemm, 4, &cancel).unwrap();
         let expected = expected_reads(&channel, &moduli, gemm.format, gemm.protection, &histogram);
         let options =
             Options { repeats: RepeatModel::of_channel(&expected, gemm.protection).unwrap(), seed: 5 };

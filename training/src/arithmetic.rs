@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use mirage_arithmetic::{
-    ChannelError, ChannelTable, Counters, EmulatedGemm, GemmConfig, GemmError, Matrix, Moduli,
+    ChannelError, ChannelTable, Counters, EmulatedGemm, GemmConfig, GemmError, GroupSample, Matrix, Moduli,
     OperandHistogram, ResidueChannel, Site, SlipCode,
 };
 
@@ -126,12 +126,15 @@ pub enum RunError {
     /// The settings, or network and data, do not fit.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The system gives no more threads.
+    #[error("threads cannot be started: {0}; use fewer")]
+    Threads(String),
 }
 
 /// Multiplies without errors and counts the operands of every so-many-th step.
 struct Observed {
     gemm: EmulatedGemm,
-    histogram: Mutex<OperandHistogram>,
+    operands: Mutex<(OperandHistogram, GroupSample)>,
     every: u64,
 }
 
@@ -139,8 +142,9 @@ impl Gemm for Observed {
     fn multiply(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
         if site.step.is_multiple_of(self.every) && site.step < crate::EVALUATION_STEP {
             // A panic elsewhere leaves at worst a product half counted, and is on its way up anyway.
-            let mut histogram = self.histogram.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            self.gemm.observe(site, a, b, &mut histogram);
+            let mut operands = self.operands.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            self.gemm.observe(site, a, b, &mut operands.0);
+            self.gemm.sample(site, a, b, &mut operands.1);
         }
         self.gemm.multiply(site, a, b, out)
     }
@@ -150,8 +154,12 @@ impl Gemm for Observed {
     }
 }
 
+/// Reads kept by [`operand_histogram`].
+const SAMPLED_READS: usize = 8192;
+
 /// The operands that units meet while `task` is trained in block floating point without errors: those of its
-/// first step and of every `every`-th step after it, evaluation left out.
+/// first step and of every `every`-th step after it, evaluation left out. How often each mantissa and dot product
+/// occurs, and a sample of whole reads, since the values of a group depend on each other.
 ///
 /// # Errors
 /// When the configuration or the task is not sound.
@@ -160,13 +168,13 @@ pub fn operand_histogram(
     config: &GemmConfig,
     every: u64,
     cancel: &AtomicBool,
-) -> Result<OperandHistogram, RunError> {
-    let histogram = Mutex::new(OperandHistogram::new(config.format));
+) -> Result<(OperandHistogram, GroupSample), RunError> {
+    let operands = (OperandHistogram::new(config.format), GroupSample::new(config.format, SAMPLED_READS));
     let gemm = EmulatedGemm::new(GemmConfig { seed: task.config.seed, ..config.clone() }, None)?;
-    let observed = Observed { gemm, histogram, every: every.max(1) };
+    let observed = Observed { gemm, operands: Mutex::new(operands), every: every.max(1) };
     let label = Arithmetic::Bfp(config.clone()).label("", task.config.seed);
     train(task, &observed, &label, cancel, &mut |_| {})?;
-    Ok(observed.histogram.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    Ok(observed.operands.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::study::devices::{self, Question};
+use crate::study::training::Setup;
 
 pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let design = Design::read(args.design.as_deref())?;
@@ -15,7 +16,8 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let seed = design.seed(args.common.seed);
     let gemm = design.gemm(seed)?;
     let folder = Folder::create(&args.output)?;
-    let operands = devices::operands_named(&args.operands, &design, &gemm, progress)?;
+    let setup = Setup::new(&design, None, args.common.seed, progress)?;
+    let operands = devices::operands_named(&args.operands, &setup, &gemm)?;
     let question = Question::new(&design, gemm, operands, seed, progress);
     let answer = question.answer()?;
     devices::write(&folder, &answer)?;
@@ -27,6 +29,8 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     }
     let summary = devices::summary(&question, &answer);
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    folder.repeatable(design.document.text(), &crate::command_line(seed))?;
+    folder.finish()?;
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
         return Ok(());

@@ -28,7 +28,12 @@ pub fn run(args: &GemmArgs) -> Result<()> {
     };
     let gemm = EmulatedGemm::new(design.gemm(design.seed(args.common.seed))?, channel)?;
     let size = a.rows().checked_mul(b.cols()).ok_or_else(|| CliError::message("the product is too large"))?;
-    let mut c = vec![0.0; size];
+    let mut c: Vec<f32> = Vec::new();
+    let room = c.try_reserve_exact(size);
+    room.map_err(|_| {
+        CliError::message(format!("a {} x {} product does not fit into memory", a.rows(), b.cols()))
+    })?;
+    c.resize(size, 0.0);
     let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
     let counters = if args.reference {
         gemm.multiply_reference(site, a, b, &mut c)

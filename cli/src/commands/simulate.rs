@@ -1,14 +1,14 @@
 //! `mirage simulate`
 
-use comfy_table::Table;
-use mirage_arithmetic::{GemmEntry, OperandHistogram, ResidueChannel};
-use mirage_system::{Chip, Network, NetworkResult, Options, builtin};
+use mirage_arithmetic::{GemmEntry, ResidueChannel};
+use mirage_system::{Network, Options, builtin};
 
 use crate::args::SimulateArgs;
 use crate::design::Design;
 use crate::error::{CliError, Result, open};
 use crate::folder::Folder;
 use crate::progress::Progress;
+use crate::study::training::Setup;
 use crate::study::{devices, system};
 
 pub fn run(args: &SimulateArgs) -> Result<()> {
@@ -17,26 +17,30 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     let seed = design.seed(args.common.seed);
     let gemm = design.gemm(seed)?;
     let entries = entries(args, &design)?;
-    let repeats = match (&args.channel, &args.operands) {
-        (Some(channel), Some(operands)) => {
-            let channel = ResidueChannel::read_csv(open(channel)?, &channel.display().to_string())?;
+    let histogram = args.operands.as_deref().map(|path| devices::histogram(path, &gemm)).transpose()?;
+    let repeats = match (&args.channel, &histogram) {
+        (Some(path), Some(operands)) => {
+            let channel = ResidueChannel::read_csv(open(path)?, &path.display().to_string())?;
             channel.check(&gemm.moduli, &gemm.code)?;
-            let operands = OperandHistogram::read_csv(open(operands)?, &operands.display().to_string())?;
-            system::repeat_model(&gemm, &channel, &operands)?
+            system::repeat_model(&gemm, &channel, operands)?
         }
         _ => None,
     };
     let folder = Folder::create(&args.output)?;
-    let watts = devices::laser_watts(&design, seed, progress)?;
-    let chip = Chip::new(&design.system, &gemm.moduli, gemm.format, watts)?;
+    let setup = Setup::new(&design, None, args.common.seed, progress)?;
+    let operands = devices::operands_named("training", &setup, &gemm)?;
+    let budget = devices::budget_of(&design, operands, seed, progress)?;
+    let chip = system::chip(&design.system, &gemm, &budget)?;
     let layers = system::simulate(&chip, &entries, &Options { repeats, seed }, progress, "simulating")?;
     let networks = system::write(&folder, &layers)?;
     system::draw(&folder)?;
+    folder.repeatable(design.document.text(), &crate::command_line(seed))?;
+    folder.finish()?;
     if args.common.json {
-        let rows: Vec<_> = networks.iter().map(summary).collect();
+        let rows: Vec<_> = networks.iter().map(system::summary).collect();
         println!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
-        println!("{}", table(&networks));
+        println!("{}", system::table(&networks));
         println!("results in {}", folder.path().display());
     }
     Ok(())
@@ -60,43 +64,4 @@ fn entries(args: &SimulateArgs, design: &Design) -> Result<Vec<GemmEntry>> {
         entries.extend(builtin(name)?.training_step(batch)?);
     }
     Ok(entries)
-}
-
-/// What the summary says of a network.
-pub fn summary(n: &NetworkResult) -> serde_json::Value {
-    serde_json::json!({
-        "network": n.network, "products": n.products, "tiles": n.tiles, "events": n.events, "macs": n.macs,
-        "seconds": n.seconds, "utilisation": n.utilisation, "joules": n.joules(), "watts": n.watts(),
-        "joules_per_mac": n.joules_per_mac(), "reads": n.reads, "repeated": n.repeated,
-        "repeated_expected": n.repeated_expected, "working_set": n.working_set,
-    })
-}
-
-/// A table of networks for the terminal.
-pub fn table(networks: &[NetworkResult]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header([
-        "network",
-        "tiles",
-        "events",
-        "time (s)",
-        "utilisation",
-        "energy (J)",
-        "power (W)",
-        "pJ/MAC",
-    ]);
-    for n in networks {
-        table.add_row([
-            n.network.clone(),
-            n.tiles.to_string(),
-            n.events.to_string(),
-            format!("{:.4e}", n.seconds),
-            format!("{:.1} %", 100.0 * n.utilisation),
-            format!("{:.4e}", n.joules()),
-            format!("{:.2}", n.watts()),
-            format!("{:.3}", n.joules_per_mac() * 1e12),
-        ]);
-    }
-    table
 }

@@ -1,20 +1,21 @@
 //! Characterisation of the devices, its tables and plots.
 
-use mirage_arithmetic::{GemmConfig, OperandHistogram, ResidueChannel};
+use std::path::Path;
+
+use mirage_arithmetic::{BfpFormat, GemmConfig, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_devices::chips::{Judge, sample_rate};
 use mirage_devices::{
     Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, RequiredPower, Solution,
     SweepSetting, Tolerance, UnitBudget, Watch, characterise, default_sweeps, run_sweeps, solve, unit_budget,
     write_errors_csv,
 };
-use mirage_training::fashion_mnist_subset;
 use serde::Serialize;
 
 use crate::design::Design;
 use crate::error::{CliError, Result, open};
 use crate::folder::{Folder, number};
 use crate::progress::Progress;
-use crate::study::training::{self, Bench as TrainingBench};
+use crate::study::training::{self, Setup};
 
 /// Reads of each sampled chip in a Monte-Carlo check.
 const READS_PER_CHIP: usize = 64;
@@ -47,47 +48,52 @@ pub struct Rule {
     pub noise_only: f64,
 }
 
-/// Operands of the units: the histogram as probabilities of stationary levels and streamed residues.
-pub fn operands_from(histogram: &OperandHistogram, gemm: &GemmConfig, name: &str) -> Result<Vec<Operands>> {
+/// Operands of the units from a sample of whole reads: stationary levels and streamed residues of each modulus.
+pub fn operands_from(sample: &GroupSample, gemm: &GemmConfig, name: &str) -> Result<Vec<Operands>> {
+    let (moduli, code) = (&gemm.moduli, &gemm.code);
     let one = |(index, &m): (usize, &u32)| {
-        let (stationary, streaming) = histogram.residue_probabilities(&gemm.moduli, &gemm.code, index);
-        Operands::new(name, m, stationary, streaming).map_err(|e| CliError::message(e.to_string()))
+        let residue = |q: &i16| moduli.residue(i64::from(*q), index);
+        let groups = sample.pairs().map(|pair| {
+            let level = |q| code.level(index, residue(q)) as usize;
+            let stationary = pair.first.iter().map(level).collect();
+            (stationary, pair.second.iter().map(|q| residue(q) as usize).collect())
+        });
+        Operands::sampled(name, m, groups.collect()).map_err(device)
     };
-    gemm.moduli.as_slice().iter().enumerate().map(one).collect()
+    moduli.as_slice().iter().enumerate().map(one).collect()
 }
 
-/// What `--operands` names: `uniform`, `training`, or a file.
-pub fn operands_named(
-    what: &str,
-    design: &Design,
-    gemm: &GemmConfig,
-    progress: Progress,
-) -> Result<Vec<Operands>> {
+/// What `--operands` names: `uniform`, `training` (of `setup`), or a groups.csv.
+pub fn operands_named(what: &str, setup: &Setup, gemm: &GemmConfig) -> Result<Vec<Operands>> {
     match what {
         "uniform" => Ok(gemm.moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect()),
-        "training" => {
-            let data = fashion_mnist_subset()?;
-            let network = crate::commands::train::network(&design.training, &data)?;
-            let config = design.training.config(gemm.seed);
-            let bench = TrainingBench { network: &network, data: &data, config: &config, progress };
-            operands_from(&training::operands(&bench, gemm)?, gemm, TRAINING_OPERANDS)
-        }
+        "training" => operands_from(&training::operands(setup, gemm)?.1, gemm, &setup.operands_name()),
         path => {
-            let histogram = OperandHistogram::read_csv(open(path.as_ref())?, path)?;
-            if histogram.format().mantissa_bits != gemm.format.mantissa_bits
-                || histogram.format().group != gemm.format.group
-            {
-                return Err(CliError::message(format!(
-                    "{path} was made for another mantissa width or group than the design's"
-                )));
-            }
-            operands_from(&histogram, gemm, path)
+            let sample = GroupSample::read_csv(open(path.as_ref())?, path)?;
+            check_format(path, sample.format(), gemm.format)?;
+            operands_from(&sample, gemm, path)
         }
     }
 }
 
-/// Name of the operands of training in every file.
-pub const TRAINING_OPERANDS: &str = "small CNN in training (first operand stationary)";
+/// Refuses operands that were made for another format.
+fn check_format(name: &str, made: BfpFormat, wanted: BfpFormat) -> Result<()> {
+    if (made.mantissa_bits, made.group) == (wanted.mantissa_bits, wanted.group) {
+        return Ok(());
+    }
+    Err(CliError::message(format!(
+        "{name} was made for {} mantissa bits and groups of {}, the design has {} and {}",
+        made.mantissa_bits, made.group, wanted.mantissa_bits, wanted.group
+    )))
+}
+
+/// Reads an operand histogram and checks that it is for this format.
+pub fn histogram(path: &Path, gemm: &GemmConfig) -> Result<OperandHistogram> {
+    let name = path.display().to_string();
+    let histogram = OperandHistogram::read_csv(open(path)?, &name)?;
+    check_format(&name, histogram.format(), gemm.format)?;
+    Ok(histogram)
+}
 
 impl<'a> Question<'a> {
     pub fn new(
@@ -285,21 +291,24 @@ fn shown(tolerance: Tolerance, value: f64) -> String {
     }
 }
 
-/// The design's channel, characterised with the operands of training.
-pub fn channel_of(design: &Design, seed: u64, progress: Progress) -> Result<ResidueChannel> {
+/// The design's channel, characterised with the operands of this training.
+pub fn channel_of(design: &Design, setup: &Setup, seed: u64) -> Result<ResidueChannel> {
     let gemm = design.gemm(seed)?;
-    let operands = operands_named("training", design, &gemm, progress)?;
-    Ok(Question::new(design, gemm, operands, seed, progress).answer()?.characterisation.channel)
+    let operands = operands_named("training", setup, &gemm)?;
+    Ok(Question::new(design, gemm, operands, seed, setup.progress).answer()?.characterisation.channel)
 }
 
-/// Electrical power of all lasers of the chip, solved for if the design leaves it open.
-pub fn laser_watts(design: &Design, seed: u64, progress: Progress) -> Result<f64> {
-    let gemm = design.gemm(seed)?;
-    let operands = operands_named("training", design, &gemm, progress)?;
-    let question = Question::new(design, gemm, operands, seed, progress);
+/// Light and parts of the chip, laser power solved for if the design leaves it open.
+pub fn budget_of(
+    design: &Design,
+    operands: Vec<Operands>,
+    seed: u64,
+    progress: Progress,
+) -> Result<UnitBudget> {
+    let question = Question::new(design, design.gemm(seed)?, operands, seed, progress);
     let solution = question.solve()?;
     let bench = Bench::new(&solution.parameters, question.moduli(), &question.operands).map_err(device)?;
-    Ok(question.budget(&solution, &bench).electrical_power)
+    Ok(question.budget(&solution, &bench))
 }
 
 /// The laser power that a target needs with everything else as solved; `None` where a floor lies above it.

@@ -1,7 +1,11 @@
 //! Simulations of the chip, their tables and plots.
 
+use comfy_table::Table;
 use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram, ResidueChannel, expected_reads};
-use mirage_system::{Chip, Component, LayerResult, NetworkResult, Options, RepeatModel, summarise};
+use mirage_devices::UnitBudget;
+use mirage_system::{
+    Chip, Component, LayerResult, NetworkResult, Options, Parts, RepeatModel, System, summarise,
+};
 
 use crate::error::Result;
 use crate::folder::{Folder, number};
@@ -13,8 +17,20 @@ pub fn repeat_model(
     channel: &ResidueChannel,
     operands: &OperandHistogram,
 ) -> Result<Option<RepeatModel>> {
-    let expected = expected_reads(channel, &gemm.moduli, gemm.format, gemm.protection, operands);
+    let expected = expected_reads(channel, gemm, operands)?;
     Ok(RepeatModel::of_channel(&expected, gemm.protection)?)
+}
+
+/// The chip of a design with the parts that its devices have.
+pub fn chip(system: &System, gemm: &GemmConfig, budget: &UnitBudget) -> Result<Chip> {
+    let parts = Parts {
+        laser_watts: budget.electrical_power,
+        rings: budget.rings,
+        multipliers: budget.mmus,
+        amplifiers: budget.amplifiers,
+        adcs: budget.adcs,
+    };
+    Ok(Chip::new(system, gemm.format, &parts)?)
 }
 
 /// Simulates the products with a bar over them.
@@ -148,7 +164,63 @@ pub fn draw(folder: &Folder) -> Result<()> {
 
 /// Share of the memories in a network's energy.
 pub fn sram_share(network: &NetworkResult) -> f64 {
-    let memories = Component::ALL.into_iter().filter(|c| c.name().to_lowercase().contains("sram"));
+    let memories = Component::ALL.into_iter().filter(|c| c.is_memory());
     let joules: f64 = memories.map(|c| network.energy_of(c)).sum();
     if network.joules() > 0.0 { joules / network.joules() } else { 0.0 }
+}
+
+/// What the summary says of a network.
+pub fn summary(n: &NetworkResult) -> serde_json::Value {
+    serde_json::json!({
+        "network": n.network, "products": n.products, "tiles": n.tiles, "events": n.events, "macs": n.macs,
+        "seconds": n.seconds, "utilisation": n.utilisation, "joules": n.joules(), "watts": n.watts(),
+        "joules_per_mac": n.joules_per_mac(), "reads": n.reads, "repeated": n.repeated,
+        "repeated_expected": n.repeated_expected, "working_set": n.working_set,
+    })
+}
+
+/// A table of networks for the terminal.
+pub fn table(networks: &[NetworkResult]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header([
+        "network",
+        "tiles",
+        "events",
+        "time (s)",
+        "utilisation",
+        "energy (J)",
+        "power (W)",
+        "pJ/MAC",
+    ]);
+    for n in networks {
+        table.add_row([
+            n.network.clone(),
+            n.tiles.to_string(),
+            n.events.to_string(),
+            format!("{:.4e}", n.seconds),
+            format!("{:.1} %", 100.0 * n.utilisation),
+            format!("{:.4e}", n.joules()),
+            format!("{:.2}", n.watts()),
+            format!("{:.3}", n.joules_per_mac() * 1e12),
+        ]);
+    }
+    table
+}
+
+/// What the price of partial sums rests on. A tile streams all N vectors before the next one comes, so that the sums of a
+/// row tile are alive together: far more than the small memory whose energy they are charged with.
+pub fn partial_sums_note(system: &System, network: &NetworkResult) -> String {
+    let price = system.sram.energy_per_byte.si() / system.sram.accumulator_energy_per_byte.si();
+    let sums = network.energy_of(Component::AccumulatorMemory);
+    let other = network.joules() - sums + sums * price;
+    format!(
+        "Partial sums are charged as accesses to a small memory ({:.2} pJ/B), though all sums of a row tile are alive together and \
+         take megabytes: at the operand memory's {:.1} pJ/B {} would need {:.0} W instead of {:.0} W.",
+        system.sram.accumulator_energy_per_byte.si() * 1e12,
+        system.sram.energy_per_byte.si() * 1e12,
+        network.network,
+        other / network.seconds,
+        network.watts()
+    )
 }

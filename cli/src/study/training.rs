@@ -1,14 +1,17 @@
 //! Training runs, their tables and plots.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, OperandHistogram, ResidueChannel};
+use comfy_table::Table;
+use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_training::{
-    Arithmetic, Dataset, Label, Network, Outcome, Plan, PlanResult, Task, TrainConfig, epoch_gemm_list,
-    operand_histogram, run_all, write_records,
+    Arithmetic, CLASSES, Dataset, Label, Network, Outcome, Plan, PlanResult, Task, TrainConfig,
+    epoch_gemm_list, fashion_mnist_subset, operand_histogram, run_all, write_records,
 };
 use serde::Serialize;
 
+use crate::design::Design;
 use crate::error::Result;
 use crate::folder::Folder;
 use crate::progress::Progress;
@@ -18,11 +21,36 @@ const OBSERVED_IMAGES: usize = 2000;
 const OBSERVED_EVERY: u64 = 8;
 
 /// What is trained on what.
-pub struct Bench<'a> {
-    pub network: &'a Network,
-    pub data: &'a Dataset,
-    pub config: &'a TrainConfig,
+pub struct Setup {
+    pub network: Network,
+    pub data: Dataset,
+    /// In words, for reports and headers.
+    pub data_name: String,
+    pub config: TrainConfig,
     pub progress: Progress,
+}
+
+impl Setup {
+    /// The design's network and settings on the images of a folder, or on the built-in subset.
+    pub fn new(
+        design: &Design,
+        folder: Option<&Path>,
+        seed: Option<u64>,
+        progress: Progress,
+    ) -> Result<Self> {
+        let (data, data_name) = match folder {
+            Some(folder) => (Dataset::from_folder(folder)?, format!("images of {}", folder.display())),
+            None => (fashion_mnist_subset()?, "the built-in Fashion-MNIST subset".to_owned()),
+        };
+        let (rows, columns) = data.train().size();
+        let network = Network::by_name(&design.training.network, rows, columns, CLASSES)?;
+        Ok(Self { network, data, data_name, config: design.train_config(seed), progress })
+    }
+
+    /// Name of the operands that training this gives.
+    pub fn operands_name(&self) -> String {
+        format!("{} in training on {}, first operand stationary", self.network.name(), self.data_name)
+    }
 }
 
 /// The outcome of one run, for tables and the summary.
@@ -36,6 +64,7 @@ pub struct RunSummary {
     pub accuracy: Option<f64>,
     pub last_loss: Option<f64>,
     pub outcome: String,
+    pub diverged: bool,
     pub residues: u64,
     pub wrong: u64,
     pub detected: u64,
@@ -44,20 +73,20 @@ pub struct RunSummary {
     pub silent: u64,
 }
 
-/// The operands that the units meet in the first part of an epoch, without errors.
-pub fn operands(bench: &Bench<'_>, gemm: &GemmConfig) -> Result<OperandHistogram> {
-    let data = bench.data.first(OBSERVED_IMAGES, 100);
-    let config = TrainConfig { epochs: 1, ..bench.config.clone() };
-    let bar = bench.progress.bar(1, "operands of training");
-    let task = Task { network: bench.network, data: &data, config: &config };
-    let histogram = operand_histogram(task, gemm, OBSERVED_EVERY, &AtomicBool::new(false))?;
+/// The operands that the units meet in the first part of an epoch, without errors: how often each occurs, and whole reads.
+pub fn operands(setup: &Setup, gemm: &GemmConfig) -> Result<(OperandHistogram, GroupSample)> {
+    let data = setup.data.first(OBSERVED_IMAGES, 100);
+    let config = TrainConfig { epochs: 1, ..setup.config.clone() };
+    let bar = setup.progress.bar(1, "operands of training");
+    let task = Task { network: &setup.network, data: &data, config: &config };
+    let operands = operand_histogram(task, gemm, OBSERVED_EVERY, &AtomicBool::new(false))?;
     bar.finish_and_clear();
-    Ok(histogram)
+    Ok(operands)
 }
 
 /// FP32, block floating point without errors, and the design's channel: same seed, same batches.
-pub fn comparison(bench: &Bench<'_>, gemm: &GemmConfig, channel: &ResidueChannel) -> Vec<Plan> {
-    let config = || bench.config.clone();
+pub fn comparison(setup: &Setup, gemm: &GemmConfig, channel: &ResidueChannel) -> Vec<Plan> {
+    let config = || setup.config.clone();
     vec![
         Plan::new(Arithmetic::Fp32, "", config()),
         Plan::new(Arithmetic::Bfp(gemm.clone()), "", config()),
@@ -66,14 +95,14 @@ pub fn comparison(bench: &Bench<'_>, gemm: &GemmConfig, channel: &ResidueChannel
 }
 
 /// Does the runs, with a bar over their steps.
-pub fn run(bench: &Bench<'_>, plans: &[Plan], what: &str) -> Result<Vec<PlanResult>> {
+pub fn run(setup: &Setup, plans: &[Plan], what: &str) -> Result<Vec<PlanResult>> {
     let steps = |p: &Plan| {
-        let per_epoch = bench.data.train().len().div_ceil(p.config.batch.max(1)) as u64;
+        let per_epoch = setup.data.train().len().div_ceil(p.config.batch.max(1)) as u64;
         per_epoch * u64::from(p.config.epochs)
     };
-    let bar = bench.progress.bar(plans.iter().map(steps).sum(), what);
+    let bar = setup.progress.bar(plans.iter().map(steps).sum(), what);
     let done: Vec<AtomicU64> = plans.iter().map(|_| AtomicU64::new(0)).collect();
-    let results = run_all(bench.network, bench.data, plans, &AtomicBool::new(false), &|plan, record| {
+    let results = run_all(&setup.network, &setup.data, plans, &AtomicBool::new(false), &|plan, record| {
         let before = done[plan].swap(record.step, Ordering::Relaxed);
         bar.inc(record.step.saturating_sub(before));
     })?;
@@ -102,6 +131,7 @@ fn summary(result: &PlanResult) -> RunSummary {
             Outcome::Diverged(d) => format!("diverged: {d}"),
             Outcome::Cancelled => "cancelled".into(),
         },
+        diverged: result.run.outcome.is_diverged(),
         residues: c.residues,
         wrong: c.wrong,
         detected: c.detected,
@@ -109,6 +139,15 @@ fn summary(result: &PlanResult) -> RunSummary {
         exhausted: c.exhausted,
         silent: c.silent,
     }
+}
+
+/// Test accuracy of each run at the end of an epoch, where it got that far.
+pub fn accuracies_after(results: &[PlanResult], epoch: u32) -> Vec<(String, f64)> {
+    let at = |r: &PlanResult| {
+        let record = r.records.iter().find(|record| record.epoch == epoch && record.test_accuracy.is_some());
+        record.and_then(|record| Some((r.label.arithmetic.clone(), record.test_accuracy?)))
+    };
+    results.iter().filter_map(at).collect()
 }
 
 /// Writes training.csv and training-layers.csv.
@@ -169,7 +208,7 @@ pub fn tolerances(runs: &[RunSummary]) -> Vec<Tolerance> {
         point.seeds += 1;
         point.accuracy_min = point.accuracy_min.min(accuracy);
         point.accuracy_max = point.accuracy_max.max(accuracy);
-        point.diverged += usize::from(run.outcome.starts_with("diverged"));
+        point.diverged += usize::from(run.diverged);
         point.wrong += run.wrong;
         point.detected += run.detected;
         point.repeated += run.repeated;
@@ -190,10 +229,36 @@ pub fn write_tolerances(folder: &Folder, points: &[Tolerance]) -> Result<()> {
 }
 
 /// The products of a whole run, all epochs: what the system simulates as "the network that is trained".
-pub fn gemms(bench: &Bench<'_>) -> Vec<GemmEntry> {
-    let mut list = epoch_gemm_list(bench.network, bench.data.train().len(), bench.config.batch);
+pub fn gemms(setup: &Setup) -> Vec<GemmEntry> {
+    let mut list = epoch_gemm_list(&setup.network, setup.data.train().len(), setup.config.batch);
     for entry in &mut list {
-        entry.repeats *= u64::from(bench.config.epochs);
+        entry.repeats *= u64::from(setup.config.epochs);
     }
     list
+}
+
+/// A table of runs for the terminal.
+pub fn table(runs: &[RunSummary]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header([
+        "arithmetic",
+        "protection",
+        "errors",
+        "seed",
+        "accuracy",
+        "wrong",
+        "detected",
+        "repeated",
+        "silent",
+        "outcome",
+    ]);
+    for r in runs {
+        let errors = r.rate.map_or(String::new(), |p| format!("{} at {p:.2e}", r.error_shape));
+        let accuracy = r.accuracy.map_or(String::new(), |a| format!("{:.1} %", 100.0 * a));
+        let counts = [r.wrong, r.detected, r.repeated, r.silent].map(|n| n.to_string());
+        let names = [r.arithmetic.clone(), r.protection.clone(), errors, r.seed.to_string(), accuracy];
+        table.add_row(names.into_iter().chain(counts).chain([r.outcome.clone()]));
+    }
+    table
 }

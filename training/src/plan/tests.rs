@@ -56,6 +56,14 @@ fn results_do_not_depend_on_threads() {
 }
 
 #[test]
+fn threads_that_cannot_be_had_are_an_error() {
+    // No system has an address space for such a stack.
+    let error = pools(2, || ThreadPoolBuilder::new().num_threads(1).stack_size(1 << 60)).unwrap_err();
+    assert!(matches!(error, RunError::Threads(_)), "{error}");
+    assert!(error.to_string().contains("threads cannot be started"), "{error}");
+}
+
+#[test]
 fn a_channel_that_never_errs_is_block_floating_point() {
     let bfp = Arithmetic::Bfp(GemmConfig::mirage(0));
     let plans = [bfp, mirage(0.0, Protection::None), Arithmetic::Fp32]
@@ -104,7 +112,7 @@ fn the_histogram_counts_the_operands_of_the_chosen_steps() {
     let (network, data, config) = (network(), data(), settings());
     let task = Task { network: &network, data: &data, config: &config };
     let cancel = AtomicBool::new(false);
-    let histogram = operand_histogram(task, &GemmConfig::mirage(0), 2, &cancel).unwrap();
+    let (histogram, _) = operand_histogram(task, &GemmConfig::mirage(0), 2, &cancel).unwrap();
     // Of steps 0, 1 (50 images) and 2 (30 images), the first and the last.
     let reads = |images| -> u64 {
         epoch_gemm_list(&network, images, images).iter().map(|e| e.m * e.k.div_ceil(16) * e.n).sum()
