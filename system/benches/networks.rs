@@ -6,9 +6,9 @@
 
 use std::time::Instant;
 
-use mirage_arithmetic::{BfpFormat, Moduli};
+use mirage_arithmetic::BfpFormat;
 use mirage_design::parse_section;
-use mirage_system::{Chip, Component, Options, RepeatModel, System, all, design, summarise};
+use mirage_system::{Chip, Component, Options, Parts, RepeatModel, System, all, design, summarise};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<f64>().ok());
@@ -16,7 +16,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let detected_per_group = numbers.next().unwrap_or(0.0);
     let repeats = Some(RepeatModel { detected_per_group, again: 0.1, repeats: 3 });
     let system: System = parse_section(design::DEFAULT_SECTION, "default", "system")?;
-    let chip = Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 5.0)?;
+    let parts =
+        Parts { laser_watts: 5.0, rings: 131_072, multipliers: 12_288, amplifiers: 1_536, adcs: 1_536 };
+    let chip = Chip::new(&system, BfpFormat::mirage(), &parts)?;
     let (mut events, mut seconds) = (0, 0.0);
     println!(
         "network        step, ms   util     J/step   W mean  pJ/MAC   tiles, M  events, M  wall, s  M events/s"

@@ -1,12 +1,12 @@
 //! The chip: a design made into numbers, and the simulation of a list of products on it.
 
-use mirage_arithmetic::{BfpFormat, GemmEntry, Moduli, Placement};
+use mirage_arithmetic::{BfpFormat, GemmEntry, Placement};
 use mirage_events::{Simulation, TimeBase};
 use rand_pcg::Pcg64;
 
 use crate::SystemError;
 use crate::design::{FirstTile, Hold, System};
-use crate::energy::{Component, Costs};
+use crate::energy::{ByComponent, Component, Costs, Parts};
 use crate::plan::{Plan, Stationary, TileKind, candidates};
 use crate::product::{Product, TileCost, Timing};
 use crate::repeats::{RepeatModel, Sampler};
@@ -37,29 +37,16 @@ pub struct Options {
 }
 
 impl Chip {
-    /// A chip from its design, the arithmetic that it does and the electrical power of its lasers, in watts
-    /// for the whole chip.
+    /// A chip from its design, the format of its operands and the parts of its photonic units.
     ///
     /// # Errors
-    /// [`SystemError::Design`] for a section that does not pass [`System::check`], or whose SRAM cannot hold two tiles for
-    /// each unit; [`SystemError::OutOfRange`] for a laser power that is no power.
-    pub fn new(
-        system: &System,
-        moduli: &Moduli,
-        format: BfpFormat,
-        laser_watts: f64,
-    ) -> Result<Self, SystemError> {
-        system.check()?;
+    /// [`SystemError::Design`] for a section that does not pass [`System::check_for`], [`SystemError::Format`] for a format
+    /// that there is not, [`SystemError::OutOfRange`] for a laser power that is no power.
+    pub fn new(system: &System, format: BfpFormat, parts: &Parts) -> Result<Self, SystemError> {
         format.check()?;
-        if !(0.0..=1e6).contains(&laser_watts) {
-            return Err(SystemError::OutOfRange {
-                what: "the electrical power of the lasers in watts",
-                value: laser_watts,
-                smallest: 0.0,
-                largest: 1e6,
-            });
-        }
-        let chip = Self {
+        system.check_for(format)?;
+        parts.check()?;
+        Ok(Self {
             placement: Placement { units: *system.units.get(), rows: *system.rows.get() },
             format,
             // Checked: a whole number between 1 and 1e12.
@@ -67,16 +54,9 @@ impl Chip {
             program: TIME.ticks(system.program_time.si())?,
             pipeline: TIME.ticks(system.pipeline_latency.si())?,
             check: TIME.ticks(system.check_latency.si())?,
-            costs: Costs::new(system, moduli, format, laser_watts),
+            costs: Costs::new(system, format, parts),
             system: system.clone(),
-        };
-        let buffers = 2 * u64::from(chip.placement.units) * u64::from(chip.placement.rows);
-        let buffers = buffers as f64 * chip.group_bytes(chip.group()) as f64;
-        if system.sram.capacity.si() < buffers {
-            let reason = format!("cannot hold two tiles for each unit, which take {buffers} B");
-            return Err(system.sram.capacity.invalid(reason).into());
-        }
-        Ok(chip)
+        })
     }
 
     /// Multiply-accumulates a second with every row and column in use.
@@ -87,14 +67,14 @@ impl Chip {
 
     /// Power while the chip is on, actions not included, by component, W.
     #[must_use]
-    pub fn standing_power(&self) -> [f64; 13] {
+    pub fn standing_power(&self) -> ByComponent {
         Component::ALL.map(|component| self.costs.power(component))
     }
 
     /// Power while every unit streams through full tiles, by component, W; programming and the making of
     /// operands not included.
     #[must_use]
-    pub fn streaming_power(&self) -> [f64; 13] {
+    pub fn streaming_power(&self) -> ByComponent {
         let (rows, group) = (f64::from(self.placement.rows), self.group() as f64);
         let vectors = f64::from(self.placement.units) * self.clock as f64;
         Component::ALL.map(|component| {
@@ -128,19 +108,29 @@ impl Chip {
         total.ok_or_else(|| SystemError::Overflow { what: "the time of a product".to_owned() })
     }
 
-    /// Simulates one entry of a list. The draws of repeats are keyed by the seed and by network, layer and
-    /// pass, so the result depends on nothing else in the list.
+    /// Simulates one entry of a list, the first of its kind. The draws of repeats are keyed by the seed, by all that
+    /// the entry says, and by how many equal entries come before it ([`Chip::run`] counts them): so the
+    /// result depends on nothing else in the list, and equal entries draw independently.
     ///
     /// # Errors
     /// [`SystemError`] for a product that cannot be simulated.
     pub fn simulate(&self, entry: &GemmEntry, options: &Options) -> Result<LayerResult, SystemError> {
+        self.simulate_again(entry, 0, options)
+    }
+
+    /// As [`Chip::simulate`], for an entry with `before` equal ones before it.
+    pub(crate) fn simulate_again(
+        &self,
+        entry: &GemmEntry,
+        before: u64,
+        options: &Options,
+    ) -> Result<LayerResult, SystemError> {
         let plan = self.plan(entry)?;
         let sampler = match options.repeats {
             Some(model) => {
                 model.check()?;
-                model
-                    .active()
-                    .then(|| Sampler::new(model, *self.system.stall.get(), stream(options.seed, entry)))
+                let random = stream(options.seed, entry, before);
+                model.active().then(|| Sampler::new(model, *self.system.stall.get(), random))
             }
             None => None,
         };
@@ -165,6 +155,9 @@ impl Chip {
             bench.schedule(time, event)?;
         }
         bench.run()?;
+        if bench.model().overflowed() {
+            return Err(SystemError::Overflow { what: "the time of a product".to_owned() });
+        }
         self.result(entry, &plan, &tile_costs, &bench, options)
     }
 
@@ -199,11 +192,8 @@ impl Chip {
         u64::from(self.placement.units) * u64::from(self.placement.rows) * self.group()
     }
 
-    /// Bytes of a group of `values`: sign and mantissa each, and the exponent.
     fn group_bytes(&self, values: u64) -> u64 {
-        let bits =
-            values * (1 + u64::from(self.format.mantissa_bits)) + u64::from(*self.system.exponent_bits.get());
-        bits.div_ceil(8)
+        self.system.group_bytes(self.format, values)
     }
 
     fn tile_costs(&self, plan: &Plan) -> Result<[TileCost; TileKind::COUNT], SystemError> {
@@ -302,7 +292,7 @@ impl Chip {
         costs: &[TileCost; TileKind::COUNT],
         product: &Product,
         ticks: u64,
-    ) -> Result<[f64; 13], SystemError> {
+    ) -> Result<ByComponent, SystemError> {
         let (mut ledger, accounts) = self.costs.open(TIME)?;
         let mut book =
             |component: Component, actions: u64| ledger.book(accounts[component as usize], actions, 0);
@@ -330,7 +320,7 @@ impl Chip {
         for &account in &accounts {
             ledger.book(account, 0, ticks);
         }
-        let mut energy = [0.0; 13];
+        let mut energy = [0.0; Component::COUNT];
         for (slot, (_, joules)) in energy.iter_mut().zip(ledger.energies()?) {
             *slot = joules;
         }
@@ -365,14 +355,14 @@ fn ceil_ticks(seconds: f64) -> Result<u64, SystemError> {
     Ok(if TIME.seconds(ticks) < seconds { ticks.saturating_add(1) } else { ticks })
 }
 
-/// A random stream of its own for each network, layer and pass (FNV-1a of their names).
-fn stream(seed: u64, entry: &GemmEntry) -> Pcg64 {
+/// A random stream of its own for each entry of a list: FNV-1a of network, layer, pass, sizes, repeats and the number of
+/// equal entries before it.
+fn stream(seed: u64, entry: &GemmEntry, before: u64) -> Pcg64 {
+    let names = format!("{}\0{}\0{}\0", entry.network, entry.layer, entry.pass);
+    let numbers = [entry.m, entry.k, entry.n, entry.repeats, before].map(u64::to_le_bytes);
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let pass = entry.pass.to_string();
-    for part in [entry.network.as_str(), "\0", entry.layer.as_str(), "\0", pass.as_str()] {
-        for byte in part.bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+    for &byte in names.as_bytes().iter().chain(numbers.as_flattened()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     Pcg64::new(u128::from(seed) << 64 | u128::from(hash), u128::from(hash))
 }

@@ -1,7 +1,10 @@
 //! The `[system]` section of a design file.
 
+use mirage_arithmetic::BfpFormat;
 use mirage_design::{Capacity, DataRate, DesignError, Energy, Frequency, Power, Time, Value};
 use serde::Deserialize;
+
+use crate::energy::scaled_adc;
 
 /// What a unit does while its phase shifters are programmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -163,8 +166,6 @@ pub struct Converters {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rings {
-    /// Rings for each binary digit.
-    pub per_digit: Value<u32>,
     /// J per ring and vector.
     pub drive_energy: Value<Energy>,
     /// W per ring.
@@ -196,7 +197,6 @@ impl System {
         within(&self.units, 1, 1 << 16)?;
         within(&self.rows, 1, 1 << 16)?;
         within(&self.exponent_bits, 1, 16)?;
-        within(&self.rings.per_digit, 1, 16)?;
         if *self.batch.get() == 0 {
             return Err(self.batch.invalid("must be at least 1"));
         }
@@ -227,23 +227,53 @@ impl System {
         Ok(())
     }
 
+    /// [`System::check`], and that the SRAM holds two tiles of this format for each unit: the one that is
+    /// worked on and the one that is loaded meanwhile.
+    ///
+    /// # Errors
+    /// [`DesignError`] at the value that is out of range.
+    pub fn check_for(&self, format: BfpFormat) -> Result<(), DesignError> {
+        self.check()?;
+        let tiles = 2 * u64::from(*self.units.get()) * u64::from(*self.rows.get());
+        let bytes = tiles as f64 * self.group_bytes(format, format.group as u64) as f64;
+        if self.sram.capacity.si() < bytes {
+            let reason = format!("cannot hold two tiles for each unit, which take {bytes} B");
+            return Err(self.sram.capacity.invalid(reason));
+        }
+        Ok(())
+    }
+
+    /// Bytes of a group of `values`: sign and mantissa each, and the exponent.
+    pub(crate) fn group_bytes(&self, format: BfpFormat, values: u64) -> u64 {
+        let values = values.saturating_mul(1 + u64::from(format.mantissa_bits));
+        values.saturating_add(u64::from(*self.exponent_bits.get())).div_ceil(8)
+    }
+
     /// Sentences that a reader of results should see: what in this design is known to be doubtful.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let converters = &self.converters;
+        let milliwatts = |watts: f64| format!("{:.3} mW", watts * 1e3);
         if *converters.adc_model.get() == AdcModel::AsPublished {
             warnings.push(format!(
-                "The ADCs are charged at {:.1} mW each as published; at 1,536 of 11.5 mW they take 17.7 W, nearly the whole recalled 19.95 W.",
-                converters.adc_power.si() * 1e3
+                "Each ADC is charged {} as published at {:.3} GS/s; in proportion to the clock it would be {}.",
+                milliwatts(converters.adc_power.si()),
+                converters.adc_rate.si() * 1e-9,
+                milliwatts(scaled_adc(self)),
             ));
         }
-        if *converters.tx_model.get() != TxModel::PerSample {
-            warnings.push(
-                "Every phase-shifter cascade is given a DAC and driver of its own; 12,288 of 68 mW would take 836 W when all are on."
-                    .to_owned(),
-            );
-        }
+        let when = match converters.tx_model.get() {
+            TxModel::PerSample => return warnings,
+            TxModel::WhileProgramming => "while it is programmed",
+            TxModel::AlwaysOn => "all the time",
+        };
+        warnings.push(format!(
+            "Every phase-shifter cascade is given a DAC and driver of its own, which takes {} {when}; shared converters \
+             would take {:.3} pJ for each value written.",
+            milliwatts(converters.tx_power.si()),
+            converters.tx_power.si() / converters.tx_rate.si() * 1e12,
+        ));
         warnings
     }
 }

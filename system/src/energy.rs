@@ -1,8 +1,9 @@
 //! What each part of the chip costs: power while the chip is on, energy for each action.
 
-use mirage_arithmetic::{BfpFormat, Moduli};
+use mirage_arithmetic::BfpFormat;
 use mirage_events::{AccountId, Ledger, LedgerError, TimeBase};
 
+use crate::SystemError;
 use crate::design::{AdcModel, System, TxModel};
 
 /// The accounts, in the order of all energy tables.
@@ -36,9 +37,41 @@ pub enum Component {
     Leakage,
 }
 
+/// A number for each component, in the order of [`Component::ALL`].
+pub type ByComponent = [f64; Component::COUNT];
+
+/// What the photonic units of the whole chip are made of. The one who knows the circuit counts it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parts {
+    /// Electrical power of all lasers, W.
+    pub laser_watts: f64,
+    /// Ring switches; every streamed vector switches those of its columns.
+    pub rings: u64,
+    /// Multiplication units, one for each modulus, row and column: each takes one stationary value.
+    pub multipliers: u64,
+    /// Transimpedance amplifiers.
+    pub amplifiers: u64,
+    /// ADCs.
+    pub adcs: u64,
+}
+
+impl Parts {
+    /// Checks the laser power.
+    pub(crate) fn check(&self) -> Result<(), SystemError> {
+        if (0.0..=1e6).contains(&self.laser_watts) {
+            return Ok(());
+        }
+        let (what, value) = ("the electrical power of the lasers in watts", self.laser_watts);
+        Err(SystemError::OutOfRange { what, value, smallest: 0.0, largest: 1e6 })
+    }
+}
+
 impl Component {
+    /// Number of accounts.
+    pub const COUNT: usize = 13;
+
     /// All accounts.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; Self::COUNT] = [
         Self::Laser,
         Self::RingTuning,
         Self::RingDrive,
@@ -53,6 +86,12 @@ impl Component {
         Self::OperandMemory,
         Self::Leakage,
     ];
+
+    /// Whether this is the traffic of a memory.
+    #[must_use]
+    pub fn is_memory(self) -> bool {
+        matches!(self, Self::AccumulatorMemory | Self::OperandMemory)
+    }
 
     /// The name in tables.
     #[must_use]
@@ -78,38 +117,34 @@ impl Component {
 /// Energy per action (J) and power while on (W) of each component.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Costs {
-    per_action: [f64; 13],
-    power: [f64; 13],
+    per_action: ByComponent,
+    power: ByComponent,
 }
 
 impl Costs {
-    pub fn new(system: &System, moduli: &Moduli, format: BfpFormat, laser_watts: f64) -> Self {
-        let rows = f64::from(*system.units.get()) * f64::from(*system.rows.get());
-        let readers = rows * moduli.len() as f64;
-        let shifters = readers * format.group as f64;
-        let rings_per_column = f64::from(*system.rings.per_digit.get()) * f64::from(digits(moduli));
-        let rings = rows * format.group as f64 * rings_per_column;
+    pub fn new(system: &System, format: BfpFormat, parts: &Parts) -> Self {
+        // Places that take one stationary value: its residues go to the multipliers of all moduli.
+        let places = f64::from(*system.units.get()) * f64::from(*system.rows.get()) * format.group as f64;
+        let multipliers = parts.multipliers as f64 / places;
+        let rings = parts.rings as f64 / places;
         let converters = &system.converters;
         let adc = match converters.adc_model.get() {
             AdcModel::AsPublished => converters.adc_power.si(),
-            AdcModel::ScaledToClock => {
-                converters.adc_power.si() * system.clock.si() / converters.adc_rate.si()
-            }
+            AdcModel::ScaledToClock => scaled_adc(system),
         };
         let (tx_energy, tx_power) = match converters.tx_model.get() {
             TxModel::PerSample => (converters.tx_power.si() / converters.tx_rate.si(), 0.0),
             TxModel::WhileProgramming => (converters.tx_power.si() * system.program_time.si(), 0.0),
-            TxModel::AlwaysOn => (0.0, shifters * converters.tx_power.si()),
+            TxModel::AlwaysOn => (0.0, parts.multipliers as f64 * converters.tx_power.si()),
         };
         let (logic, sram) = (&system.logic, &system.sram);
         let cost = |component| match component {
-            Component::Laser => (0.0, laser_watts),
-            Component::RingTuning => (0.0, rings * system.rings.tuning_power.si()),
-            Component::RingDrive => (rings_per_column * system.rings.drive_energy.si(), 0.0),
-            Component::Transmitters => (tx_energy * moduli.len() as f64, tx_power),
-            // Two branches, I and Q, for each row of each modulus.
-            Component::Amplifiers => (0.0, 2.0 * readers * converters.tia_power.si()),
-            Component::Adcs => (0.0, 2.0 * readers * adc),
+            Component::Laser => (0.0, parts.laser_watts),
+            Component::RingTuning => (0.0, parts.rings as f64 * system.rings.tuning_power.si()),
+            Component::RingDrive => (rings * system.rings.drive_energy.si(), 0.0),
+            Component::Transmitters => (tx_energy * multipliers, tx_power),
+            Component::Amplifiers => (0.0, parts.amplifiers as f64 * converters.tia_power.si()),
+            Component::Adcs => (0.0, parts.adcs as f64 * adc),
             Component::Quantisation => (logic.quantise_energy.si(), 0.0),
             Component::ForwardConversion => (logic.forward_energy.si(), 0.0),
             Component::ReverseConversion => (logic.reverse_energy.si(), 0.0),
@@ -143,7 +178,8 @@ impl Costs {
     }
 }
 
-/// Binary digits of the residues of all moduli: ceil(log2 m) each.
-fn digits(moduli: &Moduli) -> u32 {
-    moduli.as_slice().iter().map(|m| u32::BITS - m.saturating_sub(1).leading_zeros()).sum()
+/// Power of an ADC in proportion to its sampling rate, W.
+pub(crate) fn scaled_adc(system: &System) -> f64 {
+    let converters = &system.converters;
+    converters.adc_power.si() * system.clock.si() / converters.adc_rate.si()
 }

@@ -1,13 +1,22 @@
 //! Workloads, the chip as discrete events, and what a training step on it takes in time and energy.
 //!
 //! ```
-//! use mirage_arithmetic::{BfpFormat, Moduli, Pass};
+//! use mirage_arithmetic::{BfpFormat, Pass};
 //! use mirage_design::parse_section;
-//! use mirage_system::{Chip, Options, System, builtin, design, summarise};
+//! use mirage_system::{Chip, Options, Parts, System, builtin, design, summarise};
 //!
-//! // A design file's `[system]`, the arithmetic that the chip does, 10 W of electrical power for the lasers.
+//! // A design file's `[system]`, the format of the operands, and what the photonic units are made of: three moduli, with two
+//! // branches of I and Q for each row, two rings for each of 16 digits, and 10 W of electrical power for the lasers.
 //! let system: System = parse_section(design::DEFAULT_SECTION, "mirage.toml", "system")?;
-//! let chip = Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 10.0)?;
+//! let rows = 8 * 32;
+//! let parts = Parts {
+//!     laser_watts: 10.0,
+//!     rings: rows * 16 * 2 * 16,
+//!     multipliers: 3 * rows * 16,
+//!     amplifiers: 3 * rows * 2,
+//!     adcs: 3 * rows * 2,
+//! };
+//! let chip = Chip::new(&system, BfpFormat::mirage(), &parts)?;
 //! assert_eq!(chip.peak(), 40.96e12);
 //!
 //! // One training step of ResNet-18 with two images: its products, simulated tile by tile.
@@ -65,7 +74,7 @@ mod workload;
 
 pub use chip::{Chip, Options};
 pub use design::System;
-pub use energy::Component;
+pub use energy::{ByComponent, Component, Parts};
 pub use error::SystemError;
 pub use plan::Stationary;
 pub use repeats::RepeatModel;

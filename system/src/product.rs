@@ -93,6 +93,7 @@ pub(crate) struct Product {
     sampler: Option<Sampler>,
     units: Vec<Unit>,
     port_free: u64,
+    overflowed: bool,
     pub spent: Spent,
     pub done: Done,
 }
@@ -107,7 +108,7 @@ impl Product {
     ) -> Self {
         let units = (0..u64::from(placement.units)).map(|next| Unit { next, ..Unit::default() }).collect();
         let (spent, done) = (Spent::default(), Done::default());
-        Self { plan, placement, costs, timing, sampler, units, port_free: 0, spent, done }
+        Self { plan, placement, costs, timing, sampler, units, port_free: 0, overflowed: false, spent, done }
     }
 
     /// When each unit's first tile is ready to be programmed: at once if it was loaded before, else after
@@ -129,13 +130,18 @@ impl Product {
         arrival
     }
 
-    /// Extra ticks for the repeats of a tile.
-    fn repeats(&mut self, kind: TileKind) -> u64 {
-        let Some(sampler) = &mut self.sampler else { return 0 };
+    /// Whether the repeats of a tile took more ticks than can be counted; the product was left unfinished then.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Extra ticks for the repeats of a tile; `None` if there are more than can be counted.
+    fn repeats(&mut self, kind: TileKind) -> Option<u64> {
+        let Some(sampler) = &mut self.sampler else { return Some(0) };
         let cost = self.costs[kind.index()];
         let drawn = sampler.draw(self.plan.vectors, cost.rows);
         if drawn.groups == 0 {
-            return 0;
+            return Some(0);
         }
         self.done.repeated += drawn.groups;
         // A unit streams whole vectors again; a row that stalls alone fetches and drives only its own.
@@ -146,10 +152,10 @@ impl Product {
         self.done.redriven += rows * cost.columns;
         self.done.reread += rows;
         self.done.refetched[kind.index()] += fetched;
-        // At the pace of this kind of tile; the bound on all ticks was checked before the start.
+        // At the pace of this kind of tile.
         let ticks =
             (u128::from(drawn.cycles) * u128::from(cost.stream)).div_ceil(u128::from(self.plan.vectors));
-        u64::try_from(ticks).unwrap_or(u64::MAX)
+        u64::try_from(ticks).ok()
     }
 
     fn program(&mut self, now: u64, unit: u32, scheduler: &mut Scheduler<Event>) {
@@ -159,7 +165,13 @@ impl Product {
         let following = state.next + u64::from(self.placement.units);
         let begin = (now + self.timing.program).max(state.free);
         let repeats = self.repeats(kind);
-        let end = begin + cost.stream + repeats;
+        let end = repeats.and_then(|repeats| (begin + cost.stream).checked_add(repeats));
+        let (Some(repeats), Some(end)) = (repeats, end) else {
+            // The bound on all ticks, checked before the start, keeps everything from here; if it ever does not, the
+            // product ends without a result.
+            self.overflowed = true;
+            return;
+        };
         let free = end + self.timing.hold;
         // Dark since the light was free: first for want of operands, then for the programming.
         let waited = now.saturating_sub(state.free);
@@ -207,6 +219,44 @@ impl Model for Product {
         match event {
             Event::Program(unit) => self.program(now, unit, scheduler),
             Event::Drained(unit) => self.drain(now, unit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Stationary;
+    use crate::repeats::RepeatModel;
+    use mirage_arithmetic::{GemmEntry, Pass};
+    use mirage_events::Simulation;
+    use rand_pcg::Pcg64;
+
+    #[test]
+    fn repeats_beyond_counting_end_the_product() {
+        let (network, layer, pass) = ("net".to_owned(), "layer".to_owned(), Pass::Forward);
+        let entry = GemmEntry { network, layer, pass, m: 1, k: 1, n: 1, repeats: 2 };
+        let plan = Plan::new(&entry, Stationary::First, 1, 1).unwrap();
+        let placement = Placement { units: 1, rows: 1 };
+        let model = RepeatModel { detected_per_group: 1.0, again: 1.0, repeats: 255 };
+        let timing = Timing {
+            program: 0,
+            pipeline: 0,
+            hold: 0,
+            programming: Programming::Blocking,
+            stall: Stall::Unit,
+        };
+        for (stream, overflows) in [(1 << 40, false), (1 << 58, true), (1 << 56, true)] {
+            let cost = TileCost { rows: 1, columns: 1, load: 0, stream, ideal: 1 };
+            let sampler = Sampler::new(model, Stall::Unit, Pcg64::new(1, 1));
+            let mut product = Product::new(plan, placement, [cost; TileKind::COUNT], timing, Some(sampler));
+            let first = product.first_events(true);
+            let mut bench = Simulation::new(product);
+            for (time, event) in first {
+                bench.schedule(time, event).unwrap();
+            }
+            bench.run().unwrap();
+            assert_eq!(bench.model().overflowed(), overflows, "{stream}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use mirage_arithmetic::Pass;
 
-use crate::energy::Component;
+use crate::energy::{ByComponent, Component};
 use crate::plan::Stationary;
 
 /// Where the time of the units went, in shares of units x duration; they sum to 1.
@@ -85,7 +85,7 @@ pub struct LayerResult {
     /// Multiply-accumulates over what the peak would do in that time.
     pub utilisation: f64,
     /// Energy in joules, by component in the order of [`Component::ALL`].
-    pub energy: [f64; 13],
+    pub energy: ByComponent,
     /// Where the time went.
     pub breakdown: Breakdown,
     /// Dot products of groups: residues read are these times the number of moduli.
@@ -131,7 +131,7 @@ pub struct NetworkResult {
     /// Multiply-accumulates over what the peak would do in that time.
     pub utilisation: f64,
     /// Energy in joules, by component in the order of [`Component::ALL`].
-    pub energy: [f64; 13],
+    pub energy: ByComponent,
     /// Where the time went.
     pub breakdown: Breakdown,
     /// Dot products of groups.
@@ -194,7 +194,7 @@ fn empty(name: &str) -> NetworkResult {
         macs: 0,
         seconds: 0.0,
         utilisation: 0.0,
-        energy: [0.0; 13],
+        energy: [0.0; Component::COUNT],
         breakdown: Breakdown::default(),
         reads: 0,
         repeated: 0,

@@ -3,6 +3,8 @@
 use mirage_design::{DesignError, Value};
 use serde::Deserialize;
 
+use crate::error::did_you_mean;
+
 /// How a run is done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainConfig {
@@ -68,7 +70,7 @@ pub struct TrainingSection {
     pub sweep: Option<crate::SweepSection>,
 }
 
-/// Largest batch: keeps the buffers of a step below some hundred megabytes.
+/// Largest batch: of images of 28 x 28, it keeps the buffers of a step of the small network near a gigabyte.
 const LARGEST_BATCH: u32 = 4096;
 
 impl TrainingSection {
@@ -78,9 +80,7 @@ impl TrainingSection {
     /// Names the value that is out of range, and the range.
     pub fn check(&self) -> Result<(), DesignError> {
         if !crate::NETWORKS.contains(&self.network.as_str()) {
-            let hint = mirage_design::closest(&self.network, crate::NETWORKS)
-                .map(|name| format!(" (did you mean \"{name}\"?)"))
-                .unwrap_or_default();
+            let hint = did_you_mean(&self.network, crate::NETWORKS);
             let known = crate::NETWORKS.join(", ");
             return Err(self.network.invalid(format!("must be the name of a network: {known}{hint}")));
         }

@@ -139,6 +139,20 @@ pub enum NetworkError {
         /// What arrives.
         found: usize,
     },
+    /// More numbers than a network may have.
+    #[error(
+        "layer {layer}: {numbers} {what}, more than the {limit} that are accepted; use smaller images or a smaller layer"
+    )]
+    TooLarge {
+        /// Name of the layer.
+        layer: String,
+        /// Numbers of what: parameters or activations of an image.
+        what: &'static str,
+        /// How many.
+        numbers: u128,
+        /// The most that are accepted.
+        limit: usize,
+    },
     /// A size is zero.
     #[error("layer {layer}: {what} must be at least 1")]
     Zero {
@@ -148,13 +162,18 @@ pub enum NetworkError {
         what: &'static str,
     },
     /// No network of that name.
-    #[error("no network is called \"{name}\"; known: {known}{}", hint.as_ref().map(|h| format!(" (did you mean \"{h}\"?)")).unwrap_or_default())]
+    #[error("no network is called \"{name}\"; known: {known}{hint}")]
     Unknown {
         /// The name.
         name: String,
         /// All names.
         known: String,
-        /// The closest one.
-        hint: Option<String>,
+        /// A question about the closest one, or nothing.
+        hint: String,
     },
+}
+
+/// ` (did you mean "x"?)` for the known name that is closest, if one is close.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    mirage_design::closest(name, known).map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"))
 }

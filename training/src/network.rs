@@ -1,16 +1,21 @@
 //! Networks: layers in a row, their parameters, and the products of a training step.
 
-use mirage_design::closest;
-
 use crate::NetworkError;
+use crate::error::did_you_mean;
 use crate::layers::{Affine, Conv2d, Layer, Linear, MaxPool, Product, Relu, Window};
 use crate::parameters::{ParameterId, ParameterSpec, Parameters};
 use crate::tape::{NodeId, Tape};
 use crate::tensor::Shape;
-use mirage_arithmetic::GemmEntry;
+use mirage_arithmetic::{GemmEntry, Pass};
 
 /// The networks that [`Network::by_name`] knows.
 pub const NETWORKS: [&str; 1] = ["small-cnn"];
+
+/// Most parameters of a network: 256 MiB, and as much again each for gradients and velocities.
+const MOST_PARAMETERS: usize = 1 << 26;
+
+/// Most numbers that the forward pass of a batch may keep: 1 GiB, and about as much again on the way back.
+pub(crate) const MOST_ACTIVATIONS: usize = 1 << 28;
 
 /// An architecture: what is computed, not with which numbers.
 pub struct Network {
@@ -19,6 +24,7 @@ pub struct Network {
     layers: Vec<Box<dyn Layer>>,
     sites: Vec<String>,
     parameters: Vec<ParameterSpec>,
+    activations: usize,
 }
 
 /// Builds a [`Network`] layer by layer; each is checked against the shape that reaches it.
@@ -31,7 +37,8 @@ impl Network {
     /// Starts a network for images of `channels` x `height` x `width`.
     pub fn builder(name: &str, channels: usize, height: usize, width: usize) -> NetworkBuilder {
         let input = Shape::new(channels, height, width, 1);
-        let network = Self { name: name.into(), input, layers: vec![], sites: vec![], parameters: vec![] };
+        let (layers, sites, parameters) = (vec![], vec![], vec![]);
+        let network = Self { name: name.into(), input, layers, sites, parameters, activations: 0 };
         NetworkBuilder { network, shape: input }
     }
 
@@ -45,7 +52,7 @@ impl Network {
             _ => Err(NetworkError::Unknown {
                 name: name.into(),
                 known: NETWORKS.join(", "),
-                hint: closest(name, NETWORKS).map(Into::into),
+                hint: did_you_mean(name, NETWORKS),
             }),
         }
     }
@@ -95,6 +102,11 @@ impl Network {
         &self.parameters
     }
 
+    /// Numbers that a forward pass keeps for each image: all values, and for each product its second operand.
+    pub fn activations(&self) -> usize {
+        self.activations
+    }
+
     /// Initial numbers, from `seed` alone.
     pub fn initial(&self, seed: u64) -> Parameters {
         Parameters::initial(&self.parameters, seed)
@@ -119,7 +131,7 @@ impl Network {
         let mut shape = self.input.with_batch(batch);
         let (mut forward, mut back, mut trained) = (vec![], vec![], false);
         for layer in &self.layers {
-            let is_forward = |p: &Product| p.pass == mirage_arithmetic::Pass::Forward;
+            let is_forward = |p: &Product| p.pass == Pass::Forward;
             let (f, b): (Vec<_>, Vec<_>) = layer.products(shape, trained).into_iter().partition(is_forward);
             forward.extend(f);
             back.push(b);
@@ -167,7 +179,7 @@ impl NetworkBuilder {
     /// A convolution with `filters` square filters of `side`, and a bias each.
     ///
     /// # Errors
-    /// When the window does not fit, or a size is zero.
+    /// When the window does not fit, a size is zero, or the layer is too large.
     pub fn conv2d(
         mut self,
         name: &str,
@@ -177,7 +189,8 @@ impl NetworkBuilder {
         padding: usize,
     ) -> Result<Self, NetworkError> {
         let channels = self.shape.channels;
-        let affine = self.affine(name, filters, side * side * channels)?;
+        let depth = side.saturating_mul(side).saturating_mul(channels);
+        let affine = self.affine(name, filters, depth)?;
         let window = Window { side, stride, padding };
         self.push(Conv2d { name: name.into(), affine, channels, window })
     }
@@ -185,16 +198,17 @@ impl NetworkBuilder {
     /// A dense layer with `outputs` features, and a bias each.
     ///
     /// # Errors
-    /// When `outputs` is zero.
+    /// When `outputs` is zero, or the layer is too large.
     pub fn linear(mut self, name: &str, outputs: usize) -> Result<Self, NetworkError> {
-        let affine = self.affine(name, outputs, self.shape.features())?;
+        let depth = size_within(self.shape, name)?;
+        let affine = self.affine(name, outputs, depth)?;
         self.push(Linear { name: name.into(), affine })
     }
 
     /// Maxima over squares of `side`.
     ///
     /// # Errors
-    /// When the square does not fit, or is empty.
+    /// When the square does not fit, is empty, or the images are too large.
     pub fn max_pool(self, name: &str, side: usize) -> Result<Self, NetworkError> {
         self.push(MaxPool { name: name.into(), side })
     }
@@ -202,7 +216,7 @@ impl NetworkBuilder {
     /// A rectifier.
     ///
     /// # Errors
-    /// None; the type is that of the other layers.
+    /// When the images are too large.
     pub fn relu(self, name: &str) -> Result<Self, NetworkError> {
         self.push(Relu { name: name.into() })
     }
@@ -213,7 +227,16 @@ impl NetworkBuilder {
     }
 
     fn push(mut self, layer: impl Layer + 'static) -> Result<Self, NetworkError> {
-        self.shape = layer.output(self.shape)?;
+        let input = size_within(self.shape, layer.name())?;
+        let shape = layer.output(self.shape)?;
+        let output = size_within(shape, layer.name())?;
+        let operands = layer.products(self.shape, false).into_iter().filter(|p| p.pass == Pass::Forward);
+        let operands = operands.fold(0, |sum: usize, p| sum.saturating_add(p.k.saturating_mul(p.n)));
+        let kept = if self.network.layers.is_empty() { input } else { self.network.activations };
+        let kept = kept.saturating_add(output).saturating_add(operands);
+        within(kept as u128, MOST_ACTIVATIONS, "activations of an image", layer.name())?;
+        self.network.activations = kept;
+        self.shape = shape;
         self.network.layers.push(Box::new(layer));
         Ok(self)
     }
@@ -225,6 +248,10 @@ impl NetworkBuilder {
             let what = if outputs == 0 { "the number of outputs" } else { "the side of the window" };
             return Err(NetworkError::Zero { layer: name.into(), what });
         }
+        let specs = &self.network.parameters;
+        let parameters =
+            specs.iter().fold((depth as u128 + 1) * outputs as u128, |sum, p| sum + p.len as u128);
+        within(parameters, MOST_PARAMETERS, "parameters up to here", name)?;
         let site = u32::try_from(self.network.sites.len()).expect("fewer layers than u32 counts");
         self.network.sites.push(name.into());
         let bound = (6.0 / depth as f32).sqrt();
@@ -239,6 +266,21 @@ impl NetworkBuilder {
     }
 }
 
+fn within(numbers: u128, limit: usize, what: &'static str, layer: &str) -> Result<(), NetworkError> {
+    if numbers <= limit as u128 {
+        return Ok(());
+    }
+    Err(NetworkError::TooLarge { layer: layer.into(), what, numbers, limit })
+}
+
+/// Numbers of an image of this shape, if they are not too many.
+fn size_within(shape: Shape, layer: &str) -> Result<usize, NetworkError> {
+    let sizes = [shape.channels, shape.height, shape.width];
+    let numbers = sizes.iter().fold(1_u128, |product, &size| product.saturating_mul(size as u128));
+    within(numbers, MOST_ACTIVATIONS, "activations of an image", layer)?;
+    Ok(shape.features())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -246,7 +288,7 @@ mod tests {
     use super::*;
     use crate::gemm::{Fp32, Gemm, Tally};
     use crate::tensor::{Pool, Tensor};
-    use mirage_arithmetic::{Counters, Matrix, Pass, Site};
+    use mirage_arithmetic::{Counters, Matrix, Site};
 
     /// Multiplies, and notes what it was asked.
     #[derive(Default)]
@@ -327,6 +369,34 @@ mod tests {
         assert_eq!(epoch_gemm_list(&network, 120, 60).len(), 11);
         assert_eq!(epoch_gemm_list(&network, 20, 60).len(), 11);
         assert!(gemm_list(&network, 0).is_empty());
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_with_its_size() {
+        let refuse = |network: Result<NetworkBuilder, NetworkError>| network.err().unwrap().to_string();
+        let error = Network::small_cnn(20_000, 20_000, 10).err().unwrap().to_string();
+        // 400 million pixels are more than may be.
+        assert!(
+            error.starts_with("layer conv1: 400000000 activations of an image, more than the"),
+            "{error}"
+        );
+        let error = Network::small_cnn(2_000, 2_000, 10).err().unwrap().to_string();
+        // The input, and 16 filters and 25 taps at 1996 x 1996 places, fit; conv2 behind it does not: 998 x 998
+        // maxima, as many rectified, and 32 filters and 144 taps at 996 x 996 places.
+        let sum = 4_000_000_u64 + 41 * 1996 * 1996 + 2 * 16 * 998 * 998 + 176 * 996 * 996;
+        assert!(error.starts_with(&format!("layer conv2: {sum} activations of an image")), "{error}");
+        let error = Network::small_cnn(800, 800, 10).err().unwrap().to_string();
+        let sum = 16 * 26 + 32 * 145 + 128 * (32 * 198 * 198 + 1);
+        assert!(error.starts_with(&format!("layer dense1: {sum} parameters up to here")), "{error}");
+        let max = usize::MAX;
+        refuse(Network::builder("n", max, max, max).relu("r"));
+        refuse(Network::builder("n", max, max, max).linear("l", max));
+        refuse(Network::builder("n", 1, 8, 8).conv2d("c", max, max, 1, max));
+        refuse(Network::builder("n", 1, 8, 8).conv2d("c", 1, 1, 1, max));
+        // The usual sizes pass, with the largest batch that a design may ask for.
+        let usual = Network::small_cnn(28, 28, 10).unwrap().activations();
+        assert!(usual * 4096 <= MOST_ACTIVATIONS, "{usual}");
+        assert!(Network::small_cnn(224, 224, 10).unwrap().activations() * 50 <= MOST_ACTIVATIONS);
     }
 
     #[test]

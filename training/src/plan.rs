@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mirage_arithmetic::Pass;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::arithmetic::{Arithmetic, RunError};
 use crate::record::{Label, LayerRecord, Record};
@@ -79,7 +80,7 @@ impl Plan {
 /// threads. Runs that `cancel` stops, or keeps from beginning, come out as cancelled.
 ///
 /// # Errors
-/// The error of the first plan, in their order, that cannot be done.
+/// The error of the first plan, in their order, that cannot be done; [`RunError::Threads`] when the system gives no threads.
 pub fn run_all(
     network: &Network,
     data: &Dataset,
@@ -99,16 +100,25 @@ pub fn run_all(
     };
     // Each worker has rayon threads of its own: with shared ones, a run that waits for a part of a product
     // would begin another run on top of itself.
+    let pools = pools(workers, || ThreadPoolBuilder::new().num_threads(threads / workers))?;
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| match rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build() {
-                Ok(pool) => pool.install(work),
-                Err(_) => work(),
-            });
+        for pool in &pools {
+            let worker = std::thread::Builder::new().spawn_scoped(scope, || pool.install(work));
+            if let Err(error) = worker {
+                // What has begun ends; nothing else begins.
+                next.store(plans.len(), Ordering::Relaxed);
+                return Err(RunError::Threads(error.to_string()));
+            }
         }
-    });
+        Ok(())
+    })?;
     let results = results.into_iter();
     results.filter_map(|slot| slot.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())).collect()
+}
+
+fn pools(count: usize, builder: impl Fn() -> ThreadPoolBuilder) -> Result<Vec<ThreadPool>, RunError> {
+    let pools = (0..count).map(|_| builder().build().map_err(|error| RunError::Threads(error.to_string())));
+    pools.collect()
 }
 
 fn take<'p>(plans: &'p [Plan], next: &AtomicUsize) -> Option<(usize, &'p Plan)> {

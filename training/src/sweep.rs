@@ -4,12 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel, SlipCode};
-use mirage_design::{DesignError, Value, closest};
+use mirage_design::{DesignError, Value};
 use serde::Deserialize;
 
 use crate::TrainConfig;
 use crate::arithmetic::{Arithmetic, RunError, recoded};
 use crate::config::within;
+use crate::error::did_you_mean;
 use crate::plan::Plan;
 use crate::record::Label;
 
@@ -93,8 +94,8 @@ fn named<T: Copy>(text: &str, kind: &str, all: &[T], name: fn(T) -> &'static str
     let names: Vec<&str> = all.iter().map(|&item| name(item)).collect();
     let found = all.iter().find(|&&item| name(item) == text).copied();
     found.ok_or_else(|| {
-        let hint = closest(text, names.iter().copied()).map(|near| format!(" (did you mean \"{near}\"?)"));
-        format!("\"{text}\" is no {kind}: use {}{}", names.join(", "), hint.unwrap_or_default())
+        let hint = did_you_mean(text, names.iter().copied());
+        format!("\"{text}\" is no {kind}: use {}{hint}", names.join(", "))
     })
 }
 
@@ -222,9 +223,7 @@ impl SweepSection {
     pub fn check(&self) -> Result<(), DesignError> {
         self.shapes()?;
         self.protections()?;
-        if self.rates.is_empty() {
-            return Err(self.rates.invalid("must name at least one rate"));
-        }
+        each_once(&self.rates, "rate", |rate| rate.to_string())?;
         if let Some(rate) = self.rates.iter().find(|rate| !(**rate > 0.0 && **rate < 1.0)) {
             return Err(self.rates.invalid(format!("holds {rate}; a rate must be above 0 and below 1")));
         }
@@ -269,8 +268,26 @@ impl SweepSection {
 }
 
 fn parse<T: FromStr<Err = String>>(value: &Value<Vec<String>>) -> Result<Vec<T>, DesignError> {
+    each_once(value, "name", |text| format!("\"{text}\""))?;
     let parsed: Result<Vec<T>, String> = value.iter().map(|text| text.parse()).collect();
     parsed.map_err(|error| value.invalid(format!("cannot be used: {error}")))
+}
+
+/// A list that is swept: empty, there would be no sweep; twice the same would count the same runs twice.
+fn each_once<T: PartialEq>(
+    value: &Value<Vec<T>>,
+    what: &str,
+    show: impl Fn(&T) -> String,
+) -> Result<(), DesignError> {
+    if value.is_empty() {
+        return Err(value
+            .invalid(format!("must hold at least one {what}; without [training.sweep] there is no sweep")));
+    }
+    let twice = value.iter().enumerate().find(|(index, item)| value[..*index].contains(item));
+    match twice {
+        Some((_, item)) => Err(value.invalid(format!("holds {} twice", show(item)))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use rand_pcg::Pcg64;
 use crate::dataset::{Dataset, Images};
 use crate::gemm::{Gemm, Tally};
 use crate::layers::softmax_cross_entropy;
+use crate::network::MOST_ACTIVATIONS;
 use crate::parameters::{Gradients, Parameters, Sgd};
 use crate::record::{Label, Record};
 use crate::tape::Tape;
@@ -42,6 +43,13 @@ pub enum Outcome {
     Diverged(Divergence),
     /// Somebody asked it to stop.
     Cancelled,
+}
+
+impl Outcome {
+    /// Whether a value stopped being finite.
+    pub fn is_diverged(&self) -> bool {
+        matches!(self, Self::Diverged(_))
+    }
 }
 
 /// Where a run stopped being finite.
@@ -95,6 +103,23 @@ pub enum TrainError {
         train: usize,
         /// Test images.
         test: usize,
+    },
+    /// A batch would take more memory than is accepted.
+    #[error(
+        "a batch of {batch} images of {rows} x {columns} takes {numbers} activations, more than the {limit} that are \
+         accepted; use a smaller batch or smaller images"
+    )]
+    LargeBatch {
+        /// Images of the batch.
+        batch: usize,
+        /// Rows of an image.
+        rows: usize,
+        /// Columns of an image.
+        columns: usize,
+        /// What the forward pass keeps of it.
+        numbers: usize,
+        /// The most that are accepted.
+        limit: usize,
     },
     /// The images are not those that the network takes.
     #[error(
@@ -181,6 +206,12 @@ fn check(Task { network, data, config }: Task<'_>) -> Result<(), TrainError> {
             outputs,
             largest,
         });
+    }
+    // What data has fewer images than the batch fills a part of it.
+    let (batch, limit) = (config.batch.min(train.max(test)), MOST_ACTIVATIONS);
+    let numbers = network.activations().saturating_mul(batch);
+    if numbers > limit {
+        return Err(TrainError::LargeBatch { batch, rows, columns, numbers, limit });
     }
     Ok(())
 }

@@ -1,18 +1,27 @@
 use super::*;
 use crate::design::DEFAULT_SECTION;
+use crate::energy::Parts;
 use mirage_arithmetic::Pass;
 use mirage_design::parse_section;
 use proptest::prelude::*;
 
-/// The default chip with some values replaced, and 0.5 W of laser light.
-fn chip(changes: &[(&str, &str)]) -> Chip {
+/// Of 8 units with 32 rows and 16 columns for 3 moduli of 5, 5 and 6 digits, and 0.5 W of laser light.
+const PARTS: Parts =
+    Parts { laser_watts: 2.5, rings: 131_072, multipliers: 12_288, amplifiers: 1_536, adcs: 1_536 };
+
+/// The default section with some values replaced.
+fn system(changes: &[(&str, &str)]) -> System {
     let mut text = DEFAULT_SECTION.to_owned();
     for (key, value) in changes {
         let line = text.lines().find(|line| line.split(' ').next() == Some(key)).expect("the key").to_owned();
         text = text.replacen(&line, &format!("{key} = {value}"), 1);
     }
-    let system: System = parse_section(&text, "test.toml", "system").expect("a section");
-    Chip::new(&system, &Moduli::mirage(), BfpFormat::mirage(), 2.5).expect("a chip")
+    parse_section(&text, "test.toml", "system").expect("a section")
+}
+
+/// The default chip with some values replaced.
+fn chip(changes: &[(&str, &str)]) -> Chip {
+    Chip::new(&system(changes), BfpFormat::mirage(), &PARTS).expect("a chip")
 }
 
 const FIRST: (&str, &str) = ("dataflow", "\"DF1\"");
@@ -28,7 +37,7 @@ fn run(chip: &Chip, entry: &GemmEntry) -> LayerResult {
 }
 
 #[test]
-fn the_closed_form_of_the_issue_holds_to_the_picosecond() {
+fn the_closed_form_holds_to_the_picosecond() {
     // T = ceil(tiles / 8) (5 ns + N / 10 GHz) + 10 ns, with the default's memories.
     let chip = chip(&[FIRST]);
     for m in [1, 31, 32, 33, 64, 100, 1000] {
@@ -165,7 +174,36 @@ fn converters_can_be_charged_as_published() {
     let power = chip.standing_power();
     assert!((power[Component::Adcs as usize] - 17.664).abs() < 1e-9);
     assert!((power[Component::Transmitters as usize] - 835.584).abs() < 1e-9);
-    assert_eq!(chip.system.warnings().len(), 2);
+    let warnings = chip.system.warnings();
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings[0].contains("11.500 mW as published at 24.000 GS/s"), "{}", warnings[0]);
+    assert!(warnings[0].contains("it would be 4.792 mW"), "{}", warnings[0]);
+    assert!(warnings[1].contains("68.000 mW all the time"), "{}", warnings[1]);
+    assert!(warnings[1].contains("6.800 pJ"), "{}", warnings[1]);
+    // They follow the design, whatever its numbers.
+    let slow = system(&[("clock", "\"6 GHz\""), ("adc_model", "\"as-published\"")]);
+    assert!(slow.warnings()[0].contains("it would be 2.875 mW"), "{:?}", slow.warnings());
+}
+
+#[test]
+fn parts_are_charged_as_counted() {
+    // Half the rings and a modulus less: nothing is counted a second time here.
+    let fewer = Parts { rings: 65_536, multipliers: 8_192, amplifiers: 1_024, adcs: 768, ..PARTS };
+    let [all, few] = [PARTS, fewer]
+        .map(|parts| Chip::new(&system(&[FIRST]), BfpFormat::mirage(), &parts).unwrap())
+        .map(|chip| run(&chip, &entry(64, 64, 640, 1)).energy);
+    for (component, share) in [
+        (Component::RingTuning, 0.5),
+        (Component::RingDrive, 0.5),
+        (Component::Transmitters, 2.0 / 3.0),
+        (Component::Amplifiers, 2.0 / 3.0),
+        (Component::Adcs, 0.5),
+        (Component::Laser, 1.0),
+        (Component::ForwardConversion, 1.0),
+    ] {
+        let index = component as usize;
+        assert!((few[index] / all[index] / share - 1.0).abs() < 1e-9, "{}", component.name());
+    }
 }
 
 #[test]
@@ -215,6 +253,34 @@ fn results_do_not_depend_on_threads_or_neighbours() {
 }
 
 #[test]
+fn equal_entries_draw_independently() {
+    let model = RepeatModel { detected_per_group: 1e-3, again: 0.1, repeats: 3 };
+    let options = Options { repeats: Some(model), seed: 3 };
+    let chip = chip(&[]);
+    let drawn = |list: &[GemmEntry]| -> Vec<u64> {
+        chip.run(list, &options, 2, &|_| {}).unwrap().iter().map(|layer| layer.repeated).collect()
+    };
+    let (same, other) = (entry(64, 256, 2_000, 1), entry(64, 256, 2_001, 1));
+    let six = drawn(&vec![same.clone(); 6]);
+    let distinct: std::collections::BTreeSet<u64> = six.iter().copied().collect();
+    assert!(distinct.len() > 3, "{six:?}");
+    // Spread as independent draws are: about 2,275 each.
+    let mean = six.iter().sum::<u64>() as f64 / 6.0;
+    let expected = chip.simulate(&same, &options).unwrap().repeated_expected;
+    assert!((mean - expected).abs() < 4.0 * (1.5 * expected / 6.0).sqrt(), "{mean} {expected}");
+    // What else stands in the list, and where, changes nothing; a size or the repeats alone make another stream.
+    let mixed = drawn(&[other.clone(), same.clone(), other, same.clone()]);
+    assert_eq!([mixed[1], mixed[3]], six[..2]);
+    let keys: Vec<u64> = [[65, 256, 2_000, 1], [64, 257, 2_000, 1], [64, 256, 2_001, 1], [64, 256, 2_000, 2]]
+        .iter()
+        .map(|&[m, k, n, repeats]| entry(m, k, n, repeats))
+        .chain([same])
+        .map(|entry| rand::Rng::next_u64(&mut stream(3, &entry, 0)))
+        .collect();
+    assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
+}
+
+#[test]
 fn sums_over_a_network_are_sums() {
     let chip = chip(&[]);
     let list = [entry(64, 64, 640, 1), entry(640, 30, 64, 2)];
@@ -232,7 +298,8 @@ fn sums_over_a_network_are_sums() {
 #[test]
 fn what_is_no_chip_is_refused() {
     let system: System = parse_section(DEFAULT_SECTION, "test.toml", "system").unwrap();
-    let new = |system: &System, format, laser| Chip::new(system, &Moduli::mirage(), format, laser);
+    let new =
+        |system: &System, format, laser_watts| Chip::new(system, format, &Parts { laser_watts, ..PARTS });
     assert!(matches!(new(&system, BfpFormat::mirage(), f64::NAN), Err(SystemError::OutOfRange { .. })));
     assert!(matches!(new(&system, BfpFormat::mirage(), -1.0), Err(SystemError::OutOfRange { .. })));
     let empty = BfpFormat { group: 0, ..BfpFormat::mirage() };
@@ -241,6 +308,12 @@ fn what_is_no_chip_is_refused() {
     let system: System = parse_section(&small, "test.toml", "system").unwrap();
     let error = new(&system, BfpFormat::mirage(), 0.0).unwrap_err().to_string();
     assert!(error.contains("cannot hold two tiles"), "{error}");
+    // Known from the section and the format alone: 512 rows of 11 B.
+    assert!(system.check().is_ok());
+    let error = system.check_for(BfpFormat::mirage()).unwrap_err().to_string();
+    assert!(error.contains("which take 5632 B"), "{error}");
+    let half = BfpFormat { group: 8, ..BfpFormat::mirage() };
+    assert!(system.check_for(half).is_ok());
 }
 
 #[test]
@@ -262,6 +335,7 @@ proptest! {
         (m, k, n, repeats) in (1u64..300, 1u64..300, 1u64..300, 1u64..5),
         (units, rows) in (1u32..12, 1u32..40),
         (load, stream, sums) in (1u32..2000, 1u32..2000, 1u32..5000),
+        (group, program, pipeline) in (1usize..40, 0u32..20, 3u32..30),
         choices in prop::array::uniform5(any::<bool>()),
         detected in prop_oneof![Just(0.0), 0.0..0.01, 0.0..1.0],
     ) {
@@ -270,6 +344,8 @@ proptest! {
         let changes = [
             ("units", units.to_string()),
             ("rows", rows.to_string()),
+            ("program_time", format!("\"{program} ns\"")),
+            ("pipeline_latency", format!("\"{pipeline} ns\"")),
             ("load_bandwidth", rate(load)),
             ("stream_bandwidth", rate(stream)),
             ("accumulate_bandwidth", rate(sums)),
@@ -280,11 +356,17 @@ proptest! {
             ("hold", pick(4, "until-checked", "none")),
         ];
         let changes: Vec<(&str, &str)> = changes.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        let chip = chip(&changes);
+        let format = BfpFormat { group, ..BfpFormat::mirage() };
+        let make = |changes: &[(&str, &str)]| Chip::new(&system(changes), format, &PARTS).unwrap();
         let entry = entry(m, k, n, repeats);
         let model = RepeatModel { detected_per_group: detected, again: 0.3, repeats: 2 };
+        let chip = make(&changes);
         let result = chip.simulate(&entry, &Options { repeats: Some(model), seed: 5 }).unwrap();
         prop_assert_eq!(result.macs, m * k * n * repeats);
+        // Every tile was done, none is left waiting.
+        let height = if result.stationary == Stationary::First { m } else { n };
+        let tiles = height.div_ceil(u64::from(rows)) * k.div_ceil(group as u64) * repeats;
+        prop_assert_eq!(result.tiles, tiles);
         let parts = result.breakdown.parts();
         prop_assert!((parts.iter().map(|part| part.1).sum::<f64>() - 1.0).abs() < 1e-9, "{:?}", parts);
         prop_assert!(parts.iter().all(|part| part.1 >= -1e-12), "{:?}", parts);
@@ -303,7 +385,7 @@ proptest! {
                     *value = "\"10 PB/s\"";
                 }
             }
-            let fast = self::chip(&fast);
+            let fast = make(&fast);
             let exact = fast.simulate(&entry, &Options::default()).unwrap();
             prop_assert_eq!(exact.picoseconds, fast.closed_form(&entry, exact.stationary).unwrap());
         }

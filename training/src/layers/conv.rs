@@ -26,8 +26,8 @@ pub(crate) struct Window {
 impl Window {
     /// Places of the window along a side: floor((size + 2 padding - side) / stride) + 1.
     fn places(self, size: usize) -> Option<usize> {
-        let room = (size + 2 * self.padding).checked_sub(self.side)?;
-        Some(room / self.stride + 1)
+        let room = self.padding.saturating_mul(2).saturating_add(size).checked_sub(self.side)?;
+        Some((room / self.stride).saturating_add(1))
     }
 
     /// Output height and width.

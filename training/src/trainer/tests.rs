@@ -151,6 +151,33 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_batch_beyond_memory_is_refused_before_it_is_allocated() {
+    // 1600 images of 200 x 200: three million activations each, four billion numbers in all.
+    let side = 200;
+    let images =
+        crate::IdxImages { count: 1600, rows: side, columns: side, pixels: vec![0; 1600 * side * side] };
+    let part = crate::Images::new(images, vec![0; 1600], ["a", "b"]).unwrap();
+    let data = Dataset::new(part.clone(), part).unwrap();
+    let network = Network::small_cnn(side, side, CLASSES).unwrap();
+    let cancel = AtomicBool::new(true);
+    let begin = |batch| {
+        let config = TrainConfig { batch, ..config() };
+        train(Task { network: &network, data: &data, config: &config }, &Fp32, &label(), &cancel, &mut |_| {})
+    };
+    let error = begin(4096).unwrap_err();
+    assert!(matches!(error, TrainError::LargeBatch { batch: 1600, .. }), "{error}");
+    assert!(error.to_string().contains("a batch of 1600 images of 200 x 200 takes"), "{error}");
+    assert_eq!(begin(50).unwrap().outcome, Outcome::Cancelled);
+}
+
+#[test]
+fn only_divergence_is_divergence() {
+    let place = Divergence { epoch: 1, step: 1, place: "conv1".into(), backward: false };
+    assert!(Outcome::Diverged(place).is_diverged());
+    assert!(!Outcome::Finished.is_diverged() && !Outcome::Cancelled.is_diverged());
+}
+
+#[test]
 fn lost_logits_count_as_class_zero() {
     let nan = f32::NAN;
     let logits =
