@@ -6,7 +6,8 @@ use crate::philox::philox;
 use crate::{Matrix, Moduli, ModuliError};
 
 /// How a value becomes a mantissa.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rounding {
     /// To the nearest, ties to even.
     NearestEven,
@@ -14,19 +15,6 @@ pub enum Rounding {
     Truncate,
     /// Up with the probability of the fraction, with draws keyed by seed, site, operand and position.
     Stochastic,
-}
-
-impl std::str::FromStr for Rounding {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "nearest-even" => Ok(Self::NearestEven),
-            "truncate" => Ok(Self::Truncate),
-            "stochastic" => Ok(Self::Stochastic),
-            other => Err(format!("`{other}` is no rounding: use nearest-even, truncate or stochastic")),
-        }
-    }
 }
 
 impl std::fmt::Display for Rounding {
@@ -141,9 +129,13 @@ pub struct Quantised {
 }
 
 impl Quantised {
-    /// Quantises the rows of `matrix`.
+    /// Quantises the rows of `matrix`, of which there are, as of columns, less than 2^32: draws are numbered so.
     pub(crate) fn new(matrix: Matrix<'_>, format: BfpFormat, key: RoundingKey) -> Self {
         let (rows, k, g) = (matrix.rows(), matrix.cols(), format.group);
+        assert!(
+            u32::try_from(rows).is_ok() && u32::try_from(k).is_ok(),
+            "an operand of {rows} x {k} is too large: its rows and columns must stay below 2^32"
+        );
         let groups = format.groups(k);
         let mut q = Self {
             format,
@@ -302,6 +294,8 @@ impl Rounder {
             return self.format.zero_exponent();
         }
         if top >= f32::INFINITY.to_bits() {
+            // The vectors may have left something here; counters of errors must not depend on the processor.
+            out.fill(0);
             return POISON;
         }
         let exponent = floor_log2(top) - i32::from(self.format.mantissa_bits) + 1;
@@ -343,7 +337,7 @@ impl Rounder {
     }
 
     fn draw(self, row: usize, col: usize) -> u32 {
-        let counter = [(col / 4) as u32, row as u32, self.key.operand, (row >> 32) as u32];
+        let counter = [(col / 4) as u32, row as u32, self.key.operand, 0];
         philox(counter, self.key.key)[col % 4]
     }
 }
@@ -429,8 +423,7 @@ mod tests {
                 assert_eq!(fast.exponents, plain.exponents);
                 for (row, col) in (0..rows).flat_map(|r| (0..k).map(move |c| (r, c))) {
                     let q = |q: &Quantised| q.mantissas(row, col / 16)[col % 16];
-                    let poisoned = fast.exponent(row, col / 16) == POISON;
-                    assert!(poisoned || q(&fast) == q(&plain), "{row} {col}");
+                    assert_eq!(q(&fast), q(&plain), "{row} {col}");
                 }
             }
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::{Moduli, Place, SlipCode};
+use crate::{Moduli, Place, Placement, SlipCode};
 
 /// Why a residue channel cannot be used.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -118,7 +118,7 @@ impl ChannelTable {
     /// All rates scaled so that the mean rate is `p`; an error when some true residue would then be wrong more than always.
     fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
         let factor = if p == 0.0 { 0.0 } else { p / self.mean_rate() };
-        if !factor.is_finite() || self.largest * factor > 1.0 {
+        if !(0.0..).contains(&factor) || !factor.is_finite() || self.largest * factor > 1.0 {
             return Err(ChannelError::Rate(self.largest * factor));
         }
         Self::new(self.modulus, self.probability.iter().map(|q| q * factor).collect(), None)
@@ -132,6 +132,15 @@ pub struct ChannelKey {
     pub chip: Option<u32>,
     /// Tensor unit and row on that chip.
     pub place: Option<Place>,
+}
+
+/// A table of a channel as a chip uses it.
+pub(crate) struct Share<'a> {
+    /// Share of the chip's rows that use it.
+    pub share: f64,
+    pub table: &'a ChannelTable,
+    /// P(wrong again | wrong); `None` where attempts are independent.
+    pub again: Option<f64>,
 }
 
 /// The residue channel: with which probability a true residue is read as which other.
@@ -201,14 +210,23 @@ impl ResidueChannel {
         Ok(channel)
     }
 
-    /// The same shape of errors at another mean rate, the same for each modulus; P(wrong again | wrong) keeps its excess
-    /// over the rate.
+    /// The same shape of errors at another mean rate `p`, the same for each table.
+    ///
+    /// P(wrong again | wrong) is taken as q + s (1 - q): a share s of the wrong reads is static, the others are as often
+    /// wrong as any read, at the mean rate q of the average table. Scaling keeps s, so that independent attempts stay
+    /// independent; an `again` below q has no such share and counts as independent too. This is a rule for stand-ins at
+    /// rates that the devices do not have: a chip whose static errors grow has another s.
     pub fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
         let mut tables = BTreeMap::new();
         for (key, table) in &self.tables {
             tables.insert(*key, table.scaled(p)?);
         }
-        let again = self.again.iter().map(|(m, a)| (*m, a.max(p))).collect();
+        let again = self.again.iter().map(|(&m, &again)| {
+            let q = self.table(m).map_or(0.0, ChannelTable::mean_rate);
+            let fixed = if again > q { (again - q) / (1.0 - q) } else { 0.0 };
+            (m, p + fixed * (1.0 - p))
+        });
+        let again = again.collect();
         let mut header = self.header.clone();
         header.insert("scaled_to".into(), format!("{p:e}"));
         Ok(Self { moduli: self.moduli.clone(), tables, again, header })
@@ -219,9 +237,16 @@ impl ResidueChannel {
         self.again.insert(modulus, probability);
     }
 
-    /// P(wrong again | wrong) of an average channel; `None` where attempts are independent.
+    /// P(wrong again | wrong) of the average table; `None` where attempts are independent. Tables of single rows carry their
+    /// own static errors: attempts on them are independent.
     pub fn again(&self, modulus: u32) -> Option<f64> {
         self.again.get(&modulus).copied()
+    }
+
+    /// P(wrong again | wrong) of the table used at `place`, `None` where attempts are independent.
+    pub(crate) fn again_at(&self, place: Place, modulus: u32) -> Option<f64> {
+        let key = ChannelKey { chip: self.chip(), place: Some(place) };
+        if self.tables.contains_key(&(key, modulus)) { None } else { self.again(modulus) }
     }
 
     /// Moduli in the order of the tables.
@@ -255,11 +280,54 @@ impl ResidueChannel {
         self.tables.keys().find_map(|(k, _)| k.chip)
     }
 
-    /// Mean error rate of a modulus over true residues and rows.
+    /// Mean error rate of a modulus over true residues: that of the average table, or without one the mean over the rows.
+    ///
+    /// What a chip with rows of their own sees is [`ResidueChannel::error_rate_on`].
     pub fn error_rate(&self, modulus: u32) -> Option<f64> {
+        if let Some(average) = self.table(modulus) {
+            return Some(average.mean_rate());
+        }
         let rates: Vec<f64> =
             self.tables.iter().filter(|((_, m), _)| *m == modulus).map(|(_, t)| t.mean_rate()).collect();
         (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
+    }
+
+    /// Mean error rate of a modulus over true residues and over all rows of a chip, each as likely as the others.
+    ///
+    /// # Errors
+    /// When the channel has no table for the modulus, or for one of the chip's rows.
+    pub fn error_rate_on(&self, placement: Placement, modulus: u32) -> Result<f64, ChannelError> {
+        Ok(self.shares(placement, modulus)?.iter().map(|s| s.share * s.table.mean_rate()).sum())
+    }
+
+    /// The tables that a chip uses, each with its share of the rows.
+    pub(crate) fn shares(&self, placement: Placement, modulus: u32) -> Result<Vec<Share<'_>>, ChannelError> {
+        if !self.moduli.contains(&modulus) {
+            return Err(ChannelError::MissingModulus { modulus, known: self.moduli.clone() });
+        }
+        let chip = self.chip();
+        let used = |key: &ChannelKey| {
+            key.chip == chip && key.place.is_some_and(|p| p.unit < placement.units && p.row < placement.rows)
+        };
+        let own = self.tables.iter().filter(|((key, m), _)| *m == modulus && used(key));
+        let places = f64::from(placement.units) * f64::from(placement.rows);
+        let mut shares: Vec<_> =
+            own.map(|(_, table)| Share { share: 1.0 / places, table, again: None }).collect();
+        let rest = u64::from(placement.units) * u64::from(placement.rows) - shares.len() as u64;
+        if rest > 0 {
+            let table = self.table(modulus).ok_or_else(|| self.missing(placement, modulus))?;
+            shares.push(Share { share: rest as f64 / places, table, again: self.again(modulus) });
+        }
+        Ok(shares)
+    }
+
+    /// The first row of a chip that has no table, when there is no average.
+    fn missing(&self, placement: Placement, modulus: u32) -> ChannelError {
+        let rows = |unit| (0..placement.rows).map(move |row| Place { unit, row });
+        let missing = |place: &Place| self.table_at(self.chip(), *place, modulus).is_none();
+        let Place { unit, row } =
+            (0..placement.units).flat_map(rows).find(missing).unwrap_or(Place { unit: 0, row: 0 });
+        ChannelError::MissingRow { unit, row, modulus }
     }
 
     /// Checks that the channel serves these moduli, and that it was made for this slip code when it says for which.
@@ -281,48 +349,4 @@ impl ResidueChannel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn given_rates_are_what_they_say() {
-        let moduli = Moduli::mirage();
-        let code = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
-        for channel in [
-            ResidueChannel::uniform(&moduli, 1e-3).unwrap(),
-            ResidueChannel::slip(&moduli, &code, 1e-3).unwrap(),
-        ] {
-            for &m in moduli.as_slice() {
-                let table = channel.table(m).unwrap();
-                for t in 0..m {
-                    assert!((table.rate(t) - 1e-3).abs() < 1e-15);
-                    let sum: f64 = (0..m).map(|r| table.probability(t, r)).sum();
-                    assert!((sum - 1.0).abs() < 1e-12);
-                }
-            }
-        }
-        assert!(ResidueChannel::uniform(&moduli, 1.5).is_err());
-    }
-
-    #[test]
-    fn picks_follow_the_row() {
-        let mut p = vec![0.0; 9];
-        p[1] = 0.1;
-        p[2] = 0.3;
-        let table = ChannelTable::new(3, p, None).unwrap();
-        assert_eq!(table.pick(0, 0.2), 1);
-        assert_eq!(table.pick(0, 0.26), 2);
-        assert_eq!(table.pick(0, 0.999_999), 2);
-    }
-
-    #[test]
-    fn a_scaled_channel_keeps_its_shape() {
-        let moduli = Moduli::mirage();
-        let base = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-8).unwrap();
-        let scaled = base.scaled(1e-3).unwrap();
-        assert!((scaled.error_rate(32).unwrap() - 1e-3).abs() < 1e-12);
-        assert_eq!(scaled.table(32).unwrap().probability(5, 8), 0.0);
-        let other = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
-        assert!(base.check(&moduli, &other).is_err());
-    }
-}
+mod tests;

@@ -7,6 +7,9 @@ use crate::channel::{ChannelError, ChannelKey, ChannelTable, ResidueChannel};
 use crate::{Moduli, Place};
 
 const FORMAT: &str = "# mirage residue channel 1";
+/// Numbers that all tables of a file may hold, 512 MiB of them.
+const LARGEST: u64 = 1 << 26;
+
 const COLUMNS: [&str; 9] =
     ["chip", "unit", "row", "modulus", "true", "read", "probability", "lower", "upper"];
 
@@ -54,7 +57,7 @@ impl ResidueChannel {
         let head = Head::read(text, file)?;
         let mut reader =
             csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_reader(text.as_bytes());
-        let names = reader.headers().map_err(|e| whole(e.to_string()))?.clone();
+        let names = reader.headers().map_err(|e| csv_error(&e, file))?.clone();
         if names.iter().ne(COLUMNS) {
             return Err(whole(format!(
                 "the columns must be {}; they are {}",
@@ -64,24 +67,42 @@ impl ResidueChannel {
         }
         let mut entries: BTreeMap<(ChannelKey, u32), Entries> = BTreeMap::new();
         let mut order: Vec<(ChannelKey, u32)> = Vec::new();
+        let mut chip: Option<Option<u32>> = None;
         for record in reader.records() {
             let record = record.map_err(|e| csv_error(&e, file))?;
             let line = record.position().map_or(0, csv::Position::line);
             let at = |message: String| ChannelError::Syntax { file: file.into(), line, message };
             let entry = Entry::parse(&record).map_err(at)?;
+            if entry.key.place.is_some() && *chip.get_or_insert(entry.key.chip) != entry.key.chip {
+                let name = |chip: Option<u32>| chip.map_or("no chip".into(), |c| format!("chip {c}"));
+                let (one, other) = (name(chip.flatten()), name(entry.key.chip));
+                return Err(at(format!(
+                    "is a row of {other}, but those above are of {one}: keep the rows of one"
+                )));
+            }
             let key = (entry.key, entry.modulus);
             let table = entries.entry(key).or_insert_with(|| {
                 order.push(key);
-                Entries::new(entry.modulus)
+                Entries::new(entry.modulus, line)
             });
-            table.put(&entry).map_err(at)?;
+            table.put(&entry, line).map_err(at)?;
         }
         if order.is_empty() {
             return Err(whole("has no entries: it may be cut short".into()));
         }
-        let chips: std::collections::BTreeSet<_> = order.iter().filter_map(|(k, _)| k.chip).collect();
-        if chips.len() > 1 {
-            return Err(whole(format!("describes {} chips; keep the rows of one", chips.len())));
+        for table in entries.values() {
+            table.check().map_err(|(line, e)| ChannelError::Syntax {
+                file: file.into(),
+                line,
+                message: e.to_string(),
+            })?;
+        }
+        let numbers: u64 = entries.values().map(Entries::numbers).sum();
+        if numbers > LARGEST {
+            return Err(whole(format!(
+                "its {} tables hold {numbers} numbers, more than the {LARGEST} that are read: keep fewer rows",
+                order.len()
+            )));
         }
         let mut tables = Vec::with_capacity(order.len());
         for key in order {
@@ -90,7 +111,11 @@ impl ResidueChannel {
         }
         let mut channel = Self::keyed(tables);
         channel.header = head.header;
-        for (m, again) in head.again {
+        for (m, (line, again)) in head.again {
+            if !channel.moduli().contains(&m) {
+                let message = format!("`again {m}` has no entries of modulus {m} to go with");
+                return Err(ChannelError::Syntax { file: file.into(), line, message });
+            }
             channel.set_again(m, again);
         }
         Ok(channel)
@@ -105,31 +130,45 @@ fn csv_error(error: &csv::Error, file: &str) -> ChannelError {
 /// The comment lines.
 struct Head {
     header: BTreeMap<String, String>,
-    again: Vec<(u32, f64)>,
+    /// By modulus: the line, and P(wrong again | wrong).
+    again: BTreeMap<u32, (u64, f64)>,
 }
 
 impl Head {
     fn read(text: &str, file: &str) -> Result<Self, ChannelError> {
-        let mut head = Self { header: BTreeMap::new(), again: Vec::new() };
+        let mut head = Self { header: BTreeMap::new(), again: BTreeMap::new() };
         if text.lines().next() != Some(FORMAT) {
             let message = format!("is no residue channel: the first line must be `{FORMAT}`");
             return Err(ChannelError::File { file: file.into(), message });
         }
-        for (i, line) in text.lines().enumerate().skip(1) {
-            let Some(comment) = line.strip_prefix("# ") else { break };
-            let at =
-                |message: String| ChannelError::Syntax { file: file.into(), line: i as u64 + 1, message };
-            let (key, value) =
-                comment.split_once(": ").ok_or_else(|| at("a header line reads `# key: value`".into()))?;
-            if let Some(modulus) = key.strip_prefix("again ") {
-                let modulus = modulus.parse().map_err(|_| at(format!("`{modulus}` is no modulus")))?;
-                let p = probability(value).map_err(at)?;
-                head.again.push((modulus, p));
-            } else {
-                head.header.insert(key.to_owned(), value.to_owned());
+        let mut ended = false;
+        for (line, text) in (1..).zip(text.lines()).skip(1) {
+            let at = |message: String| ChannelError::Syntax { file: file.into(), line, message };
+            let Some(comment) = text.strip_prefix('#') else {
+                ended |= !text.trim().is_empty();
+                continue;
+            };
+            if ended {
+                return Err(at("lines that begin with # stand above the column names".into()));
+            }
+            if !comment.trim().is_empty() {
+                head.put(comment, line).map_err(at)?;
             }
         }
         Ok(head)
+    }
+
+    /// Takes one line `key: value`.
+    fn put(&mut self, comment: &str, line: u64) -> Result<(), String> {
+        let (key, value) = comment.split_once(':').ok_or("a header line reads `# key: value`")?;
+        let (key, value) = (key.trim(), value.trim());
+        let repeated = if let Some(modulus) = key.strip_prefix("again ") {
+            let modulus = modulus.trim().parse().map_err(|_| format!("`{modulus}` is no modulus"))?;
+            self.again.insert(modulus, (line, probability(value)?)).is_some()
+        } else {
+            self.header.insert(key.to_owned(), value.to_owned()).is_some()
+        };
+        if repeated { Err(format!("`{key}` stands here a second time")) } else { Ok(()) }
     }
 }
 
@@ -157,6 +196,9 @@ impl Entry {
             _ => return Err("unit and row are both given or both empty".into()),
         };
         let key = ChannelKey { chip: optional(0)?, place };
+        if let ChannelKey { chip: Some(chip), place: None } = key {
+            return Err(format!("an entry of chip {chip} needs its unit and row; an average has no chip"));
+        }
         let (modulus, truth, read) = (number(3)?, number(4)?, number(5)?);
         if !(2..=Moduli::LARGEST).contains(&modulus) {
             return Err(format!("the modulus {modulus} is out of range"));
@@ -177,42 +219,66 @@ fn probability(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| format!("`{text}` is no probability between 0 and 1"))
 }
 
-/// The entries of one table while they are read.
+/// The entries of one table while they are read; only a table with all its sums gets room for all its entries.
 struct Entries {
     modulus: u32,
-    probability: Vec<Option<f64>>,
-    lower: Vec<f64>,
-    upper: Vec<f64>,
+    /// Where the table begins.
+    line: u64,
+    /// By true residue and residue read: probability and bounds.
+    cells: BTreeMap<(u32, u32), Cell>,
     bounded: bool,
 }
 
+struct Cell {
+    line: u64,
+    probability: f64,
+    bounds: Option<(f64, f64)>,
+}
+
 impl Entries {
-    fn new(modulus: u32) -> Self {
-        let n = (modulus * modulus) as usize;
-        Self { modulus, probability: vec![None; n], lower: vec![0.0; n], upper: vec![0.0; n], bounded: false }
+    fn new(modulus: u32, line: u64) -> Self {
+        Self { modulus, line, cells: BTreeMap::new(), bounded: false }
     }
 
-    fn put(&mut self, entry: &Entry) -> Result<(), String> {
-        let at = (entry.truth * self.modulus + entry.read) as usize;
-        if self.probability[at].replace(entry.probability).is_some() {
+    fn put(&mut self, entry: &Entry, line: u64) -> Result<(), String> {
+        let cell = Cell { line, probability: entry.probability, bounds: entry.bounds };
+        if self.cells.insert((entry.truth, entry.read), cell).is_some() {
             return Err(format!("true {} read {} stands here a second time", entry.truth, entry.read));
         }
-        if let Some((l, u)) = entry.bounds {
-            (self.lower[at], self.upper[at], self.bounded) = (l, u, true);
+        self.bounded |= entry.bounds.is_some();
+        Ok(())
+    }
+
+    /// Whether the probabilities of every true residue sum to 1; the error with its line.
+    fn check(&self) -> Result<(), (u64, ChannelError)> {
+        for truth in 0..self.modulus {
+            let row = || self.cells.range((truth, 0)..=(truth, self.modulus)).map(|(_, cell)| cell);
+            let sum = row().fold(0.0, |sum, cell| sum + cell.probability);
+            if (sum - 1.0).abs() > 1e-9 {
+                let line = row().map(|cell| cell.line).max().unwrap_or(self.line);
+                return Err((line, ChannelError::RowSum { modulus: self.modulus, truth, sum }));
+            }
         }
         Ok(())
     }
 
+    /// Numbers that the table needs room for.
+    fn numbers(&self) -> u64 {
+        u64::from(self.modulus).pow(2) * if self.bounded { 3 } else { 1 }
+    }
+
     fn finish(self) -> Result<ChannelTable, ChannelError> {
-        let m = self.modulus as usize;
-        for t in 0..m {
-            let sum: f64 = self.probability[t * m..(t + 1) * m].iter().flatten().sum();
-            if (sum - 1.0).abs() > 1e-9 {
-                return Err(ChannelError::RowSum { modulus: self.modulus, truth: t as u32, sum });
+        let n = (self.modulus * self.modulus) as usize;
+        let mut probability = vec![0.0; n];
+        let mut bounds = self.bounded.then(|| (vec![0.0; n], vec![0.0; n]));
+        for ((truth, read), cell) in self.cells {
+            let at = (truth * self.modulus + read) as usize;
+            probability[at] = cell.probability;
+            if let (Some((lower, upper)), Some((l, u))) = (&mut bounds, cell.bounds) {
+                (lower[at], upper[at]) = (l, u);
             }
         }
-        let probability = self.probability.into_iter().map(|p| p.unwrap_or(0.0)).collect();
-        ChannelTable::new(self.modulus, probability, self.bounded.then_some((self.lower, self.upper)))
+        ChannelTable::new(self.modulus, probability, bounds)
     }
 }
 
@@ -263,6 +329,80 @@ mod tests {
         let error =
             ResidueChannel::read_csv(good.replace(",3,0,1,", ",3,0,7,").as_bytes(), "c.csv").unwrap_err();
         assert!(error.to_string().starts_with("c.csv:7: "), "{error}");
+    }
+
+    /// Every header line is read wherever it stands above the column names, or refused; none is passed over.
+    #[test]
+    fn header_lines_are_all_read() {
+        let moduli = Moduli::mirage();
+        let mut channel = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-3).unwrap();
+        channel.set_again(32, 0.25);
+        let good = text(&channel);
+        let first = "# mirage residue channel 1\n";
+        let loose = good
+            .replacen(first, &format!("{first}#\n\n# \n"), 1)
+            .replace("# slip_code: natural", "#slip_code:natural ")
+            .replace('\n', "\r\n");
+        assert_eq!(ResidueChannel::read_csv(loose.as_bytes(), "c.csv").unwrap(), channel);
+        let with = |lines: &str| good.replacen(first, &format!("{first}{lines}\n"), 1);
+        for (bad, says) in [
+            (with("# a note"), "c.csv:2: a header line reads"),
+            (with("#\n#note"), "c.csv:3: a header line reads"),
+            (with("# again 31: 0.1"), "`again 31` stands here a second time"),
+            (with("# slip_code: natural"), "`slip_code` stands here a second time"),
+            (with("# again 30: 0.1"), "c.csv:2: `again 30` has no entries"),
+            (with("# again x: 0.1"), "c.csv:2: `x` is no modulus"),
+            (with("# again 31: 2"), "c.csv:2: `2` is no probability"),
+            (format!("{good}# slip_code: changes 17 23 17\n"), "stand above the column names"),
+        ] {
+            let error = ResidueChannel::read_csv(bad.as_bytes(), "c.csv").unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    const HEAD: &str =
+        "# mirage residue channel 1\nchip,unit,row,modulus,true,read,probability,lower,upper\n";
+
+    #[test]
+    fn rows_belong_to_one_chip_and_sums_say_where() {
+        for (lines, says) in [
+            ("3,,,2,0,0,1,,\n", "c.csv:3: an entry of chip 3 needs its unit and row"),
+            (
+                "3,0,0,2,0,0,1,,\n,0,1,2,0,0,1,,\n",
+                "c.csv:4: is a row of no chip, but those above are of chip 3",
+            ),
+            (
+                ",0,0,2,0,0,1,,\n3,0,1,2,0,0,1,,\n",
+                "c.csv:4: is a row of chip 3, but those above are of no chip",
+            ),
+            (
+                "3,0,0,2,0,0,1,,\n4,0,1,2,0,0,1,,\n",
+                "c.csv:4: is a row of chip 4, but those above are of chip 3",
+            ),
+            (",,,2,0,0,1,,\n,,,2,1,1,0.5,,\n,,,2,1,0,0.25,,\n", "c.csv:5: modulus 2, true residue 1"),
+            (",,,2,0,0,1,,\n", "c.csv:3: modulus 2, true residue 1: the probabilities sum to 0"),
+        ] {
+            let bad = format!("{HEAD}{lines}");
+            let error = ResidueChannel::read_csv(bad.as_bytes(), "c.csv").unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    /// Neither few lines of large tables nor many complete ones take memory before they are refused.
+    #[test]
+    fn small_files_do_not_become_large_tables() {
+        let lines = |rows: u32, entries: u32| {
+            let line = |(row, r)| format!("0,0,{row},4096,{r},{r},1,,\n");
+            (0..rows).flat_map(|row| (0..entries).map(move |r| (row, r))).map(line).collect::<String>()
+        };
+        for (lines, says) in [
+            (lines(4000, 1), "true residue 1: the probabilities sum to 0"),
+            (lines(5, 4096), "keep fewer rows"),
+        ] {
+            let text = format!("{HEAD}{lines}");
+            let error = ResidueChannel::read_csv(text.as_bytes(), "c.csv").unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     /// The examples of `docs/residue-channel.md` are read as they stand there.

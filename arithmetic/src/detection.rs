@@ -1,4 +1,5 @@
-use crate::{BfpFormat, Moduli, OperandHistogram, Protection, ResidueChannel};
+use crate::channel::Share;
+use crate::{ChannelError, ChannelTable, GemmConfig, OperandHistogram, Protection, ResidueChannel};
 
 /// What to expect of one read (one dot product of one group), to first order in the error rates.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,80 +14,146 @@ pub struct ExpectedReads {
     pub repeats: f64,
 }
 
-/// Expected errors of a read whose true dot products are distributed as in `histogram`, on an average channel (or the mean
-/// of its rows). Only one wrong residue in a read is considered: for error rates p the neglected share is of order p.
+/// Expected errors of a read whose true dot products are distributed as in `histogram`, on every row of the chip as often as
+/// on the others. Only one wrong residue in a read is considered: for error rates p the neglected share is of order p.
+///
+/// # Errors
+/// When the channel does not fit the moduli, the slip code, or the rows of the chip.
 pub fn expected_reads(
     channel: &ResidueChannel,
-    moduli: &Moduli,
-    format: BfpFormat,
-    protection: Protection,
+    config: &GemmConfig,
     histogram: &OperandHistogram,
-) -> ExpectedReads {
-    let bound = format.bound();
+) -> Result<ExpectedReads, ChannelError> {
+    channel.check(&config.moduli, &config.code)?;
     let mut expected = ExpectedReads { wrong: 0.0, detected: 0.0, silent: 0.0, repeats: 0.0 };
-    for (index, &m) in moduli.as_slice().iter().enumerate() {
-        let tables: Vec<_> = channel.tables().map(|(_, t)| t).filter(|t| t.modulus() == m).collect();
-        let mut detected = 0.0;
+    for (index, &m) in config.moduli.as_slice().iter().enumerate() {
+        let reads = Reads::new(config, histogram, index);
+        for Share { share, table, again } in channel.shares(config.placement, m)? {
+            let (detected, silent) = reads.with(table);
+            expected.wrong += share * (detected + silent);
+            expected.detected += share * detected;
+            expected.silent += share * silent;
+            if let Protection::ReadAgain { repeats } = config.protection {
+                let again = again.unwrap_or_else(|| table.mean_rate());
+                // A repeat that is wrong again is taken to be detected again: 1 + q + q^2 + … repeats.
+                let repeats = (0..repeats).map(|i| again.powi(i as i32)).sum::<f64>();
+                expected.repeats += share * detected * repeats;
+            }
+        }
+    }
+    Ok(expected)
+}
+
+/// What reads hold in the residue of one modulus.
+struct Reads {
+    modulus: u32,
+    /// By true residue: the share of all reads.
+    of: Vec<f64>,
+    /// By true residue and residue read: the share of all reads that would then be out of range.
+    out: Vec<f64>,
+}
+
+impl Reads {
+    fn new(config: &GemmConfig, histogram: &OperandHistogram, index: usize) -> Self {
+        let (moduli, bound) = (&config.moduli, config.format.bound());
+        let modulus = moduli.as_slice()[index];
+        let m = modulus as usize;
+        let mut reads = Self { modulus, of: vec![0.0; m], out: vec![0.0; m * m] };
         for (value, share) in histogram.dots() {
             let truth = moduli.residue(value, index);
-            for read in (0..m).filter(|&r| r != truth) {
-                let p = tables.iter().map(|t| t.probability(truth, read)).sum::<f64>() / tables.len() as f64;
+            reads.of[truth as usize] += share;
+            for read in (0..modulus).filter(|&r| r != truth) {
                 let wrong = moduli.add(value, moduli.shift_of(index, i64::from(read) - i64::from(truth)));
-                expected.wrong += share * p;
                 if wrong.abs() > bound {
-                    detected += share * p;
-                } else {
-                    expected.silent += share * p;
+                    reads.out[(truth * modulus + read) as usize] += share;
                 }
             }
         }
-        expected.detected += detected;
-        if let Protection::ReadAgain { repeats } = protection {
-            let again = channel.again(m).unwrap_or_else(|| channel.error_rate(m).unwrap_or(0.0));
-            // A repeat that is wrong again is taken to be detected again: 1 + q + q^2 + … repeats.
-            expected.repeats += detected * (0..repeats).map(|i| again.powi(i as i32)).sum::<f64>();
-        }
+        reads
     }
-    expected
+
+    /// Probabilities that this table makes a residue wrong and the value is then out of range, or in it.
+    fn with(&self, table: &ChannelTable) -> (f64, f64) {
+        let (mut detected, mut silent) = (0.0, 0.0);
+        for (truth, &share) in (0..self.modulus).zip(&self.of) {
+            for read in (0..self.modulus).filter(|&r| r != truth) {
+                let (p, out) =
+                    (table.probability(truth, read), self.out[(truth * self.modulus + read) as usize]);
+                detected += p * out;
+                silent += p * (share - out);
+            }
+        }
+        (detected, silent)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EmulatedGemm, GemmConfig, Matrix, Pass, Site, SlipCode};
+    use crate::{ChannelKey, EmulatedGemm, Matrix, Moduli, Pass, Place, Placement, Site, SlipCode};
+
+    /// The formula against the counts of a real product, with room for a few reads that are wrong twice.
+    fn compare(config: &GemmConfig, channel: &ResidueChannel, twice: f64) {
+        let data: Vec<f32> =
+            (0..128 * 512).map(|i| ((i * 7919 + i / 13) % 997) as f32 / 498.5 - 1.0).collect();
+        let (a, b) = (Matrix::new(&data, 128, 512), Matrix::new(&data, 128, 512).transposed());
+        let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
+        let gemm = EmulatedGemm::new(config.clone(), Some(channel.clone())).unwrap();
+        let mut histogram = OperandHistogram::new(config.format);
+        gemm.observe(site, a, b, &mut histogram);
+        let mut out = vec![0.0; 128 * 128];
+        let seen = gemm.multiply(site, a, b, &mut out);
+        let reads = histogram.reads() as f64;
+        let e = expected_reads(channel, config, &histogram).unwrap();
+        for (seen, expected) in [
+            (seen.wrong, e.wrong),
+            (seen.detected, e.detected),
+            (seen.repeated, e.repeats),
+            (seen.silent, e.silent),
+        ] {
+            let expected = expected * reads;
+            // Four standard errors, and the neglected double errors of order 3 p.
+            assert!(
+                (seen as f64 - expected).abs() <= 4.0 * expected.sqrt() + 2e-3 * expected + twice,
+                "{seen} {expected}"
+            );
+        }
+    }
 
     /// The formula against the counters of a real product, for both codes.
     #[test]
     fn expectation_agrees_with_the_product() {
         let moduli = Moduli::mirage();
-        let data: Vec<f32> =
-            (0..128 * 512).map(|i| ((i * 7919 + i / 13) % 997) as f32 / 498.5 - 1.0).collect();
-        let (a, b) = (Matrix::new(&data, 128, 512), Matrix::new(&data, 128, 512).transposed());
-        let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
         for code in [SlipCode::natural(&moduli), SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap()] {
             let channel = ResidueChannel::slip(&moduli, &code, 5e-4).unwrap();
             let protection = Protection::ReadAgain { repeats: 3 };
-            let config = GemmConfig { code, protection, ..GemmConfig::mirage(3) };
-            let gemm = EmulatedGemm::new(config.clone(), Some(channel.clone())).unwrap();
-            let mut histogram = OperandHistogram::new(config.format);
-            gemm.observe(site, a, b, &mut histogram);
-            let mut out = vec![0.0; 128 * 128];
-            let seen = gemm.multiply(site, a, b, &mut out);
-            let reads = histogram.reads() as f64;
-            let e = expected_reads(&channel, &moduli, config.format, protection, &histogram);
-            for (seen, expected) in [
-                (seen.wrong, e.wrong),
-                (seen.detected, e.detected),
-                (seen.repeated, e.repeats),
-                (seen.silent, e.silent),
-            ] {
-                let expected = expected * reads;
-                // Four standard errors, and the neglected double errors of order 3 p.
-                assert!(
-                    (seen as f64 - expected).abs() <= 4.0 * expected.sqrt() + 2e-3 * expected + 2.0,
-                    "{seen} {expected}"
-                );
-            }
+            compare(&GemmConfig { code, protection, ..GemmConfig::mirage(3) }, &channel, 2.0);
         }
+    }
+
+    /// One bad row among eight: it weighs an eighth, and its repeats are as wrong as its first reads, while the average's
+    /// static errors repeat.
+    #[test]
+    fn a_bad_row_weighs_as_much_as_it_is_used() {
+        let moduli = Moduli::mirage();
+        let code = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
+        let slip = |p: f64| ResidueChannel::slip(&moduli, &code, p).unwrap();
+        let bad = ChannelKey { chip: Some(0), place: Some(Place { unit: 1, row: 3 }) };
+        let tables = |p: f64, key: ChannelKey| {
+            slip(p).tables().map(|(_, table)| (key, table.clone())).collect::<Vec<_>>()
+        };
+        let mut all = tables(5e-4, ChannelKey::default());
+        all.extend(tables(4e-3, bad));
+        let mut channel = ResidueChannel::keyed(all);
+        for &m in moduli.as_slice() {
+            channel.set_again(m, 0.4);
+        }
+        let protection = Protection::ReadAgain { repeats: 3 };
+        let placement = Placement { units: 2, rows: 4 };
+        let config = GemmConfig { code, protection, placement, ..GemmConfig::mirage(3) };
+        // 65,536 reads on the bad row, each wrong twice with probability 3 p^2: three.
+        compare(&config, &channel, 10.0);
+        channel.header.insert("slip_code".into(), "natural".into());
+        assert!(expected_reads(&channel, &config, &OperandHistogram::new(config.format)).is_err());
     }
 }

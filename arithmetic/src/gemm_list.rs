@@ -37,9 +37,9 @@ pub struct GemmListError {
 const COLUMNS: [&str; 7] = ["network", "layer", "pass", "M", "K", "N", "repeats"];
 
 impl GemmEntry {
-    /// Multiplications and additions, M K N repeats.
-    pub fn macs(&self) -> u64 {
-        self.m * self.k * self.n * self.repeats
+    /// Multiplications and additions, M K N repeats; `None` when they exceed a u64.
+    pub fn macs(&self) -> Option<u64> {
+        self.m.checked_mul(self.k)?.checked_mul(self.n)?.checked_mul(self.repeats)
     }
 
     /// Reads a list with the columns `network,layer,pass,M,K,N,repeats`; lines that begin with # are comments.
@@ -59,9 +59,8 @@ impl GemmEntry {
                 record.map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
             let line = record.position().map_or(0, csv::Position::line);
             let entry = Self::parse(&record).map_err(|m| at(line, m))?;
-            total = [entry.k, entry.n, entry.repeats]
-                .iter()
-                .try_fold(entry.m, |p, &f| p.checked_mul(f))
+            total = entry
+                .macs()
                 .and_then(|macs| total.checked_add(macs))
                 .filter(|t| *t < 1 << 63)
                 .ok_or_else(|| at(line, "the multiplications of this list exceed 2^63".into()))?;
@@ -120,6 +119,8 @@ mod tests {
         };
         let mut out = Vec::new();
         GemmEntry::write_csv(std::slice::from_ref(&e), &mut out).unwrap();
+        assert_eq!(e.macs(), Some(24));
+        assert_eq!(GemmEntry { m: u64::MAX, ..e.clone() }.macs(), None);
         assert_eq!(GemmEntry::read_csv(&out[..], "l.csv").unwrap(), [e]);
         let text = String::from_utf8(out).unwrap();
         for (from, to, says) in [

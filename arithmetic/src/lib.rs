@@ -28,7 +28,7 @@
 //! | `detection` | which share of errors the range check sees |
 //! | `gemm` | the emulated product: reference, fast path, vector kernel |
 //! | `draws`, `philox` | every random draw, by counter |
-//! | `histogram` | operand distributions |
+//! | `histogram`, `group_sample` | operand distributions, and a sample of whole reads |
 //! | `placement`, `gemm_list`, `site`, `counters`, `matrix` | plain types that training and system share |
 //! | `section` | the design file's `[arithmetic]` |
 
@@ -42,6 +42,7 @@ mod detection;
 mod draws;
 mod gemm;
 mod gemm_list;
+mod group_sample;
 mod histogram;
 mod matrix;
 mod moduli;
@@ -59,12 +60,13 @@ pub use counters::Counters;
 pub use detection::{ExpectedReads, expected_reads};
 pub use gemm::{EmulatedGemm, GemmConfig, GemmError, Protection};
 pub use gemm_list::{GemmEntry, GemmListError};
+pub use group_sample::{GroupPair, GroupSample};
 pub use histogram::{HistogramError, OperandHistogram};
 pub use matrix::Matrix;
 pub use moduli::{Moduli, ModuliError};
 pub use placement::{Place, Placement};
 pub use redundant::{Decoded, RedundantCode};
-pub use section::ArithmeticSection;
+pub use section::{ArithmeticSection, RangeCheck};
 pub use site::{Pass, Site};
 pub use slip::SlipCode;
 pub use special::SpecialSet;

@@ -5,6 +5,9 @@ use crate::{Moduli, ModuliError};
 /// With r redundant moduli, none smaller than an information modulus, two legal values differ in at least r + 1
 /// residues, so r errors are detected and floor(r/2) corrected
 /// (Szabo and Tanaka, "Residue Arithmetic and its Applications to Computer Technology", McGraw-Hill 1967, ch. 8).
+///
+/// It is for studies of protection beyond the range check, which needs no further moduli; no command uses it yet, and the
+/// emulated product does not.
 #[derive(Debug, Clone)]
 pub struct RedundantCode {
     information: Moduli,

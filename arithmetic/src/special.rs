@@ -5,6 +5,9 @@ use crate::{Moduli, ModuliError};
 /// Forward: 2^k is 1 modulo 2^k-1 and -1 modulo 2^k+1, so digits of k bits are added, or added with alternating sign.
 /// Reverse: in two steps, with x2 = x mod 2^k as the low digit and the high part found modulo (2^k-1)(2^k+1) = 4^k - 1
 /// (A. Omondi and B. Premkumar, "Residue Number Systems: Theory and Implementation", Imperial College Press 2007, ch. 7).
+///
+/// It is the arithmetic of a converter in hardware, to count its adders and to check it against; no command uses it yet,
+/// and the emulated product divides instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpecialSet {
     k: u32,

@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel};
+use mirage_arithmetic::{GemmConfig, GemmEntry, Protection, ResidueChannel};
 use mirage_training::{
     Arithmetic, CLASSES, Network, Plan, TrainConfig, epoch_gemm_list, fashion_mnist_subset,
 };
@@ -24,7 +24,8 @@ fn measure() -> Result<(), Failure> {
     let network = Network::small_cnn(28, 28, CLASSES)?;
     let config = TrainConfig::default();
     let list = epoch_gemm_list(&network, data.train().len(), config.batch);
-    let macs: u64 = list.iter().map(|entry| entry.macs()).sum();
+    let macs =
+        list.iter().map(GemmEntry::macs).sum::<Option<u64>>().ok_or("too many multiplications to count")?;
     println!("{:.1} GMAC of training products an epoch, batch {}", macs as f64 * 1e-9, config.batch);
     let mirage = |rate| -> Result<Arithmetic, Failure> {
         let config = GemmConfig { protection: Protection::ReadAgain { repeats: 3 }, ..GemmConfig::mirage(0) };

@@ -11,8 +11,8 @@ use thiserror::Error;
 use crate::bfp::{Quantised, RoundingKey};
 use crate::draws::{Domain, Stream, key};
 use crate::{
-    BfpFormat, ChannelError, Counters, FormatError, Matrix, Moduli, ModuliError, OperandHistogram, Place,
-    Placement, ResidueChannel, Rounding, Site, SlipCode,
+    BfpFormat, ChannelError, Counters, FormatError, GroupSample, Matrix, Moduli, ModuliError,
+    OperandHistogram, Place, Placement, ResidueChannel, Rounding, Site, SlipCode,
 };
 
 /// What is done about a read whose rebuilt value no dot product can have (|value| > g (2^b - 1)^2).
@@ -125,7 +125,6 @@ impl EmulatedGemm {
                 streams(&config, channel)?
             }
         };
-        // Without a single possible error the channel costs nothing.
         Ok(Self { config, channel, streams })
     }
 
@@ -145,8 +144,12 @@ impl EmulatedGemm {
     /// exactly by the two shared exponents, and added in f32. Elements whose reads the channel hit are formed once more, group
     /// by group, with residues. Bit-identical to [`EmulatedGemm::multiply_reference`] on any number of threads.
     ///
+    /// A NaN or an infinity in A or B makes every element of C that its group takes part in NaN, always the same one. Sums
+    /// beyond the range of f32 become infinite, as in any sum of f32. What is not finite changes no draw and no counter of
+    /// other elements: the mantissas of such a group are read like others.
+    ///
     /// # Panics
-    /// When shapes do not fit: a mistake of the caller.
+    /// When shapes do not fit, or a dimension reaches 2^32, where the numbers of draws end: mistakes of the caller.
     pub fn multiply(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
         let (a, b) = self.quantise(site, a, b, out);
         fast::multiply(self, site, &a, &b, out)
@@ -169,6 +172,15 @@ impl EmulatedGemm {
         assert_eq!(histogram.format(), self.config.format, "the histogram is for another format");
         let (a, b) = (self.first(site, a), self.second(site, b));
         histogram.count(&a, &b);
+    }
+
+    /// Offers the reads of a product to a sample of groups.
+    ///
+    /// # Panics
+    /// As [`EmulatedGemm::observe`].
+    pub fn sample(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, sample: &mut GroupSample) {
+        assert_eq!(sample.format(), self.config.format, "the sample is for another format");
+        sample.offer(self.config.seed, site, &self.first(site, a), &self.second(site, b));
     }
 
     fn quantise(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &[f32]) -> (Quantised, Quantised) {
@@ -225,3 +237,6 @@ fn canonical(out: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ impl Second {
         let mut packed =
             Self { bytes: vec![0; cells * width], sums: vec![0; cells], scales: vec![0.0; cells], panels };
         #[cfg(target_arch = "x86_64")]
-        let done = if width == crate::bfp_avx2::GROUP && super::kernel::available() {
+        let done = if format.group == crate::bfp_avx2::GROUP && super::kernel::available() {
             // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
             unsafe { packed.whole_panels(format, q) }
         } else {

@@ -3,7 +3,7 @@
 use super::{EmulatedGemm, Protection};
 use crate::channel::ChannelTable;
 use crate::draws::{Candidate, Domain, StreamId, candidates, key, repeat};
-use crate::{Counters, Place, Site};
+use crate::{Counters, Place, ResidueChannel, Site};
 
 /// The errors of one output row.
 pub(super) struct RowErrors<'a> {
@@ -41,15 +41,21 @@ impl<'a> RowErrors<'a> {
         StreamId { key: self.key, row: self.row as u32, modulus: index as u32 }
     }
 
-    fn table(&self, group: usize, index: usize) -> &'a ChannelTable {
-        let config = &self.gemm.config;
-        let channel = self.gemm.channel.as_ref().expect("candidates exist only with a channel");
-        let place = if channel.by_row() {
-            config.placement.place(self.row as u64, group as u64, self.groups as u64)
+    fn channel(&self) -> &'a ResidueChannel {
+        self.gemm.channel.as_ref().expect("candidates exist only with a channel")
+    }
+
+    fn place(&self, group: usize) -> Place {
+        if self.channel().by_row() {
+            self.gemm.config.placement.place(self.row as u64, group as u64, self.groups as u64)
         } else {
             Place { unit: 0, row: 0 }
-        };
-        let table = channel.table_at(channel.chip(), place, config.moduli.as_slice()[index]);
+        }
+    }
+
+    fn table(&self, group: usize, index: usize) -> &'a ChannelTable {
+        let (channel, modulus) = (self.channel(), self.gemm.config.moduli.as_slice()[index]);
+        let table = channel.table_at(channel.chip(), self.place(group), modulus);
         table.expect("every table was looked up when the product was set up")
     }
 
@@ -109,8 +115,8 @@ impl<'a> RowErrors<'a> {
         (value.clamp(-bound, bound), true)
     }
 
-    /// One residue of a repeat. Static errors persist: an average channel carries P(wrong again | wrong) for that, while the
-    /// rows of a sampled chip have it in their own rates.
+    /// One residue of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, while rows
+    /// with tables of their own have it in their rates.
     fn read_again(
         &self,
         right: u32,
@@ -121,7 +127,7 @@ impl<'a> RowErrors<'a> {
         attempt: u32,
     ) -> u32 {
         let table = self.table(group, index);
-        let again = self.gemm.channel.as_ref().and_then(|c| c.again(table.modulus()));
+        let again = self.channel().again_at(self.place(group), table.modulus());
         let wrong = match again {
             Some(p) if before != right => p,
             _ => table.rate(right),

@@ -1,0 +1,94 @@
+use super::*;
+
+#[test]
+fn given_rates_are_what_they_say() {
+    let moduli = Moduli::mirage();
+    let code = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
+    for channel in
+        [ResidueChannel::uniform(&moduli, 1e-3).unwrap(), ResidueChannel::slip(&moduli, &code, 1e-3).unwrap()]
+    {
+        for &m in moduli.as_slice() {
+            let table = channel.table(m).unwrap();
+            for t in 0..m {
+                assert!((table.rate(t) - 1e-3).abs() < 1e-15);
+                let sum: f64 = (0..m).map(|r| table.probability(t, r)).sum();
+                assert!((sum - 1.0).abs() < 1e-12);
+            }
+        }
+    }
+    assert!(ResidueChannel::uniform(&moduli, 1.5).is_err());
+}
+
+#[test]
+fn picks_follow_the_row() {
+    let mut p = vec![0.0; 9];
+    p[1] = 0.1;
+    p[2] = 0.3;
+    let table = ChannelTable::new(3, p, None).unwrap();
+    assert_eq!(table.pick(0, 0.2), 1);
+    assert_eq!(table.pick(0, 0.26), 2);
+    assert_eq!(table.pick(0, 0.999_999), 2);
+}
+
+#[test]
+fn a_scaled_channel_keeps_its_shape() {
+    let moduli = Moduli::mirage();
+    let base = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-8).unwrap();
+    let scaled = base.scaled(1e-3).unwrap();
+    assert!((scaled.error_rate(32).unwrap() - 1e-3).abs() < 1e-12);
+    assert_eq!(scaled.table(32).unwrap().probability(5, 8), 0.0);
+    let other = SlipCode::with_changes(&moduli, &[17, 23, 17]).unwrap();
+    assert!(base.check(&moduli, &other).is_err());
+}
+
+/// What repeats of a wrong read do at another rate: independent attempts stay independent, static errors stay static.
+#[test]
+fn scaling_keeps_the_static_share() {
+    let moduli = Moduli::mirage();
+    let mut base = ResidueChannel::uniform(&moduli, 1e-3).unwrap();
+    base.set_again(32, 0.25);
+    base.set_again(33, 1e-4);
+    for p in [0.0, 1e-8, 0.5] {
+        let scaled = base.scaled(p).unwrap();
+        let near = |m: u32, again: f64| (scaled.again(m).unwrap() - again).abs() < 1e-12;
+        assert!(near(31, p), "a given rate means fresh errors at every attempt");
+        assert!(near(32, p + (0.25 - 1e-3) / (1.0 - 1e-3) * (1.0 - p)));
+        assert!(near(33, p));
+    }
+    let back = base.scaled(0.5).unwrap().scaled(1e-3).unwrap();
+    assert!((back.again(32).unwrap() - 0.25).abs() < 1e-12);
+    for p in [-0.1, f64::NAN, 1.1] {
+        assert!(base.scaled(p).is_err(), "{p}");
+    }
+}
+
+#[test]
+fn a_chips_rate_weighs_its_rows() {
+    let moduli = Moduli::new(&[3, 4]).unwrap();
+    let table = |m: u32, p: f64| ResidueChannel::uniform(&moduli, p).unwrap().table(m).unwrap().clone();
+    let bad = ChannelKey { chip: Some(1), place: Some(Place { unit: 1, row: 2 }) };
+    let beyond = ChannelKey { place: Some(Place { unit: 7, row: 0 }), ..bad };
+    let tables = [(ChannelKey::default(), table(3, 0.01)), (bad, table(3, 0.5)), (beyond, table(3, 0.9))];
+    let mixed = ResidueChannel::keyed(tables.to_vec());
+    let placement = Placement { units: 2, rows: 4 };
+    assert!((mixed.error_rate_on(placement, 3).unwrap() - (7.0 * 0.01 + 0.5) / 8.0).abs() < 1e-12);
+    assert_eq!(mixed.error_rate(3), Some(mixed.table(3).unwrap().mean_rate()));
+    assert!(mixed.error_rate_on(placement, 4).is_err());
+    let rows = ResidueChannel::keyed(tables[1..].to_vec());
+    let error = rows.error_rate_on(placement, 3).unwrap_err();
+    assert_eq!(error, ChannelError::MissingRow { unit: 0, row: 0, modulus: 3 });
+    assert!((rows.error_rate(3).unwrap() - 0.7).abs() < 1e-12);
+}
+
+#[test]
+fn only_the_average_knows_of_static_errors() {
+    let moduli = Moduli::new(&[3]).unwrap();
+    let average = ResidueChannel::uniform(&moduli, 0.1).unwrap();
+    let table = average.table(3).unwrap().clone();
+    let place = Place { unit: 0, row: 1 };
+    let key = ChannelKey { chip: Some(4), place: Some(place) };
+    let mut channel = ResidueChannel::keyed(vec![(ChannelKey::default(), table.clone()), (key, table)]);
+    channel.set_again(3, 0.7);
+    assert_eq!(channel.again_at(place, 3), None);
+    assert_eq!(channel.again_at(Place { unit: 0, row: 0 }, 3), Some(0.7));
+}

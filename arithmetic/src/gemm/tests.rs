@@ -1,0 +1,300 @@
+use proptest::prelude::*;
+
+use crate::*;
+
+fn operand(len: usize, seed: u64) -> Vec<f32> {
+    let word = |i: usize| crate::philox::philox([i as u32, 7, 7, 7], [seed as u32, 3]);
+    (0..len)
+        .map(|i| {
+            let w = word(i);
+            let x = (w[0] as f32 / u32::MAX as f32 - 0.5) * 2f32.powi((w[1] % 16) as i32 - 8);
+            if w[2] % 5 == 0 { 0.0 } else { x }
+        })
+        .collect()
+}
+
+fn both(gemm: &EmulatedGemm, (m, k, n): (usize, usize, usize), seed: u64) -> (Vec<u32>, Counters) {
+    let (a, b) = (operand(m * k, seed), operand(k * n, seed + 1));
+    let site = Site { layer: 3, pass: Pass::Forward, step: seed };
+    let (mut fast, mut slow) = (vec![0.5; m * n], vec![0.25; m * n]);
+    let (va, vb) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).transposed());
+    let vb = if seed.is_multiple_of(2) { Matrix::new(&b, k, n) } else { vb };
+    let x = gemm.multiply(site, va, vb, &mut fast);
+    let y = gemm.multiply_reference(site, va, vb, &mut slow);
+    assert_eq!(x, y, "{m} x {k} x {n}");
+    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&fast), bits(&slow), "{m} x {k} x {n}");
+    (bits(&fast), x)
+}
+
+const SHAPES: [(usize, usize, usize); 9] = [
+    (1, 1, 1),
+    (3, 16, 5),
+    (33, 47, 18),
+    (5, 0, 4),
+    (0, 3, 4),
+    (4, 3, 0),
+    (2, 1100, 9),
+    (40, 160, 33),
+    (7, 15, 100),
+];
+
+#[test]
+fn fast_equals_reference_without_errors() {
+    let gemm = EmulatedGemm::new(GemmConfig::mirage(1), None).unwrap();
+    for (i, shape) in SHAPES.into_iter().enumerate() {
+        both(&gemm, shape, i as u64);
+    }
+}
+
+#[test]
+fn fast_equals_reference_with_errors_and_every_protection() {
+    for protection in
+        [Protection::None, Protection::Count, Protection::Saturate, Protection::ReadAgain { repeats: 3 }]
+    {
+        for rate in [1e-4, 3e-2, 0.9] {
+            let config = GemmConfig { protection, ..GemmConfig::mirage(9) };
+            let mut channel = ResidueChannel::slip(&config.moduli, &config.code, rate).unwrap();
+            channel.set_again(32, 0.3);
+            let gemm = EmulatedGemm::new(config, Some(channel)).unwrap();
+            for (i, shape) in SHAPES.into_iter().enumerate() {
+                let (_, counters) = both(&gemm, shape, 50 + i as u64);
+                assert!(rate < 0.01 || counters.residues < 300 || counters.wrong > 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_format_and_rounding_agrees() {
+    let moduli = Moduli::new(&[2047, 2048, 2049]).unwrap();
+    for mantissa_bits in 2..=8 {
+        for (group, rounding) in [
+            (16, Rounding::NearestEven),
+            (15, Rounding::NearestEven),
+            (7, Rounding::Truncate),
+            (33, Rounding::Stochastic),
+        ] {
+            let format = BfpFormat { mantissa_bits, group, rounding };
+            let code = SlipCode::natural(&moduli);
+            let config = GemmConfig { moduli: moduli.clone(), format, code, ..GemmConfig::mirage(2) };
+            let channel = ResidueChannel::uniform(&moduli, 1e-2).unwrap();
+            both(&EmulatedGemm::new(config, Some(channel)).unwrap(), (9, 70, 21), u64::from(mantissa_bits));
+        }
+    }
+}
+
+#[test]
+fn extreme_values_agree() {
+    let gemm = EmulatedGemm::new(GemmConfig::mirage(1), None).unwrap();
+    let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
+    for special in [f32::MAX, f32::MIN_POSITIVE, 1e-45, f32::NAN, f32::INFINITY, 0.0, -0.0] {
+        let mut a = operand(3 * 40, 5);
+        a[17] = special;
+        let b = vec![special; 40 * 3];
+        for b in [&b, &operand(40 * 3, 6)] {
+            let (mut fast, mut slow) = ([0.0; 9], [0.0; 9]);
+            gemm.multiply(site, Matrix::new(&a, 3, 40), Matrix::new(b, 40, 3), &mut fast);
+            gemm.multiply_reference(site, Matrix::new(&a, 3, 40), Matrix::new(b, 40, 3), &mut slow);
+            assert_eq!(fast.map(f32::to_bits), slow.map(f32::to_bits), "{special}");
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let config = GemmConfig { protection: Protection::ReadAgain { repeats: 2 }, ..GemmConfig::mirage(4) };
+    let channel = ResidueChannel::uniform(&config.moduli, 1e-3).unwrap();
+    let gemm = EmulatedGemm::new(config, Some(channel)).unwrap();
+    let (a, b) = (operand(200 * 300, 1), operand(300 * 150, 2));
+    let site = Site { layer: 1, pass: Pass::WeightGradient, step: 12 };
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut out = vec![0.0; 200 * 150];
+        let counters = pool
+            .install(|| gemm.multiply(site, Matrix::new(&a, 200, 300), Matrix::new(&b, 300, 150), &mut out));
+        (out.iter().map(|x: &f32| x.to_bits()).collect::<Vec<_>>(), counters)
+    };
+    let one = run(1);
+    assert!(one.1.repeated > 0);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(8));
+}
+
+/// Without errors the product is BFP's own: checked against f64 sums of the quantised values.
+#[test]
+fn the_product_is_that_of_the_quantised_values() {
+    let gemm = EmulatedGemm::new(GemmConfig::mirage(1), None).unwrap();
+    let (a, b) = (operand(6 * 50, 11), operand(50 * 7, 12));
+    let mut out = vec![0.0; 42];
+    gemm.multiply(
+        Site { layer: 0, pass: Pass::Forward, step: 0 },
+        Matrix::new(&a, 6, 50),
+        Matrix::new(&b, 50, 7),
+        &mut out,
+    );
+    let format = BfpFormat::mirage();
+    let quantise = |x: &[f32]| -> Vec<f64> {
+        x.chunks(format.group)
+            .flat_map(|g| {
+                let top = g.iter().fold(0f64, |m, &x| m.max(f64::from(x.abs())));
+                let unit = 2f64.powi(top.log2().floor() as i32 - 3);
+                g.iter().map(move |&x| {
+                    if top == 0.0 {
+                        0.0
+                    } else {
+                        (f64::from(x) / unit).round_ties_even().clamp(-15.0, 15.0) * unit
+                    }
+                })
+            })
+            .collect()
+    };
+    for m in 0..6 {
+        for n in 0..7 {
+            let row = quantise(&a[m * 50..(m + 1) * 50]);
+            let column: Vec<f32> = (0..50).map(|k| b[k * 7 + n]).collect();
+            let exact: f64 = row.iter().zip(quantise(&column)).map(|(x, y)| x * y).sum();
+            let size: f64 = row.iter().zip(quantise(&column)).map(|(x, y)| (x * y).abs()).sum();
+            assert!((f64::from(out[m * 7 + n]) - exact).abs() <= size * 1e-6, "{m} {n}");
+        }
+    }
+}
+
+/// The share of wrong reads follows the given rate within four standard errors, for each protection's first read.
+#[test]
+fn errors_come_at_their_rate() {
+    let config = GemmConfig::mirage(77);
+    let channel = ResidueChannel::uniform(&config.moduli, 2e-3).unwrap();
+    let gemm = EmulatedGemm::new(config, Some(channel)).unwrap();
+    let (_, counters) = both(&gemm, (64, 512, 64), 3);
+    let expected = counters.residues as f64 * 2e-3;
+    assert!((counters.wrong as f64 - expected).abs() < 4.0 * expected.sqrt(), "{counters:?}");
+}
+
+/// Errors of one modulus and one true residue only: their number is that of the reads that hold this residue, times the rate.
+#[test]
+fn errors_strike_the_modulus_and_residue_of_their_table() {
+    let moduli = Moduli::mirage();
+    let (a, b) = (operand(64 * 512, 3), operand(512 * 64, 4));
+    let (a, b) = (Matrix::new(&a, 64, 512), Matrix::new(&b, 512, 64));
+    let site = Site { layer: 3, pass: Pass::Forward, step: 5 };
+    let mut histogram = OperandHistogram::new(BfpFormat::mirage());
+    EmulatedGemm::new(GemmConfig::mirage(7), None).unwrap().observe(site, a, b, &mut histogram);
+    for (struck, truth, p) in [(0, 1, 0.2), (1, 0, 0.05), (1, 31, 0.6), (2, 17, 0.4), (2, 32, 1.0)] {
+        let table = |(index, &m): (usize, &u32)| {
+            let mut probability = vec![0.0; (m * m) as usize];
+            if index == struck {
+                probability[(truth * m + (truth + 5) % m) as usize] = p;
+            }
+            ChannelTable::new(m, probability, None).unwrap()
+        };
+        let channel = ResidueChannel::average(moduli.as_slice().iter().enumerate().map(table).collect());
+        let gemm = EmulatedGemm::new(GemmConfig::mirage(7), Some(channel)).unwrap();
+        let mut out = vec![0.0; 64 * 64];
+        let counters = gemm.multiply(site, a, b, &mut out);
+        let held = histogram.dots().filter(|(value, _)| moduli.residue(*value, struck) == truth);
+        let share: f64 = held.map(|(_, share)| share).sum();
+        let expected = share * histogram.reads() as f64 * p;
+        assert!(expected > 20.0, "{expected}: too few to compare");
+        assert!(
+            (counters.wrong as f64 - expected).abs() <= 4.0 * (expected * (1.0 - p)).sqrt() + 1e-6,
+            "{counters:?}, expected {expected}"
+        );
+        assert_eq!(counters.groups_hit, counters.wrong);
+    }
+}
+
+/// Rows are numbered by 32 bits in the draws: larger products are refused, not repeated.
+#[test]
+#[should_panic(expected = "must stay below 2^32")]
+fn more_rows_than_draws_are_refused() {
+    let gemm = EmulatedGemm::new(GemmConfig::mirage(1), None).unwrap();
+    let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
+    gemm.multiply(site, Matrix::new(&[], 1 << 32, 0), Matrix::new(&[], 0, 0), &mut []);
+}
+
+/// A channel of one kind of many: none, given rates, or an average with some rows of a chip beside it.
+fn channel(
+    kind: u8,
+    rates: (f64, f64),
+    again: bool,
+    rows: &[(u32, u32)],
+    config: &GemmConfig,
+) -> Option<ResidueChannel> {
+    let uniform = |p| ResidueChannel::uniform(&config.moduli, p).unwrap();
+    let slip = |p| ResidueChannel::slip(&config.moduli, &config.code, p).unwrap();
+    let mut channel = match kind {
+        0 => return None,
+        1 => uniform(rates.0),
+        2 => slip(rates.0),
+        _ => {
+            let chip = (kind == 3).then_some(6);
+            let average = slip(rates.0);
+            let mut tables: Vec<_> = average.tables().map(|(key, table)| (key, table.clone())).collect();
+            for (i, &(unit, row)) in rows.iter().enumerate() {
+                let key = ChannelKey { chip, place: Some(Place { unit, row }) };
+                let own = uniform(rates.1 / (i + 1) as f64);
+                tables.extend(own.tables().map(|(_, table)| (key, table.clone())));
+            }
+            ResidueChannel::keyed(tables)
+        }
+    };
+    if again {
+        channel.set_again(config.moduli.as_slice()[0], 0.6);
+    }
+    Some(channel)
+}
+
+fn protection() -> impl Strategy<Value = Protection> {
+    prop_oneof![
+        Just(Protection::None),
+        Just(Protection::Count),
+        Just(Protection::Saturate),
+        (1u32..=4).prop_map(|repeats| Protection::ReadAgain { repeats }),
+    ]
+}
+
+fn format() -> impl Strategy<Value = BfpFormat> {
+    let rounding =
+        prop::sample::select(vec![Rounding::NearestEven, Rounding::Truncate, Rounding::Stochastic]);
+    let usual = Just(BfpFormat::mirage());
+    prop_oneof![
+        usual,
+        (2u8..=8, 1usize..=16, rounding).prop_map(|(mantissa_bits, group, rounding)| BfpFormat {
+            mantissa_bits,
+            group,
+            rounding
+        })
+    ]
+}
+
+fn config() -> impl Strategy<Value = GemmConfig> {
+    (format(), protection(), 1u32..=4, 1u32..=6, any::<u64>(), any::<bool>()).prop_map(
+        |(format, protection, units, rows, seed, natural)| {
+            let fits = format.check_range(&Moduli::mirage()).is_ok();
+            let moduli = if fits { Moduli::mirage() } else { Moduli::new(&[127, 128, 129]).unwrap() };
+            let changes = if natural { [1, 1, 1] } else { [17, 23, 17] };
+            let code = SlipCode::with_changes(&moduli, &changes).unwrap();
+            let placement = Placement { units, rows };
+            GemmConfig { moduli, format, code, protection, placement, seed }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn fast_equals_reference_everywhere(
+        config in config(),
+        shape in (0usize..40, 0usize..80, 0usize..40),
+        kind in 0u8..=4,
+        rates in (0.0..0.3f64, 0.0..1.0f64),
+        again in any::<bool>(),
+        rows in prop::collection::vec((0u32..5, 0u32..7), 0..4),
+        seed in 0u64..1000,
+    ) {
+        let channel = channel(kind, rates, again, &rows, &config);
+        both(&EmulatedGemm::new(config, channel).unwrap(), shape, seed);
+    }
+}
