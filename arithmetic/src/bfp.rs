@@ -294,8 +294,6 @@ impl Rounder {
             return self.format.zero_exponent();
         }
         if top >= f32::INFINITY.to_bits() {
-            // The vectors may have left something here; counters of errors must not depend on the processor.
-            out.fill(0);
             return POISON;
         }
         let exponent = floor_log2(top) - i32::from(self.format.mantissa_bits) + 1;

@@ -1,13 +1,15 @@
 //! Random draws of the emulated GEMM, counter-based, so that the result does not depend on threads, tiles or CPU path.
 //!
 //! Generator: Philox 4x32-10. A product's key is the first half of Philox(counter = (step low, step high, layer, pass + 16
-//! domain), key = (seed low, seed high)); domain 0 is errors, 1 is stochastic rounding, 2 the sampling of reads. Counters under that key, lowest word first:
+//! domain), key = (seed low, seed high)); domain 0 is errors, 1 is stochastic rounding, 2 the sampling of reads. Counters under
+//! that key, lowest word first:
 //!
 //! | use | word 0 | word 1 | word 2 | word 3 |
 //! |---|---|---|---|---|
 //! | errors of the first read | draw number | output row | block | index of the modulus |
 //! | errors of a repeat | position in the block | output row | block | index + 256 attempt |
 //! | stochastic rounding | column / 4 | row | operand (0 first, 1 second) | 0 |
+//! | sampling of reads | group | output column | output row | 0 |
 //!
 //! Rows, columns and K stay below 2^32, which the product checks; positions then stay below 2^44 in any memory there is.
 //!

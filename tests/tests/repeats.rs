@@ -69,7 +69,7 @@ fn the_chip_repeats_as_often_as_the_trainer() {
 
         let task = Task { network: &network, data: &data, config: &config };
         let (histogram, _) = operand_histogram(task, &gemm, 4, &cancel).unwrap();
-        let expected = expected_reads(&channel, &moduli, gemm.format, gemm.protection, &histogram);
+        let expected = expected_reads(&channel, &gemm, &histogram).unwrap();
         let options =
             Options { repeats: RepeatModel::of_channel(&expected, gemm.protection).unwrap(), seed: 5 };
         let list = epoch_gemm_list(&network, data.train().len(), config.batch);

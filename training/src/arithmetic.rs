@@ -57,7 +57,7 @@ impl Arithmetic {
             Self::Mirage(config, channel) => {
                 let natural = config.code == SlipCode::natural(&config.moduli);
                 let code = if natural { "" } else { "+slip-code" };
-                let rate = mean_rate(channel, &config.moduli);
+                let rate = mean_rate(channel, config);
                 (format!("{}{code}", config.protection), error_shape.to_owned(), rate)
             }
         };
@@ -65,9 +65,11 @@ impl Arithmetic {
     }
 }
 
-/// Mean over the moduli of the rate at which a residue is misread, each true residue as likely as the others.
-fn mean_rate(channel: &ResidueChannel, moduli: &Moduli) -> Option<f64> {
-    let rates: Option<Vec<f64>> = moduli.as_slice().iter().map(|&m| channel.error_rate(m)).collect();
+/// Mean over the moduli and the rows of the chip of the rate at which a residue is misread, each true residue as likely as
+/// the others.
+fn mean_rate(channel: &ResidueChannel, config: &GemmConfig) -> Option<f64> {
+    let rate = |&m: &u32| channel.error_rate_on(config.placement, m).ok();
+    let rates: Option<Vec<f64>> = config.moduli.as_slice().iter().map(rate).collect();
     rates.map(|rates| rates.iter().sum::<f64>() / rates.len().max(1) as f64)
 }
 
