@@ -183,3 +183,16 @@ pub(crate) fn scaled_adc(system: &System) -> f64 {
     let converters = &system.converters;
     converters.adc_power.si() * system.clock.si() / converters.adc_rate.si()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_stand_in_the_order_of_their_accounts() {
+        for (index, component) in Component::ALL.into_iter().enumerate() {
+            assert_eq!(component as usize, index);
+            assert_eq!(component.is_memory(), component.name().starts_with("SRAM"), "{}", component.name());
+        }
+    }
+}
