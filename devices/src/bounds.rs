@@ -28,6 +28,14 @@ pub struct Bounds {
     pub effective_samples: f64,
 }
 
+impl Bounds {
+    /// Wider by a relative error given as a logarithm.
+    pub(crate) fn widened(self, log_error: f64) -> Self {
+        let factor = log_error.exp();
+        Bounds { lower_ratio: self.lower_ratio / factor, upper_ratio: self.upper_ratio * factor, ..self }
+    }
+}
+
 /// Samples `samples` MMUs from stream `modulus` of `seed`.
 pub(crate) fn bounds(unit: &Mdpu, operands: &Operands, rates: &Rates, samples: usize, seed: u64) -> Bounds {
     let mut rng = Pcg64::new(u128::from(seed), u128::from(unit.modulus()));

@@ -3,8 +3,10 @@
 use crate::bench::Bench;
 use crate::bounds::{Bounds, bounds};
 use crate::error::DeviceError;
+use crate::mmu::Mdpu;
 use crate::operands::Operands;
-use crate::rates::Rates;
+use crate::population::Population;
+use crate::rates::{Rates, quick_rate};
 use mirage_arithmetic::{ChannelTable, Moduli, ResidueChannel, SlipCode};
 use rayon::prelude::*;
 
@@ -50,13 +52,17 @@ pub fn characterise(
         return Err(DeviceError::Channel(problem));
     }
     let rates = bench.rates(laser_power);
-    let bounds: Vec<Bounds> = bench
+    let bounds: Result<Vec<Bounds>, DeviceError> = bench
         .units()
         .par_iter()
         .zip(operands)
         .zip(&rates)
-        .map(|(((unit, _), operands), rates)| bounds(unit, operands, rates, SAMPLES, provenance.seed))
+        .map(|(((unit, _), operands), rates)| {
+            let bounds = bounds(unit, operands, rates, SAMPLES, provenance.seed);
+            Ok(bounds.widened(sampling_error(unit, operands, laser_power)?))
+        })
         .collect();
+    let bounds = bounds?;
     let mut tables = Vec::new();
     for (index, (rates, bounds)) in rates.iter().zip(&bounds).enumerate() {
         tables.push(table(rates, bounds, code, index)?);
@@ -69,11 +75,8 @@ pub fn characterise(
     for (key, value) in [
         ("design", provenance.design.clone()),
         ("seed", provenance.seed.to_string()),
-        ("samples", format!("{SAMPLES} MMUs for the bounds, effective {effective:.1}")),
-        (
-            "estimator",
-            "semi-analytic: characteristic functions over chips and operands, sum over ADC cells".into(),
-        ),
+        ("samples", samples(operands, effective)),
+        ("estimator", estimator(operands)),
         ("operands", operands.first().map_or("none", |o| o.name()).to_string()),
         ("slip_code", code.to_string()),
         ("laser_power_w", format!("{laser_power:e}")),
@@ -81,6 +84,42 @@ pub fn characterise(
         channel.header.insert(key.to_string(), value);
     }
     Ok(Characterisation { rates, bounds, channel })
+}
+
+/// How the means were found, in words.
+fn estimator(operands: &[Operands]) -> String {
+    let over = match operands.first().map_or(0, |o| o.groups().len()) {
+        0 => "characteristic functions over chips and independent operands",
+        _ => "distribution over chips of whole reads sampled from a run",
+    };
+    format!("semi-analytic: {over}, sum over ADC cells")
+}
+
+fn samples(operands: &[Operands], effective: f64) -> String {
+    let reads = operands.first().map_or(0, |o| o.groups().len());
+    let reads = if reads > 0 { format!("{reads} reads; ") } else { String::new() };
+    format!("{reads}{SAMPLES} MMUs for the bounds of the linearisation, effective {effective:.1}")
+}
+
+/// Half the 95 % interval of the log of the rate that the sampling of reads leaves: from the scatter of four quarters of the
+/// sample, with Student's quantile for three degrees of freedom. Zero where operands are independent.
+fn sampling_error(unit: &Mdpu, operands: &Operands, laser_power: f64) -> Result<f64, DeviceError> {
+    const QUARTERS: usize = 4;
+    const STUDENT: f64 = 3.182;
+    if operands.groups().len() < QUARTERS {
+        return Ok(0.0);
+    }
+    let mut found = Vec::new();
+    for first in 0..QUARTERS {
+        let part = operands.groups().iter().skip(first).step_by(QUARTERS).cloned().collect();
+        let part = Operands::sampled(operands.name(), unit.modulus(), part)?;
+        found.push(quick_rate(unit, &Population::new(unit, &part), laser_power));
+    }
+    let n = QUARTERS as f64;
+    let mean = found.iter().sum::<f64>() / n;
+    let variance = found.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    // The interval of the mean, carried over to its logarithm.
+    Ok(if mean > 0.0 { (STUDENT * (variance / n).sqrt() / mean).ln_1p() } else { 0.0 })
 }
 
 /// The table of one modulus: levels of the light become residues of the arithmetic.

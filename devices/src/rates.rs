@@ -113,7 +113,9 @@ impl<'a> Operating<'a> {
 
 /// Error rates of `unit` with the light of one laser of `laser_power` W, over `population`.
 ///
-/// The true levels are taken as equally likely and independent of the deviation: the dot product mixes 16 pairs.
+/// The true levels are taken as equally likely and independent of loss and deviation, since a dot product mixes the pairs of a
+/// group. Where all values of a group are alike and share a factor with the modulus, only some levels occur, and the pattern
+/// of the ADC cells then counts differently: sixteen times the same even value modulo 32 moved a rate by a tenth.
 pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisation: Quantisation) -> Rates {
     let moments = population.moments();
     let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);

@@ -460,7 +460,7 @@ mod tests {
         assert_eq!(point.required, [DacBits, TrimResolution, RingExtinction, Crosstalk]);
         assert_eq!(point.laser_power, None);
         let routing = point.parameters.link.signal_routing_db;
-        assert!((routing - 16.0 * 0.02).abs() < 1e-12, "1 dB/cm over 16 x 200 um: {routing}");
+        assert!((routing - 16.0 * 0.12).abs() < 1e-12, "1 dB/cm over 16 x 1.2 mm: {routing}");
     }
 
     #[test]
