@@ -318,7 +318,7 @@ mod tests {
             ("value = \"1.024 TB/s\"", "value = \"0 B/s\"", "nothing ever arrives"),
             ("value = \"3 ns\"", "value = \"11 ns\"", "must not be longer than the pipeline latency"),
             ("value = 256,", "value = 0,", "must be at least 1"),
-            ("value = \"OPT2\"", "value = \"OPT9\"", "OPT9"),
+            ("value = \"DF1\"", "value = \"DF9\"", "DF9"),
             ("load_bandwidth ", "load_bandwith ", "load_bandwith"),
         ];
         for (from, to, expected) in cases {

@@ -115,8 +115,8 @@ impl<'a> RowErrors<'a> {
         (value.clamp(-bound, bound), true)
     }
 
-    /// One residue of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, while rows
-    /// with tables of their own have it in their rates.
+    /// One residue of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, and what goes
+    /// beyond the rate of fresh errors returns the residue of before. Rows with tables of their own have it in their rates.
     fn read_again(
         &self,
         right: u32,
@@ -128,11 +128,12 @@ impl<'a> RowErrors<'a> {
     ) -> u32 {
         let table = self.table(group, index);
         let again = self.channel().again_at(self.place(group), table.modulus());
-        let wrong = match again {
-            Some(p) if before != right => p,
-            _ => table.rate(right),
-        };
+        let rate = table.rate(right);
         let (u, pick) = repeat(self.id(index), position, attempt);
-        if u < wrong { table.pick(right, pick) } else { right }
+        match again {
+            _ if u < rate => table.pick(right, pick),
+            Some(again) if before != right && u < again => before,
+            _ => right,
+        }
     }
 }
