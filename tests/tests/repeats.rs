@@ -15,7 +15,8 @@ use mirage_training::{
 
 fn chip() -> Chip {
     let system: System = parse_section(design::DEFAULT_SECTION, "system.toml", "system").unwrap();
-    let parts = Parts { laser_watts: 3.0, rings: 131_072, multipliers: 12_288, amplifiers: 1_536, adcs: 1_536 };
+    let parts =
+        Parts { laser_watts: 3.0, rings: 131_072, multipliers: 12_288, amplifiers: 1_536, adcs: 1_536 };
     Chip::new(&system, BfpFormat::mirage(), &parts).unwrap()
 }
 
