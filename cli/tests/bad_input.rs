@@ -1,15 +1,13 @@
 //! Wrong input: one clear message that says where, exit code 2, no panic, nothing half-written.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use assert_cmd::assert::OutputAssertExt;
-use assert_cmd::cargo::CommandCargoExt;
-
-fn mirage() -> Command {
-    Command::cargo_bin("mirage").unwrap()
-}
+use common::{mirage, npy};
 
 /// Runs a command that must fail, and returns its message.
 fn fails(command: &mut Command) -> String {
@@ -88,16 +86,6 @@ fn a_folder_that_cannot_be_written_is_named_before_any_work() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "in the way");
 }
 
-fn npy(path: &Path, rows: usize, cols: usize, values: &[f32]) {
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {cols}), }}");
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
-    fs::write(path, bytes).unwrap();
-}
-
 #[test]
 fn wrong_matrices_and_channels_leave_no_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +107,7 @@ fn wrong_matrices_and_channels_leave_no_file() {
             "a.npy",
             "b.npy",
             Some("sum.csv"),
-            "sum.csv: modulus 31, true residue 0: the probabilities sum to 0.9",
+            "sum.csv:3: modulus 31, true residue 0: the probabilities sum to 0.9",
         ),
         ("a.npy", "b.npy", Some("cut.csv"), "cut.csv:3"),
         ("a.npy", "b.npy", Some("other.csv"), "no table for modulus 31"),

@@ -1,11 +1,12 @@
 //! `mirage gemm`: the same bytes with and without the reference, on any number of threads, with errors as well.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use assert_cmd::assert::OutputAssertExt;
-use assert_cmd::cargo::CommandCargoExt;
+use common::{mirage, npy};
 use mirage_arithmetic::{Moduli, ResidueChannel};
 
 fn matrix(path: &Path, rows: usize, cols: usize, seed: u32) {
@@ -15,13 +16,7 @@ fn matrix(path: &Path, rows: usize, cols: usize, seed: u32) {
         (state >> 8) as f32 / 8_388_608.0 - 1.0
     };
     let values: Vec<f32> = (0..rows * cols).map(|_| next()).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {cols}), }}");
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
-    fs::write(path, bytes).unwrap();
+    npy(path, rows, cols, &values);
 }
 
 #[test]
@@ -35,7 +30,7 @@ fn the_same_bytes_every_way() {
     for channel in [false, true] {
         let mut results = Vec::new();
         for extra in [&["--threads", "1"][..], &["--threads", "2"], &["--threads", "8"], &["--reference"]] {
-            let mut command = Command::cargo_bin("mirage").unwrap();
+            let mut command = mirage();
             command
                 .arg("gemm")
                 .arg(at("a.npy"))

@@ -104,12 +104,12 @@ impl Bench {
     /// The worst modulus' error rate; moduli that are far better with quantisation as noise are not looked at again.
     fn worst(&self, laser_power: f64) -> f64 {
         let quick: Vec<f64> = self.units.iter().map(|(u, p)| quick_rate(u, p, laser_power)).collect();
-        let largest = quick.iter().copied().fold(0.0, f64::max);
+        let largest = largest_rate(quick.iter().copied());
         let close = self.units.par_iter().zip(quick).filter(|(_, rate)| *rate >= 0.05 * largest);
         let exact = |((unit, population), _): (&(Mdpu, Population), f64)| {
             rates(unit, population, laser_power, Quantisation::Cells).error_rate
         };
-        close.map(exact).collect::<Vec<_>>().into_iter().fold(0.0, f64::max)
+        largest_rate(close.map(exact).collect::<Vec<_>>())
     }
 
     fn slope(&self, power: f64) -> f64 {
@@ -144,10 +144,7 @@ impl Bench {
 
     /// The worst modulus' error rate with quantisation as noise: good enough to compare powers.
     fn quick(&self, laser_power: f64) -> f64 {
-        self.units
-            .iter()
-            .map(|(unit, population)| quick_rate(unit, population, laser_power))
-            .fold(0.0, f64::max)
+        largest_rate(self.units.iter().map(|(unit, population)| quick_rate(unit, population, laser_power)))
     }
 
     /// The laser power for a worst error rate of `target`, quantisation as noise, by bisection of its logarithm.
@@ -241,9 +238,20 @@ impl Bench {
     }
 }
 
+/// The largest of some rates. One that could not be computed counts as certain, so that no search takes it for a success.
+fn largest_rate(rates: impl IntoIterator<Item = f64>) -> f64 {
+    rates.into_iter().map(|rate| if rate.is_nan() { 1.0 } else { rate }).fold(0.0, f64::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_that_is_no_number_is_no_success() {
+        assert_eq!(largest_rate([1e-9, f64::NAN]), 1.0);
+        assert_eq!(largest_rate([1e-9, 1e-3]), 1e-3);
+    }
     use crate::parameters::FrontEnd;
 
     #[test]

@@ -199,10 +199,11 @@ fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge)
 
 /// Clopper and Pearson's interval at 95 % for `errors` of `reads`.
 pub fn clopper_pearson(errors: f64, reads: f64) -> (f64, f64) {
+    // Without a law, as for no reads at all, nothing is known.
     let quantile =
-        |a: f64, b: f64, p: f64| Beta::new(a, b).map(|beta| beta.inverse_cdf(p)).unwrap_or(f64::NAN);
-    let lower = if errors > 0.0 { quantile(errors, reads - errors + 1.0, 0.025) } else { 0.0 };
-    let upper = if errors < reads { quantile(errors + 1.0, reads - errors, 0.975) } else { 1.0 };
+        |a: f64, b: f64, p: f64, unknown: f64| Beta::new(a, b).map_or(unknown, |beta| beta.inverse_cdf(p));
+    let lower = if errors > 0.0 { quantile(errors, reads - errors + 1.0, 0.025, 0.0) } else { 0.0 };
+    let upper = if errors < reads { quantile(errors + 1.0, reads - errors, 0.975, 1.0) } else { 1.0 };
     (lower, upper)
 }
 

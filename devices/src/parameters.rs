@@ -297,7 +297,7 @@ impl MdpuParameters {
             * (self.rings.pass_loss_db + self.rings.drop_loss_db + self.shifters.loss_db);
         for (name, value, low, high, text) in [
             ("rings.extinction", self.rings.extinction_db, 0.0, f64::INFINITY, "must not be negative"),
-            ("rings.pass_loss", total, 0.0, 1e5, "leaves no light at the detector"),
+            ("rings.pass_loss", total, 0.0, 3e3, "leaves no light at the detector"),
             (
                 "shifters.curvature",
                 self.shifters.curvature,

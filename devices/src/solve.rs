@@ -74,8 +74,7 @@ impl Tolerance {
         match self {
             Tolerance::DacBits => {
                 parameters.dac.codes = Codes::Nearest;
-                parameters.dac.bits =
-                    (2..=24).min_by_key(|&bits| (f64::from(bits) - value).abs() as u64).unwrap_or(24);
+                parameters.dac.bits = value.round().clamp(2.0, 24.0) as u32;
             }
             Tolerance::TrimResolution => parameters.trim.resolution = value,
             Tolerance::RingExtinction => parameters.rings.extinction_db = value,

@@ -150,6 +150,9 @@ fn rates(text: &str) -> Result<Vec<f64>> {
         .ok()
         .filter(|n| (1..=1000).contains(n))
         .ok_or_else(|| wrong("the count must be 1 to 1000"))?;
+    if count > 1 && first == last {
+        return Err(wrong("all its rates are the same"));
+    }
     let step = (last / first).ln() / f64::from((count - 1).max(1));
     // Four digits are plenty for a rate, and give the same number on every machine.
     let short = |x: f64| format!("{x:.3e}").parse().unwrap_or(x);
@@ -170,6 +173,7 @@ mod tests {
             ("error-rate=0:1e-2:3", "no rate"),
             ("error-rate=1e-8:2:3", "no rate"),
             ("error-rate=1e-8:1e-2:0", "count"),
+            ("error-rate=1e-8:1e-8:2", "the same"),
         ] {
             assert!(rates(text).unwrap_err().to_string().contains(says), "{text}");
         }
