@@ -108,7 +108,7 @@ fn opt2_takes_the_faster_dataflow() {
     let wide = entry(32, 128, 10_000, 1);
     let tall = GemmEntry { m: 10_000, n: 32, ..wide.clone() };
     for (entry, stationary) in [(wide, Stationary::First), (tall, Stationary::Second)] {
-        let best = run(&chip(&[]), &entry);
+        let best = run(&chip(&[("dataflow", "\"OPT2\"")]), &entry);
         let first = run(&chip(&[FIRST]), &entry);
         let second = run(&chip(&[("dataflow", "\"DF2\"")]), &entry);
         assert_eq!(best.stationary, stationary);
