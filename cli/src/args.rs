@@ -56,7 +56,7 @@ pub struct RunArgs {
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/mirage")]
     pub output: PathBuf,
-    /// A rough look in a few seconds: fewer samples, fewer images, one large network, a coarser sweep.
+    /// A rough look in under a minute: fewer samples, fewer images, one large network, a coarser sweep.
     #[arg(long)]
     pub quick: bool,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub struct CharacterizeArgs {
     /// Leave out the sweeps: channel.csv and requirements.csv only.
     #[arg(long)]
     pub no_sweeps: bool,
-    /// Check the channel by plain Monte-Carlo with this many reads of each modulus as well (validation.csv).
+    /// Check the channel by plain Monte-Carlo with this many reads of each modulus as well, such as 1000000 (validation.csv).
     #[arg(long, value_name = "READS", value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
     pub monte_carlo: Option<u64>,
     #[command(flatten)]
@@ -162,10 +162,10 @@ pub struct SimulateArgs {
     /// Images (or sentences) of the training step [default: the design's].
     #[arg(long, value_name = "N", conflicts_with = "gemms", value_parser = clap::value_parser!(u64).range(1..))]
     pub batch: Option<u64>,
-    /// Residue channel whose detected errors are read again.
+    /// Residue channel (channel.csv of a run) whose detected errors are read again.
     #[arg(long, value_name = "FILE", requires = "operands")]
     pub channel: Option<PathBuf>,
-    /// Operand histogram (operands.csv of a run): decides which share of the errors is detected.
+    /// Operand histogram (operands.csv of a run), needed with --channel: decides which share of the errors is detected.
     #[arg(long, value_name = "FILE", requires = "channel")]
     pub operands: Option<PathBuf>,
     /// Folder for the results.

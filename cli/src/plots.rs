@@ -165,7 +165,7 @@ fn run_name(row: &Row<'_>) -> String {
     let parts = [
         row.text("arithmetic").to_owned(),
         row.text("error_shape").to_owned(),
-        if rate.is_finite() { format!("at {rate:.1e}") } else { String::new() },
+        if rate.is_finite() { format!("at a mean of {rate:.1e}") } else { String::new() },
         if row.text("protection").is_empty() {
             String::new()
         } else {

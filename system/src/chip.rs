@@ -274,10 +274,10 @@ impl Chip {
         })
     }
 
-    /// Operands in groups and FP32 results, in bytes.
+    /// Operands in groups and FP32 results of one product, in bytes; repeats follow one another.
     fn working_set(&self, plan: &Plan) -> f64 {
         let operands = (plan.rows + plan.vectors) as f64 * self.vector_bytes(plan) as f64;
-        (operands + 4.0 * plan.rows as f64 * plan.vectors as f64) * plan.repeats as f64
+        operands + 4.0 * plan.rows as f64 * plan.vectors as f64
     }
 
     /// Bytes of one vector of K values in groups.

@@ -24,9 +24,10 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     if !args.no_sweeps {
         question.sweeps(&folder, &answer)?;
     }
-    if let Some(reads) = args.monte_carlo {
-        question.monte_carlo(&folder, &answer, reads)?;
-    }
+    let verdicts = match args.monte_carlo {
+        Some(reads) => question.monte_carlo(&folder, &answer, reads)?,
+        None => Vec::new(),
+    };
     let summary = devices::summary(&question, &answer);
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
     folder.repeatable(design.document.text(), &crate::command_line(seed))?;
@@ -51,6 +52,9 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
         );
     }
     println!("{table}");
+    for verdict in verdicts {
+        println!("{verdict}");
+    }
     println!("results in {}", folder.path().display());
     Ok(())
 }

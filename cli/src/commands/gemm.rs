@@ -41,12 +41,13 @@ pub fn run(args: &GemmArgs) -> Result<()> {
         gemm.multiply(site, a, b, &mut c)
     };
     npy::write(&args.output, a.rows(), b.cols(), &c)?;
+    let wild = c.iter().filter(|x| !x.is_finite()).count();
     let shape = [a.rows(), a.cols(), b.cols()];
     if args.common.json {
         let summary = serde_json::json!({
             "m": shape[0], "k": shape[1], "n": shape[2],
             "residues": counters.residues, "wrong": counters.wrong, "detected": counters.detected,
-            "repeated": counters.repeated, "exhausted": counters.exhausted, "silent": counters.silent,
+            "not_finite": wild, "repeated": counters.repeated, "exhausted": counters.exhausted, "silent": counters.silent,
         });
         println!("{summary}");
     } else {
@@ -61,6 +62,18 @@ pub fn run(args: &GemmArgs) -> Result<()> {
             counters.repeated,
             counters.exhausted,
             counters.silent
+        );
+        if wild > 0 {
+            println!(
+                "{wild} elements of the product are not finite: a group with a NaN or an infinity has no meaning in block floating point"
+            );
+        }
+        let format = gemm.config().format;
+        println!(
+            "wrote {}: operands in block floating point, {} mantissa bits in groups of {}, so that it differs from FP32's product",
+            args.output.display(),
+            format.mantissa_bits,
+            format.group
         );
     }
     Ok(())

@@ -17,6 +17,9 @@ use crate::folder::{Folder, number};
 use crate::progress::Progress;
 use crate::study::training::{self, Setup};
 
+/// Errors that plain Monte-Carlo must be able to expect before its answer says anything.
+const FEWEST_ERRORS: f64 = 10.0;
+
 /// Reads of each sampled chip in a Monte-Carlo check.
 const READS_PER_CHIP: usize = 64;
 
@@ -176,35 +179,59 @@ impl<'a> Question<'a> {
     }
 
     /// Writes validation.csv: the channel's rates beside plain Monte-Carlo with noise draws on sampled chips, and beside the
-    /// sector integral on the same chips.
-    pub fn monte_carlo(&self, folder: &Folder, answer: &Answer, reads: u64) -> Result<()> {
+    /// sector integral on the same chips; returns what to say of each modulus.
+    pub fn monte_carlo(&self, folder: &Folder, answer: &Answer, reads: u64) -> Result<Vec<String>> {
         let chips = usize::try_from(reads / READS_PER_CHIP as u64).unwrap_or(usize::MAX).max(2);
         let bar = self.progress.bar(self.moduli().len() as u64, "plain Monte-Carlo");
-        let mut rows = Vec::new();
-        for (index, (unit, _)) in answer.bench.units().iter().enumerate() {
-            let found = &answer.characterisation.rates[index];
+        let (mut rows, mut verdicts) = (Vec::new(), Vec::new());
+        let all = answer
+            .bench
+            .units()
+            .iter()
+            .zip(&answer.characterisation.rates)
+            .zip(&answer.characterisation.bounds);
+        for (index, (((unit, _), found), bounds)) in all.enumerate() {
+            let (low, high) =
+                (found.error_rate * bounds.lower_ratio, (found.error_rate * bounds.upper_ratio).min(1.0));
             for (name, judge) in [
                 ("plain Monte-Carlo", Judge::Noise),
                 ("sector integral on sampled chips", Judge::Conditional),
             ] {
-                let power = answer.solution.laser_power;
-                let e =
-                    sample_rate(unit, &self.operands[index], power, chips, READS_PER_CHIP, self.seed, judge);
-                rows.push(vec![
-                    found.modulus.to_string(),
-                    name.to_owned(),
-                    e.reads.to_string(),
-                    number(e.error_rate),
-                    number(e.lower),
-                    number(e.upper),
-                    number(found.error_rate),
-                ]);
+                let (operands, power) = (&self.operands[index], answer.solution.laser_power);
+                let e = sample_rate(unit, operands, power, chips, READS_PER_CHIP, self.seed, judge);
+                let seen = e.reads as f64 * found.error_rate;
+                verdicts.push(if judge == Judge::Noise && seen < FEWEST_ERRORS {
+                    let needed = FEWEST_ERRORS / found.error_rate.max(f64::MIN_POSITIVE);
+                    format!("modulus {}: {name} with {} reads cannot see {:.1e}; {needed:.0e} would be needed", found.modulus, e.reads, found.error_rate)
+                } else {
+                    let word = if e.lower <= high && e.upper >= low { "agrees" } else { "does not overlap" };
+                    format!(
+                        "modulus {}: {name} gives {:.2e} ({:.1e} to {:.1e}): {word} with the channel's {:.2e} ({low:.1e} to {high:.1e})",
+                        found.modulus, e.error_rate, e.lower, e.upper, found.error_rate
+                    )
+                });
+                let numbers = [e.error_rate, e.lower, e.upper, found.error_rate, low, high].map(number);
+                let names =
+                    [found.modulus.to_string(), name.to_owned(), chips.to_string(), e.reads.to_string()];
+                rows.push(names.into_iter().chain(numbers).collect::<Vec<_>>());
             }
             bar.inc(1);
         }
         bar.finish_and_clear();
-        let header = ["modulus", "estimator", "reads", "error_rate", "lower", "upper", "channel_error_rate"];
-        folder.table("validation.csv", &header, rows)
+        let header = [
+            "modulus",
+            "estimator",
+            "chips",
+            "reads",
+            "error_rate",
+            "lower",
+            "upper",
+            "channel_error_rate",
+            "channel_lower",
+            "channel_upper",
+        ];
+        folder.table("validation.csv", &header, rows)?;
+        Ok(verdicts)
     }
 }
 
@@ -230,7 +257,7 @@ pub fn write(folder: &Folder, answer: &Answer) -> Result<()> {
         "unit",
         "power_penalty_db",
         "laser_power_if_ideal_w",
-        "laser_power_w",
+        "laser_power_with_it_w",
         "known",
         "mark_of_known",
     ];
