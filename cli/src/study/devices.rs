@@ -17,8 +17,8 @@ use crate::folder::{Folder, number};
 use crate::progress::Progress;
 use crate::study::training::{self, Setup};
 
-/// Errors that plain Monte-Carlo must be able to expect before its answer says anything.
-const FEWEST_ERRORS: f64 = 10.0;
+/// Reads that an answer must rest on before it says anything.
+const FEWEST: f64 = 100.0;
 
 /// Reads of each sampled chip in a Monte-Carlo check.
 const READS_PER_CHIP: usize = 64;
@@ -199,10 +199,18 @@ impl<'a> Question<'a> {
             ] {
                 let (operands, power) = (&self.operands[index], answer.solution.laser_power);
                 let e = sample_rate(unit, operands, power, chips, READS_PER_CHIP, self.seed, judge);
-                let seen = e.reads as f64 * found.error_rate;
-                verdicts.push(if judge == Judge::Noise && seen < FEWEST_ERRORS {
-                    let needed = FEWEST_ERRORS / found.error_rate.max(f64::MIN_POSITIVE);
-                    format!("modulus {}: {name} with {} reads cannot see {:.1e}; {needed:.0e} would be needed", found.modulus, e.reads, found.error_rate)
+                // Reads that the answer rests on: errors for draws of noise; for the integral, whose mean is carried by few
+                // reads of high probability, E[p]^2 / E[p^2] of them, where E[p^2] / E[p] is P(wrong again | wrong).
+                let seen = e.reads as f64
+                    * match judge {
+                        Judge::Noise => found.error_rate,
+                        Judge::Conditional => found.error_rate / found.again.max(found.error_rate),
+                    };
+                verdicts.push(if seen < FEWEST {
+                    format!(
+                        "modulus {}: {name} gives {:.1e} but cannot see a mean of {:.1e}, which rests on about {seen:.1} of its {} reads",
+                        found.modulus, e.error_rate, found.error_rate, e.reads
+                    )
                 } else {
                     let word = if e.lower <= high && e.upper >= low { "agrees" } else { "does not overlap" };
                     format!(
