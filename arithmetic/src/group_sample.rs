@@ -47,6 +47,11 @@ impl GroupSample {
         self.format
     }
 
+    /// Refuses a format other than that of the products that were sampled.
+    pub fn check(&self, format: BfpFormat) -> Result<(), HistogramError> {
+        HistogramError::check(self.format, format)
+    }
+
     /// The sampled reads, each as likely as the others.
     pub fn pairs(&self) -> impl Iterator<Item = &GroupPair> {
         let mut sorted: Vec<&Sampled> = self.reads.iter().collect();

@@ -36,6 +36,16 @@ pub enum HistogramError {
 }
 
 impl HistogramError {
+    /// Refuses operands that were made for another mantissa width or group.
+    pub(crate) fn check(made: BfpFormat, wanted: BfpFormat) -> Result<(), Self> {
+        let (bits, group) = (made.mantissa_bits, made.group);
+        let (wanted_bits, wanted_group) = (wanted.mantissa_bits, wanted.group);
+        if (bits, group) == (wanted_bits, wanted_group) {
+            return Ok(());
+        }
+        Err(Self::OtherFormat { bits, group, wanted_bits, wanted_group })
+    }
+
     pub(crate) fn at(file: &str, line: usize, message: &str) -> Self {
         Self::Syntax { file: file.into(), line: line as u64, message: message.into() }
     }
@@ -57,13 +67,7 @@ impl OperandHistogram {
 
     /// Whether the operands were counted in this format; rounding does not matter, since a file does not say it.
     pub fn check(&self, format: BfpFormat) -> Result<(), HistogramError> {
-        let BfpFormat { mantissa_bits: bits, group, .. } = self.format;
-        let (wanted_bits, wanted_group) = (format.mantissa_bits, format.group);
-        if (bits, group) == (wanted_bits, wanted_group) {
-            Ok(())
-        } else {
-            Err(HistogramError::OtherFormat { bits, group, wanted_bits, wanted_group })
-        }
+        HistogramError::check(self.format, format)
     }
 
     /// Dot products counted.

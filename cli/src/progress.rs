@@ -1,4 +1,4 @@
-//! Progress bars on a terminal; elsewhere a line for each stage, so that a log shows life.
+//! Progress on a terminal; silence elsewhere.
 
 use std::io::IsTerminal;
 
@@ -8,22 +8,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     visible: bool,
-    told: bool,
 }
 
 impl Progress {
-    /// Nothing with `--json`, bars on a terminal, lines elsewhere.
+    /// Visible on a terminal, and not with `--json`.
     pub fn new(json: bool) -> Self {
-        Self { visible: !json && std::io::stderr().is_terminal(), told: !json }
+        Self { visible: !json && std::io::stderr().is_terminal() }
     }
 
     /// A bar with the time left, over `total` units of work.
     pub fn bar(self, total: u64, what: &str) -> ProgressBar {
         let target = if self.visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if self.told && !self.visible {
-            eprintln!("{what} …");
-        }
         let style =
             ProgressStyle::with_template("{msg:28} [{bar:40}] {percent:>3}% {eta:>6} left {elapsed:>6}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mirage_arithmetic::{BfpFormat, GemmConfig, GroupSample, OperandHistogram, ResidueChannel};
+use mirage_arithmetic::{GemmConfig, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_devices::chips::{Judge, sample_rate};
 use mirage_devices::{
     Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, RequiredPower, Solution,
@@ -73,28 +73,17 @@ pub fn operands_named(what: &str, setup: &Setup, gemm: &GemmConfig) -> Result<Ve
         "training" => operands_from(&training::operands(setup, gemm)?.1, gemm, &setup.operands_name()),
         path => {
             let sample = GroupSample::read_csv(open(path.as_ref())?, path)?;
-            check_format(path, sample.format(), gemm.format)?;
+            sample.check(gemm.format).map_err(|e| CliError::message(format!("{path}: {e}")))?;
             operands_from(&sample, gemm, path)
         }
     }
-}
-
-/// Refuses operands that were made for another format.
-fn check_format(name: &str, made: BfpFormat, wanted: BfpFormat) -> Result<()> {
-    if (made.mantissa_bits, made.group) == (wanted.mantissa_bits, wanted.group) {
-        return Ok(());
-    }
-    Err(CliError::message(format!(
-        "{name} was made for {} mantissa bits and groups of {}, the design has {} and {}",
-        made.mantissa_bits, made.group, wanted.mantissa_bits, wanted.group
-    )))
 }
 
 /// Reads an operand histogram and checks that it is for this format.
 pub fn histogram(path: &Path, gemm: &GemmConfig) -> Result<OperandHistogram> {
     let name = path.display().to_string();
     let histogram = OperandHistogram::read_csv(open(path)?, &name)?;
-    check_format(&name, histogram.format(), gemm.format)?;
+    histogram.check(gemm.format).map_err(|e| CliError::message(format!("{name}: {e}")))?;
     Ok(histogram)
 }
 
