@@ -49,66 +49,43 @@
 //!
 //! # Map
 //!
-//! | module | what lives there |
+//! | folder | what lives there |
 //! |---|---|
-//! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked |
-//! | `parameters` | [`MdpuParameters`]: the same as plain numbers |
-//! | `encoding`, `shifter`, `trim`, `crosstalk` | digits; DAC and phase-voltage curve; trim residues; heat between stages |
-//! | `mmu`, `deviations` | [`Mdpu`]: the forward path of fields through rings and shifters, and its phase errors |
-//! | `link` | light from the laser to the four diodes, noise of (I, Q) |
-//! | `readout`, `numerics` | [`ReadOut`]: sector probabilities as wedges or as sums over ADC cells |
-//! | `population` | the distribution of phase deviation and amplitude over chips and operands |
-//! | `rates`, `bounds`, `bench` | error rates, how far they can be trusted, all moduli side by side |
-//! | [`chips`] | sampled chips: what all this is held against |
-//! | `characterise`, `solve`, `sweep`, `budget` | the residue channel; required tolerances and laser power; `errors.csv`; light and parts |
+//! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked, and turned into [`MdpuParameters`] |
+//! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`] |
+//! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
 //!
 //! Not here yet: inter-symbol interference and the time domain (a read has no memory of the last symbol), wavelength,
 //! correlated process variation, ambient drift.
 
-mod bench;
-mod bounds;
-mod budget;
 mod characterise;
-pub mod chips;
-mod crosstalk;
-mod deviations;
-mod encoding;
 mod error;
-mod link;
-mod mmu;
-mod numerics;
-mod operands;
-mod parameters;
-mod population;
-mod rates;
-mod readout;
 mod section;
-mod shifter;
-mod solve;
-mod sweep;
-mod trim;
+mod unit;
 
-pub use bench::{Bench, Report, RequiredPower, Watch};
-pub use bounds::Bounds;
-pub use budget::{UnitBudget, unit_budget};
-pub use characterise::{Characterisation, Provenance, characterise};
-pub use crosstalk::crosstalk_matrix;
-pub use encoding::{Digits, Encoding};
+pub use unit::chips;
+
+pub use characterise::bench::{Bench, Report, RequiredPower, Watch};
+pub use characterise::budget::{UnitBudget, unit_budget};
+pub use characterise::channel::{Characterisation, Provenance, characterise};
+pub use characterise::solve::{DesignPoint, Known, Solution, SolvedTolerance, Tolerance, solve};
+pub use characterise::sweep::{Sweep, SweepRow, SweepSetting, default_sweeps, run_sweeps, write_errors_csv};
 pub use error::DeviceError;
-pub use link::{Light, Noise};
-pub use mmu::{Mdpu, MmuErrors};
-pub use operands::Operands;
-pub use parameters::{
-    Adc, Codes, Crosstalk, Dac, Detector, FrontEnd, Link, LossAccounting, MdpuParameters, Rings, Shifters,
-    Trim,
-};
-pub use population::{Moments, Population};
-pub use rates::{Dominance, Quantisation, Rates, rates};
-pub use readout::{Point, ReadOut};
 pub use section::{
     AdcSection, CrosstalkSection, DacSection, DevicesSection, DistributionSection, HybridSection,
     LaserSection, PhotodiodeSection, RingSection, ShifterSection, SolveSection, TiaSection, TrimSection,
     UnitSection, WaveguideSection,
 };
-pub use solve::{DesignPoint, Known, Solution, SolvedTolerance, Tolerance, solve};
-pub use sweep::{Sweep, SweepRow, SweepSetting, default_sweeps, run_sweeps, write_errors_csv};
+pub use unit::bounds::Bounds;
+pub use unit::crosstalk::crosstalk_matrix;
+pub use unit::encoding::{Digits, Encoding};
+pub use unit::link::{Light, Noise};
+pub use unit::mmu::{Mdpu, MmuErrors};
+pub use unit::operands::Operands;
+pub use unit::parameters::{
+    Adc, Codes, Crosstalk, Dac, Detector, FrontEnd, Link, LossAccounting, MdpuParameters, Rings, Shifters,
+    Trim,
+};
+pub use unit::population::{Moments, Population};
+pub use unit::rates::{Dominance, Quantisation, Rates, rates};
+pub use unit::readout::{Point, ReadOut};

@@ -1,7 +1,7 @@
 //! Plain parameters of a modular dot-product unit, in SI units and decibels where the name says so.
 
-use crate::encoding::Encoding;
 use crate::error::DeviceError;
+use crate::unit::encoding::Encoding;
 use serde::Deserialize;
 
 /// How the published losses per ring and per shifter are charged to the stages of an MMU.

@@ -1,11 +1,11 @@
 //! Sampled chips: every error drawn, every field computed. What the semi-analytic estimator is held against.
 
-use crate::crosstalk::crosstalk_matrix;
-use crate::deviations::deviations;
-use crate::mmu::{Mdpu, MmuErrors};
-use crate::operands::Operands;
-use crate::rates::Operating;
-use crate::shifter::normal_pair;
+use crate::unit::crosstalk::crosstalk_matrix;
+use crate::unit::deviations::deviations;
+use crate::unit::mmu::{Mdpu, MmuErrors};
+use crate::unit::operands::Operands;
+use crate::unit::rates::Operating;
+use crate::unit::shifter::normal_pair;
 use nalgebra::DVector;
 use num_complex::Complex64;
 use rand::RngExt;
@@ -210,9 +210,9 @@ pub fn clopper_pearson(errors: f64, reads: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameters::{Codes, FrontEnd, MdpuParameters};
-    use crate::population::Population;
-    use crate::rates::{Quantisation, rates};
+    use crate::unit::parameters::{Codes, FrontEnd, MdpuParameters};
+    use crate::unit::population::Population;
+    use crate::unit::rates::{Quantisation, rates};
     use rand::SeedableRng;
 
     /// All imperfections at once, at a rate that sampling can see.
@@ -220,9 +220,9 @@ mod tests {
         let mut p = MdpuParameters::ideal(16);
         (p.rings.pass_loss_db, p.rings.drop_loss_db, p.rings.extinction_db) = (0.2, 0.2, 30.0);
         (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
-        p.dac = crate::parameters::Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
-        p.trim = crate::parameters::Trim { fabrication: 0.5, resolution: 0.006, range: PI };
-        p.crosstalk = crate::parameters::Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6 };
+        p.dac = crate::unit::parameters::Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
+        p.trim = crate::unit::parameters::Trim { fabrication: 0.5, resolution: 0.006, range: PI };
+        p.crosstalk = crate::unit::parameters::Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6 };
         (p.link.rin, p.link.linewidth, p.link.delay_mismatch) = (1e-15, 1e5, 1e-11);
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);

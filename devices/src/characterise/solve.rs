@@ -1,9 +1,9 @@
 //! Solving for what the design requires: tolerances first, then the laser power.
 
-use crate::bench::{Bench, RequiredPower, Watch};
+use crate::characterise::bench::{Bench, RequiredPower, Watch};
 use crate::error::DeviceError;
-use crate::operands::Operands;
-use crate::parameters::{Codes, MdpuParameters};
+use crate::unit::operands::Operands;
+use crate::unit::parameters::{Codes, MdpuParameters};
 
 /// A tolerance that the design may leave open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,7 +262,7 @@ fn bisect(candidates: &[f64], trial: Trial) -> Result<Found, DeviceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameters::FrontEnd;
+    use crate::unit::parameters::FrontEnd;
 
     fn point() -> (DesignPoint, Vec<u32>, Vec<Operands>) {
         let mut p = MdpuParameters::ideal(16);

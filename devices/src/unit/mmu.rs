@@ -7,12 +7,12 @@
 //!   in ── ring ───── bus ───── ring ── out
 //! ```
 
-use crate::crosstalk::source_gains;
-use crate::encoding::Digits;
 use crate::error::DeviceError;
-use crate::parameters::{LossAccounting, MdpuParameters};
-use crate::shifter::Drive;
-use crate::trim::TrimResidue;
+use crate::unit::crosstalk::source_gains;
+use crate::unit::encoding::Digits;
+use crate::unit::parameters::{LossAccounting, MdpuParameters};
+use crate::unit::shifter::Drive;
+use crate::unit::trim::TrimResidue;
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use std::f64::consts::{LN_10, PI};
@@ -125,7 +125,7 @@ impl Mdpu {
         MmuErrors {
             bus: (0..n).map(|_| self.residue.sample(rng)).collect(),
             detour: (0..n).map(|_| self.residue.sample(rng)).collect(),
-            gain: (0..n).map(|_| mismatch * crate::shifter::normal_pair(rng).0).collect(),
+            gain: (0..n).map(|_| mismatch * crate::unit::shifter::normal_pair(rng).0).collect(),
             level: self.drive.sample(rng),
         }
     }
@@ -192,7 +192,7 @@ fn polar(amplitude: f64, phase: f64) -> Complex64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoding::Encoding;
+    use crate::unit::encoding::Encoding;
 
     #[test]
     fn every_pair_of_every_modulus_is_exact_without_imperfections() {

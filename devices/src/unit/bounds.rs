@@ -5,10 +5,10 @@
 //! errors happen. The same draws, linearised, give the control. Per MMU the ratio of the two means says how much
 //! rarer or more frequent errors really are; the whole MDPU has its power of the group size.
 
-use crate::deviations::deviations;
-use crate::mmu::{Mdpu, MmuErrors};
-use crate::operands::Operands;
-use crate::rates::Rates;
+use crate::unit::deviations::deviations;
+use crate::unit::mmu::{Mdpu, MmuErrors};
+use crate::unit::operands::Operands;
+use crate::unit::rates::Rates;
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 

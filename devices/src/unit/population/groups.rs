@@ -5,8 +5,8 @@
 //! its own loss and its own deviation, both exact; only its random errors, sums over dozens of stages, are taken as normal.
 
 use super::{AMPLITUDES, Grid, Moments, PHASES, Pair, Population, Stage};
-use crate::mmu::Mdpu;
-use crate::operands::Operands;
+use crate::unit::mmu::Mdpu;
+use crate::unit::operands::Operands;
 use std::f64::consts::PI;
 
 /// Rows of log-amplitude; each row stands at the mean of the reads in it.

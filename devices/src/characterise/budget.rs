@@ -1,6 +1,6 @@
 //! What a unit costs in light and parts, as plain numbers for the system.
 
-use crate::bench::Bench;
+use crate::characterise::bench::Bench;
 
 /// Light and parts of a chip.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,8 +71,8 @@ pub fn unit_budget(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operands::Operands;
-    use crate::parameters::MdpuParameters;
+    use crate::unit::operands::Operands;
+    use crate::unit::parameters::MdpuParameters;
 
     #[test]
     fn counts_are_the_papers() {

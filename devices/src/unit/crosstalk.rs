@@ -1,7 +1,7 @@
 //! Thermal crosstalk between the stages of an MDPU.
 
-use crate::encoding::Digits;
-use crate::parameters::Crosstalk;
+use crate::unit::encoding::Digits;
+use crate::unit::parameters::Crosstalk;
 use nalgebra::DMatrix;
 
 /// The crosstalk matrix: entry (victim, source) is the phase in a stage per phase of the source stage's drive, stages
@@ -41,7 +41,7 @@ pub(crate) fn source_gains(crosstalk: &Crosstalk, digits: &Digits, group: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoding::Encoding;
+    use crate::unit::encoding::Encoding;
 
     #[test]
     fn gains_are_the_matrix_column_sums() {

@@ -1,12 +1,12 @@
 //! A unit becomes a residue channel.
 
-use crate::bench::Bench;
-use crate::bounds::{Bounds, bounds};
+use crate::characterise::bench::Bench;
 use crate::error::DeviceError;
-use crate::mmu::Mdpu;
-use crate::operands::Operands;
-use crate::population::Population;
-use crate::rates::{Rates, quick_rate};
+use crate::unit::bounds::{Bounds, bounds};
+use crate::unit::mmu::Mdpu;
+use crate::unit::operands::Operands;
+use crate::unit::population::Population;
+use crate::unit::rates::{Rates, quick_rate};
 use mirage_arithmetic::{ChannelTable, Moduli, ResidueChannel, SlipCode};
 use rayon::prelude::*;
 
@@ -151,7 +151,7 @@ fn table(rates: &Rates, bounds: &Bounds, code: &SlipCode, index: usize) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameters::{FrontEnd, MdpuParameters};
+    use crate::unit::parameters::{FrontEnd, MdpuParameters};
 
     fn provenance() -> Provenance {
         Provenance { design: "test".into(), seed: 1 }

@@ -10,11 +10,11 @@
 //! Where whole reads were sampled from a run, `groups` counts each of them instead: operands of a group are not independent.
 //!
 //! What is linearised: the random errors add to the phase only; their influence on the light that leaks along the
-//! wrong path (second order) is left out. Sampled chips ([`crate::chips`]) hold that against the full fields.
+//! wrong path (second order) is left out. Sampled chips ([`crate::unit::chips`]) hold that against the full fields.
 
-use crate::deviations::deviations;
-use crate::mmu::Mdpu;
-use crate::operands::Operands;
+use crate::unit::deviations::deviations;
+use crate::unit::mmu::Mdpu;
+use crate::unit::operands::Operands;
 use num_complex::Complex64;
 use rustfft::FftPlannerScalar;
 use std::f64::consts::PI;

@@ -1,7 +1,7 @@
 //! Phase deviations of one MMU from its complex fields.
 
-use crate::mmu::{Mdpu, MmuErrors};
-use crate::operands::Operands;
+use crate::unit::mmu::{Mdpu, MmuErrors};
+use crate::unit::operands::Operands;
 use num_complex::Complex64;
 use std::f64::consts::PI;
 

@@ -1,11 +1,11 @@
 //! The units of all moduli side by side: what is characterised, solved for and swept.
 
 use crate::error::DeviceError;
-use crate::mmu::Mdpu;
-use crate::operands::Operands;
-use crate::parameters::MdpuParameters;
-use crate::population::Population;
-use crate::rates::{Quantisation, Rates, detector_snr, quick_rate, rates};
+use crate::unit::mmu::Mdpu;
+use crate::unit::operands::Operands;
+use crate::unit::parameters::MdpuParameters;
+use crate::unit::population::Population;
+use crate::unit::rates::{Quantisation, Rates, detector_snr, quick_rate, rates};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(largest_rate([1e-9, f64::NAN]), 1.0);
         assert_eq!(largest_rate([1e-9, 1e-3]), 1e-3);
     }
-    use crate::parameters::FrontEnd;
+    use crate::unit::parameters::FrontEnd;
 
     #[test]
     fn the_recalled_rule_is_three_point_one_four_sigma() {
@@ -285,7 +285,7 @@ mod tests {
         let rate = bench.rates(power)[0].error_rate;
         assert!(rate <= 1e-6 && rate > 0.99e-6, "{rate}");
         assert!((estimate / power - 1.0).abs() < 0.02, "{estimate} {power}");
-        p.trim = crate::parameters::Trim { fabrication: 0.5, resolution: 0.05, range: 3.2 };
+        p.trim = crate::unit::parameters::Trim { fabrication: 0.5, resolution: 0.05, range: 3.2 };
         let rough = Bench::new(&p, &[32], &[Operands::uniform(32)]).unwrap();
         assert!(matches!(rough.required_power(1e-6, 1.0), RequiredPower::Floor(floor) if floor > 1e-3));
     }

@@ -1,8 +1,8 @@
 //! The stationary operand: phase-voltage curve, DAC codes, and the covariance of what calibration does not know.
 
-use crate::encoding::{Digits, Encoding};
 use crate::error::DeviceError;
-use crate::parameters::{Codes, MdpuParameters};
+use crate::unit::encoding::{Digits, Encoding};
+use crate::unit::parameters::{Codes, MdpuParameters};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;

@@ -1,7 +1,7 @@
 //! The light outside the MMUs, the four diodes, and the noise of the pair (I, Q).
 
-use crate::mmu::Mdpu;
-use crate::parameters::FrontEnd;
+use crate::unit::mmu::Mdpu;
+use crate::unit::parameters::FrontEnd;
 use nalgebra::Matrix2;
 use num_complex::Complex64;
 use std::f64::consts::PI;
@@ -105,7 +105,7 @@ impl Mdpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameters::MdpuParameters;
+    use crate::unit::parameters::MdpuParameters;
 
     #[test]
     fn balanced_pairs_give_the_quadratures() {

@@ -1,8 +1,8 @@
 //! Error rates of a unit at a laser power: the population's distribution times the read-out's sector probabilities.
 
-use crate::mmu::Mdpu;
-use crate::population::{Cell, Population};
-use crate::readout::{Point, ReadOut};
+use crate::unit::mmu::Mdpu;
+use crate::unit::population::{Cell, Population};
+use crate::unit::readout::{Point, ReadOut};
 use num_complex::Complex64;
 use std::f64::consts::PI;
 
@@ -71,7 +71,7 @@ impl Rates {
 /// The unit, its light and its read-out at one laser power.
 pub(crate) struct Operating<'a> {
     pub unit: &'a Mdpu,
-    pub light: crate::link::Light,
+    pub light: crate::unit::link::Light,
     pub readout: ReadOut,
 }
 
@@ -324,9 +324,9 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numerics::normal_tail;
-    use crate::operands::Operands;
-    use crate::parameters::{FrontEnd, MdpuParameters};
+    use crate::unit::numerics::normal_tail;
+    use crate::unit::operands::Operands;
+    use crate::unit::parameters::{FrontEnd, MdpuParameters};
 
     fn noisy(snr: f64) -> MdpuParameters {
         // 1 W, even split, responsivity 1: amplitude 0.5 A.

@@ -1,10 +1,10 @@
 //! Sweeps of one parameter at a time around a solved design, and `errors.csv`.
 
-use crate::bench::{Bench, RequiredPower, Watch};
-use crate::bounds::bounds;
+use crate::characterise::bench::{Bench, RequiredPower, Watch};
 use crate::error::DeviceError;
-use crate::operands::Operands;
-use crate::parameters::{Codes, FrontEnd, MdpuParameters};
+use crate::unit::bounds::bounds;
+use crate::unit::operands::Operands;
+use crate::unit::parameters::{Codes, FrontEnd, MdpuParameters};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::io::Write;

@@ -1,0 +1,113 @@
+//! From the design file to plain parameters.
+
+use super::{DevicesSection, given};
+use crate::characterise::solve::{DesignPoint, Tolerance};
+use crate::unit::parameters::{self as plain, Codes, FrontEnd, MdpuParameters};
+
+impl DevicesSection {
+    /// The plain parameters of an MDPU of `group` MMUs; what is required stands at its ideal value and in the list.
+    pub fn design_point(&self, group: usize) -> DesignPoint {
+        let mut required = Vec::new();
+        let mut or_ideal = |tolerance: Tolerance, value: Option<f64>, ideal: f64| {
+            value.unwrap_or_else(|| {
+                required.push(tolerance);
+                ideal
+            })
+        };
+        let bits = given(&self.dac.bits);
+        or_ideal(Tolerance::DacBits, bits.map(f64::from), 0.0);
+        let resolution =
+            or_ideal(Tolerance::TrimResolution, given(&self.trim.resolution).map(|a| a.si()), 0.0);
+        let extinction =
+            or_ideal(Tolerance::RingExtinction, given(&self.ring.extinction).map(|d| d.db()), f64::INFINITY);
+        let coefficient = or_ideal(Tolerance::Crosstalk, given(&self.crosstalk.coefficient), 0.0);
+        if *self.dac.codes == Codes::OnLevel {
+            required.retain(|tolerance| *tolerance != Tolerance::DacBits);
+        }
+        let parameters = MdpuParameters {
+            group,
+            encoding: *self.unit.encoding,
+            accounting: *self.unit.loss_accounting,
+            rings: plain::Rings {
+                pass_loss_db: self.ring.pass_loss.db(),
+                drop_loss_db: self.ring.drop_loss.db(),
+                extinction_db: extinction,
+            },
+            shifters: self.shifters(),
+            dac: plain::Dac {
+                codes: if bits.is_some() { *self.dac.codes } else { Codes::OnLevel },
+                bits: bits.unwrap_or(16),
+                inl: *self.dac.inl,
+                dnl: *self.dac.dnl,
+            },
+            trim: plain::Trim {
+                fabrication: self.trim.fabrication.si(),
+                resolution,
+                range: self.trim.range.si(),
+            },
+            crosstalk: plain::Crosstalk {
+                coefficient,
+                decay: self.crosstalk.decay.si(),
+                pitch: self.crosstalk.pitch.si(),
+            },
+            link: self.link(group),
+            detector: self.detector(),
+            adc: plain::Adc { bits: Some(*self.adc.bits), headroom: *self.adc.headroom },
+        };
+        DesignPoint {
+            parameters,
+            required,
+            laser_power: given(&self.laser.power).map(|power| power.si()),
+            max_laser_power: self.laser.max_power.si(),
+            wall_plug_efficiency: self.laser.wall_plug_efficiency.si(),
+            target: *self.solve.target_error_rate,
+            penalty_db: self.solve.power_penalty.db(),
+        }
+    }
+
+    fn shifters(&self) -> plain::Shifters {
+        let s = &self.shifter;
+        plain::Shifters {
+            loss_db: s.loss.db(),
+            drive_loss: s.drive_loss.si(),
+            vpi_length: s.v_pi_length.si(),
+            unit_length: s.unit_length.si(),
+            max_voltage: s.max_voltage.si(),
+            curvature: *s.curvature,
+            mismatch: s.mismatch.si(),
+            settling_time: s.settling_time.si(),
+            program_time: s.program_time.si(),
+        }
+    }
+
+    fn link(&self, group: usize) -> plain::Link {
+        let (l, d, h, w) = (&self.laser, &self.distribution, &self.hybrid, &self.waveguide);
+        plain::Link {
+            rin: l.relative_intensity_noise.si(),
+            linewidth: l.linewidth.si(),
+            delay_mismatch: d.delay_mismatch.si(),
+            coupler_db: d.coupler_loss.db(),
+            splitter_db: d.splitter_loss.db(),
+            units_per_laser: *d.units_per_laser,
+            split: d.signal_share.si(),
+            signal_routing_db: w.loss.si() * w.length_per_mmu.si() * group as f64,
+            reference_db: d.reference_loss.db(),
+            hybrid_db: h.loss.db(),
+            hybrid_gain_error: *h.gain_error,
+            hybrid_phase_error: h.phase_error.si(),
+        }
+    }
+
+    fn detector(&self) -> plain::Detector {
+        let front_end = match (&self.tia.input_noise, &self.tia.load, &self.tia.temperature) {
+            (None, Some(load), Some(temperature)) => FrontEnd::Resistor(load.si(), temperature.si()),
+            (noise, _, _) => FrontEnd::InputNoise(noise.as_ref().map_or(0.0, |noise| noise.si())),
+        };
+        plain::Detector {
+            responsivity: self.photodiode.responsivity.si(),
+            dark_current: self.photodiode.dark_current.si(),
+            bandwidth: self.photodiode.bandwidth.si(),
+            front_end,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The sub-sections of `[devices]`, as they stand in the file.
+
+use crate::unit::encoding::Encoding;
+use crate::unit::parameters::{Codes, LossAccounting};
+use mirage_design::{
+    Angle, Current, Decibel, Frequency, Length, Power, PropagationLoss, Ratio, RelativeIntensityNoise,
+    Resistance, Responsivity, Setting, Temperature, Time, Value, VoltLength, Voltage,
+};
+use serde::Deserialize;
+
+/// `[devices.unit]`: how numbers and losses are represented.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitSection {
+    /// "natural" or "centred".
+    pub encoding: Value<Encoding>,
+    /// "per-element", "per-mmu" or "mmu-total".
+    pub loss_accounting: Value<LossAccounting>,
+}
+
+/// `[devices.solve]`: what "required" values have to reach.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SolveSection {
+    /// Target probability of misreading a residue, the worst modulus.
+    pub target_error_rate: Value<f64>,
+    /// Laser power that one required tolerance may cost.
+    pub power_penalty: Value<Decibel>,
+}
+
+/// `[devices.laser]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LaserSection {
+    /// Optical power of one laser, or "required".
+    pub power: Value<Setting<Power>>,
+    /// The largest power that a laser can have.
+    pub max_power: Value<Power>,
+    /// Optical over electrical power.
+    pub wall_plug_efficiency: Value<Ratio>,
+    /// Relative intensity noise.
+    pub relative_intensity_noise: Value<RelativeIntensityNoise>,
+    /// Linewidth.
+    pub linewidth: Value<Frequency>,
+}
+
+/// `[devices.distribution]`: from the laser to the two arms of each MDPU.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistributionSection {
+    /// Edge coupler.
+    pub coupler_loss: Value<Decibel>,
+    /// Excess loss of one Y-branch.
+    pub splitter_loss: Value<Decibel>,
+    /// MDPUs fed by one laser.
+    pub units_per_laser: Value<u32>,
+    /// Share of an MDPU's light in the signal arm.
+    pub signal_share: Value<Ratio>,
+    /// Loss of the reference arm.
+    pub reference_loss: Value<Decibel>,
+    /// Delay mismatch of signal and reference.
+    pub delay_mismatch: Value<Time>,
+}
+
+/// `[devices.waveguide]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaveguideSection {
+    /// Propagation loss.
+    pub loss: Value<PropagationLoss>,
+    /// Routing length of one MMU, its shifters not counted.
+    pub length_per_mmu: Value<Length>,
+}
+
+/// `[devices.ring]`: the ring switches.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RingSection {
+    /// Loss of a ring that lets light pass.
+    pub pass_loss: Value<Decibel>,
+    /// Loss of a ring that drops light.
+    pub drop_loss: Value<Decibel>,
+    /// Extinction of one ring towards the wrong path, or "required".
+    pub extinction: Value<Setting<Decibel>>,
+}
+
+/// `[devices.shifter]`: the phase shifters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShifterSection {
+    /// Insertion loss, charged as `loss_accounting` says.
+    pub loss: Value<Decibel>,
+    /// Relative increase of the loss at full drive.
+    pub drive_loss: Value<Ratio>,
+    /// V_pi L.
+    pub v_pi_length: Value<VoltLength>,
+    /// Length of the shifter of weight one.
+    pub unit_length: Value<Length>,
+    /// The driver's largest voltage.
+    pub max_voltage: Value<Voltage>,
+    /// Quadratic part of the phase-voltage curve at the largest voltage, a plain number (known to the controller).
+    pub curvature: Value<f64>,
+    /// Standard deviation of each shifter's relative length error.
+    pub mismatch: Value<Ratio>,
+    /// Time constant of settling.
+    pub settling_time: Value<Time>,
+    /// Time from reprogramming to the first read.
+    pub program_time: Value<Time>,
+}
+
+/// `[devices.dac]`: the DAC of the stationary operand.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DacSection {
+    /// "nearest" or "on-level".
+    pub codes: Value<Codes>,
+    /// Resolution, or "required".
+    pub bits: Value<Setting<u32>>,
+    /// Integral non-linearity, LSB rms.
+    pub inl: Value<f64>,
+    /// Differential non-linearity, LSB rms.
+    pub dnl: Value<f64>,
+}
+
+/// `[devices.trim]`: static phase errors.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrimSection {
+    /// Phase error of each path as made, standard deviation.
+    pub fabrication: Value<Angle>,
+    /// Step of the trim, or "required".
+    pub resolution: Value<Setting<Angle>>,
+    /// Largest correction.
+    pub range: Value<Angle>,
+}
+
+/// `[devices.crosstalk]`: thermal crosstalk.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrosstalkSection {
+    /// Phase per phase at distance zero, or "required".
+    pub coefficient: Value<Setting<f64>>,
+    /// Decay length.
+    pub decay: Value<Length>,
+    /// Distance of neighbouring stages.
+    pub pitch: Value<Length>,
+}
+
+/// `[devices.hybrid]`: the 90-degree hybrid.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HybridSection {
+    /// Excess loss.
+    pub loss: Value<Decibel>,
+    /// Relative gain error of Q, a plain number.
+    pub gain_error: Value<f64>,
+    /// Error of the 90 degrees.
+    pub phase_error: Value<Angle>,
+}
+
+/// `[devices.photodiode]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhotodiodeSection {
+    /// Responsivity.
+    pub responsivity: Value<Responsivity>,
+    /// Dark current.
+    pub dark_current: Value<Current>,
+    /// 3 dB bandwidth of diode and amplifier.
+    pub bandwidth: Value<Frequency>,
+}
+
+/// `[devices.tia]`: either an input noise current, or a load and its temperature.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TiaSection {
+    /// Input-referred noise, rms in the amplifier's bandwidth.
+    pub input_noise: Option<Value<Current>>,
+    /// Load resistance, for Johnson noise instead.
+    pub load: Option<Value<Resistance>>,
+    /// Its temperature.
+    pub temperature: Option<Value<Temperature>>,
+}
+
+/// `[devices.adc]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdcSection {
+    /// Effective bits of the ideal quantiser.
+    pub bits: Value<u32>,
+    /// Full scale over the largest amplitude.
+    pub headroom: Value<f64>,
+}

@@ -1,0 +1,17 @@
+//! The modular dot-product unit: MMUs in cascade between the splitter and the read-out.
+
+pub(crate) mod bounds;
+pub mod chips;
+pub(crate) mod crosstalk;
+pub(crate) mod deviations;
+pub(crate) mod encoding;
+pub(crate) mod link;
+pub(crate) mod mmu;
+pub(crate) mod numerics;
+pub(crate) mod operands;
+pub(crate) mod parameters;
+pub(crate) mod population;
+pub(crate) mod rates;
+pub(crate) mod readout;
+pub(crate) mod shifter;
+pub(crate) mod trim;
