@@ -1,0 +1,72 @@
+//! One fuzzer for all readers: the environment variable `READER` names the one that gets the bytes.
+//!
+//! A reader may refuse its input with an error; it must not panic, hang or take memory without bound.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mirage_arithmetic::{ArithmeticSection, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
+use mirage_design::Document;
+use mirage_devices::DevicesSection;
+use mirage_system::System;
+use mirage_training::TrainingSection;
+use std::sync::OnceLock;
+
+type Reader = fn(&[u8]);
+
+/// Every reader by name; `fuzz/run.sh` asks for the names.
+const READERS: &[(&str, Reader)] = &[
+    ("design", design),
+    ("channel", |bytes| drop(ResidueChannel::read_csv(bytes, "fuzz.csv"))),
+    ("operands", |bytes| drop(OperandHistogram::read_csv(bytes, "fuzz.csv"))),
+    ("groups", |bytes| drop(GroupSample::read_csv(bytes, "fuzz.csv"))),
+    ("gemms", |bytes| drop(GemmEntry::read_csv(bytes, "fuzz.csv"))),
+    ("layers", |bytes| text(bytes, |t| drop(mirage_system::Network::parse(t, "fuzz.csv")))),
+    ("images", |bytes| drop(mirage_training::parse_idx_images(bytes, "fuzz"))),
+    ("labels", |bytes| drop(mirage_training::parse_idx_labels(bytes, "fuzz", 10))),
+    ("guide", |bytes| text(bytes, |t| drop(mirage_calibration::Spectrum::read(t, "fuzz.csv")))),
+    ("adc-survey", |bytes| text(bytes, |t| drop(mirage_calibration::AdcSurvey::read(t, "fuzz.csv")))),
+];
+
+fn text(bytes: &[u8], read: impl Fn(&str)) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        read(text);
+    }
+}
+
+/// A whole design, section by section, down to the plain parameters.
+fn design(bytes: &[u8]) {
+    text(bytes, |t| {
+        let Ok(document) = Document::new(t, "fuzz.toml") else { return };
+        if let Ok(devices) = DevicesSection::read(&document) {
+            drop(devices.design_point(16));
+        }
+        if let Ok(arithmetic) = document.section::<ArithmeticSection>("arithmetic") {
+            drop(arithmetic.check());
+        }
+        if let Ok(system) = document.section::<System>("system") {
+            drop(system.check());
+        }
+        if let Ok(training) = document.section::<TrainingSection>("training") {
+            drop(training.check());
+        }
+    });
+}
+
+fn chosen() -> Reader {
+    static READER: OnceLock<Reader> = OnceLock::new();
+    *READER.get_or_init(|| {
+        let wanted = std::env::var("READER").unwrap_or_default();
+        let names: Vec<&str> = READERS.iter().map(|r| r.0).collect();
+        match READERS.iter().find(|r| r.0 == wanted) {
+            Some(reader) => reader.1,
+            None => {
+                // The list is for run.sh; anything else is a slip of whoever called.
+                println!("{}", names.join(" "));
+                std::process::exit(i32::from(wanted != "list"));
+            }
+        }
+    })
+}
+
+fuzz_target!(|bytes: &[u8]| chosen()(bytes));
