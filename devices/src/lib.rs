@@ -59,6 +59,7 @@
 //! correlated process variation, ambient drift.
 
 mod characterise;
+pub mod component;
 mod error;
 mod section;
 mod unit;

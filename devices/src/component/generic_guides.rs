@@ -1,0 +1,94 @@
+//! SAX's generic guides: one input, one output.
+
+use std::f64::consts::{PI, TAU};
+
+use num_complex::Complex64;
+
+use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_ONE, UM, WL0, amplitude};
+use super::simple::Simple;
+use super::{ComponentError, Points, Scattering, Setting, Settings};
+
+const NEFF: Setting = Setting::number("neff", 2.34, "", ANY, "effective index at wl0");
+const NG: Setting = Setting::number("ng", 3.4, "", ANY, "group index at wl0");
+const LENGTH: Setting = Setting::number("length", 10.0, "um", NOT_NEGATIVE, "length");
+
+/// ```text
+/// in0 (o1) ──────── (o2) out0      10^(-loss/20) e^{i 2 pi n length/wl}, n = neff - (wl - wl0)(ng - neff)/wl0
+/// ```
+pub(super) const STRAIGHT: Simple = Simple {
+    name: "straight",
+    summary: "waveguide with dispersion",
+    ports: ONE_BY_ONE,
+    settings: &[
+        WL0,
+        NEFF,
+        NG,
+        LENGTH,
+        Setting::number("loss_dB_cm", 0.0, "dB/cm", NOT_NEGATIVE, "propagation loss"),
+    ],
+    pairs: &[(1, 0)],
+    scatter: guide,
+};
+
+/// `straight` with SAX's default loss of a bend.
+pub(super) const BEND: Simple = Simple {
+    name: "bend",
+    summary: "bent waveguide with dispersion",
+    ports: ONE_BY_ONE,
+    settings: &[
+        WL0,
+        NEFF,
+        NG,
+        LENGTH,
+        Setting::number("loss_dB_cm", 0.1, "dB/cm", NOT_NEGATIVE, "propagation loss"),
+    ],
+    pairs: &[(1, 0)],
+    scatter: guide,
+};
+
+fn guide(points: &Points, settings: &Settings, s: &mut Scattering) -> Result<(), ComponentError> {
+    let [wl0, neff, ng, length, loss] =
+        ["wl0", "neff", "ng", "length", "loss_dB_cm"].map(|n| settings.number(n));
+    s.fill_both(1, 0, |i| {
+        let wl = points.wavelengths()[i] * UM;
+        let n = neff.at(i) - (wl - wl0.at(i)) * (ng.at(i) - neff.at(i)) / wl0.at(i);
+        Complex64::from_polar(amplitude(1e-4 * loss.at(i) * length.at(i)), TAU * n * length.at(i) / wl)
+    });
+    Ok(())
+}
+
+/// Passes 10^(-loss/20) of the field.
+pub(super) const ATTENUATOR: Simple = Simple {
+    name: "attenuator",
+    summary: "loss without phase",
+    ports: ONE_BY_ONE,
+    settings: &[Setting::number("loss", 0.0, "dB", NOT_NEGATIVE, "loss of power")],
+    pairs: &[(1, 0)],
+    scatter: |_, settings, s| {
+        let loss = settings.number("loss");
+        s.fill_both(1, 0, |i| amplitude(loss.at(i)).into());
+        Ok(())
+    },
+};
+
+/// Phase 2 pi neff length/wl + pi voltage. SAX multiplies `loss` by the length, so it is in dB/um whatever its name says.
+pub(super) const PHASE_SHIFTER: Simple = Simple {
+    name: "phase_shifter",
+    summary: "phase shifter of pi per volt, without dispersion",
+    ports: ONE_BY_ONE,
+    settings: &[
+        NEFF,
+        Setting::number("voltage", 0.0, "V", ANY, "voltage: pi of phase for each volt"),
+        LENGTH,
+        Setting::number("loss", 0.0, "dB/um", NOT_NEGATIVE, "propagation loss"),
+    ],
+    pairs: &[(1, 0)],
+    scatter: |points, settings, s| {
+        let [neff, voltage, length, loss] = ["neff", "voltage", "length", "loss"].map(|n| settings.number(n));
+        s.fill_both(1, 0, |i| {
+            let phase = TAU * neff.at(i) * length.at(i) / (points.wavelengths()[i] * UM) + PI * voltage.at(i);
+            Complex64::from_polar(amplitude(loss.at(i) * length.at(i)), phase)
+        });
+        Ok(())
+    },
+};
