@@ -53,6 +53,7 @@
 //! |---|---|
 //! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked, and turned into [`MdpuParameters`] |
 //! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`] |
+//! | [`files`] | S-parameters of INTERCONNECT and Touchstone, their reciprocity and passivity |
 //! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
 //!
 //! Not here yet: inter-symbol interference and the time domain (a read has no memory of the last symbol), wavelength,
@@ -61,6 +62,7 @@
 mod characterise;
 pub mod component;
 mod error;
+pub mod files;
 mod section;
 mod unit;
 
