@@ -116,7 +116,7 @@ impl Document {
         Ok(out.into_iter().map(|(_, p)| p).collect())
     }
 
-    fn table(&self) -> Result<DeTable<'_>, DesignError> {
+    pub(crate) fn table(&self) -> Result<DeTable<'_>, DesignError> {
         DeTable::parse(&self.text).map(toml::Spanned::into_inner).map_err(|e| self.explained(&e))
     }
 

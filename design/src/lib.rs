@@ -32,19 +32,22 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `document` | the text, its sections, and where in it an error stands |
+//! | `edit` | one value replaced by another, by its dotted key |
 //! | `error` | [`DesignError`] |
 //! | `quantity` | one type for each kind of quantity, with its units |
 //! | `value` | [`Value`]: a value with source, [`Mark`] and place; [`Setting`]: given or to be solved for |
 
 mod document;
+mod edit;
 mod error;
 mod quantity;
 mod value;
 
 pub use document::{Document, Provenance, parse_section};
+pub use edit::{Scalar, quantity};
 pub use error::{DesignError, closest};
 pub use quantity::{
     Angle, Area, Capacity, Current, DataRate, Decibel, Energy, Frequency, Length, Power, PropagationLoss,
-    Ratio, RelativeIntensityNoise, Resistance, Responsivity, Temperature, Time, VoltLength, Voltage,
+    Ratio, RelativeIntensityNoise, Resistance, Responsivity, Temperature, Time, VoltLength, Voltage, convert,
 };
 pub use value::{Mark, Setting, Value};

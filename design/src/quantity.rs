@@ -28,11 +28,36 @@ impl Unit {
             Conversion::Offset(o) => x + o,
         }
     }
+
+    fn undo(&self, si: f64) -> f64 {
+        match self.to_si {
+            Conversion::Factor(f) => si / f,
+            Conversion::Decibel(f) => 10.0 * (si / f).log10(),
+            Conversion::Offset(o) => si - o,
+        }
+    }
 }
 
-fn parse(text: &str, units: &[Unit], kind: &str, example: &str) -> Result<f64, String> {
+/// A number in one unit as a number in another of the same kind of quantity; `None` when no kind has both.
+///
+/// ```
+/// assert_eq!(mirage_design::convert(3.0, "mW", "uW"), Some(3000.0));
+/// assert_eq!(mirage_design::convert(3.0, "mW", "dB"), None);
+/// ```
+pub fn convert(x: f64, from: &str, to: &str) -> Option<f64> {
+    if from == to {
+        return Some(x);
+    }
+    KINDS.iter().find_map(|units| {
+        let unit = |name: &str| units.iter().find(|u| u.text == name.replace(['µ', 'μ'], "u"));
+        Some(unit(to)?.undo(unit(from)?.apply(x)))
+    })
+}
+
+/// Where a number ends and its unit begins.
+pub(crate) fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let split = text
+    let at = text
         .char_indices()
         .find(|&(i, c)| {
             let exponent = (c == 'e' || c == 'E')
@@ -41,7 +66,12 @@ fn parse(text: &str, units: &[Unit], kind: &str, example: &str) -> Result<f64, S
             !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-') || exponent)
         })
         .map_or(text.len(), |(i, _)| i);
-    let (number, name) = (&text[..split], text[split..].trim());
+    (&text[..at], text[at..].trim())
+}
+
+fn parse(text: &str, units: &[Unit], kind: &str, example: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let (number, name) = split(text);
     let x: f64 = number
         .parse()
         .map_err(|_| format!("`{text}` is not a {kind}: write a number and a unit, such as \"{example}\""))?;
@@ -67,6 +97,8 @@ macro_rules! quantity {
         pub struct $name(f64);
 
         impl $name {
+            const UNITS: &[Unit] = &[$($unit),+];
+
             /// From a number in SI units.
             pub const fn from_si(si: f64) -> Self {
                 Self(si)
@@ -82,7 +114,7 @@ macro_rules! quantity {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {
-                let si = parse(text, &[$($unit),+], $kind, $example)?;
+                let si = parse(text, Self::UNITS, $kind, $example)?;
                 let (min, max): (f64, f64) = ($min, $max);
                 if si < min || si > max {
                     return Err(format!("`{}` is no physical {}: it must lie between {min} and {max} in SI units", text.trim(), $kind));
@@ -200,6 +232,29 @@ quantity!(
     VoltLength, "product of voltage and length", "1 V cm", 0.0, ANY, [unit("V m", 1.0), unit("V cm", 1e-2), unit("V mm", 1e-3), unit("V um", 1e-6)]
 );
 
+/// The units of every kind of quantity.
+const KINDS: [&[Unit]; 19] = [
+    Power::UNITS,
+    Frequency::UNITS,
+    Time::UNITS,
+    Length::UNITS,
+    Decibel::UNITS,
+    Ratio::UNITS,
+    Current::UNITS,
+    Responsivity::UNITS,
+    Angle::UNITS,
+    Temperature::UNITS,
+    Voltage::UNITS,
+    Energy::UNITS,
+    Area::UNITS,
+    Capacity::UNITS,
+    DataRate::UNITS,
+    Resistance::UNITS,
+    RelativeIntensityNoise::UNITS,
+    PropagationLoss::UNITS,
+    VoltLength::UNITS,
+];
+
 impl Decibel {
     /// From a number in decibel.
     pub const fn from_db(db: f64) -> Self {
@@ -241,6 +296,16 @@ mod tests {
         assert!(("1.128 µA".parse::<Current>().unwrap().si() - 1.128e-6).abs() < 1e-18);
         assert_eq!("27 degC".parse::<Temperature>().unwrap().si(), 300.15);
         assert!(("3 dB".parse::<Decibel>().unwrap().amplitude_ratio().powi(2) - 0.501_187).abs() < 1e-6);
+    }
+
+    #[test]
+    fn units_of_a_kind_convert() {
+        assert_eq!(convert(20.0, "%", ""), Some(0.2));
+        assert!((convert(2.0, "mW", "dBm").unwrap() - 3.0103).abs() < 1e-4);
+        assert!((convert(3.0, "dBm", "mW").unwrap() - 1.995_262_3).abs() < 1e-6);
+        assert!((convert(300.15, "K", "degC").unwrap() - 27.0).abs() < 1e-9);
+        assert_eq!(convert(1.0, "nonsense", "nonsense"), Some(1.0));
+        assert_eq!(convert(1.0, "GHz", "GB"), None);
     }
 
     #[test]

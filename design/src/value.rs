@@ -115,7 +115,7 @@ impl<T> Setting<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Setting<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(Scalar(PhantomData::<T>, |text| text == "required"))
+        d.deserialize_any(Scalar(PhantomData::<T>, |text| text == crate::edit::REQUIRED))
             .map(|v| v.map_or(Self::Required, Self::Given))
     }
 }
