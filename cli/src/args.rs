@@ -76,9 +76,17 @@ pub struct CharacterizeArgs {
     /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
     pub operands: String,
-    /// Leave out the sweeps: channel.csv and requirements.csv only.
+    /// Leave out the seven usual sweeps (errors.csv).
     #[arg(long)]
     pub no_sweeps: bool,
+    /// Sweep any numeric key of the design instead of the seven usual ones; twice for two dimensions. KEY can be several keys
+    /// with commas between them that take the same value.
+    #[arg(long, value_name = "KEY=FROM:TO:COUNT[:log|lin]")]
+    pub sweep: Vec<String>,
+    /// Solve for what the design leaves open (`"required"`) at each point of --sweep, instead of holding the values solved at
+    /// the design itself.
+    #[arg(long, requires = "sweep")]
+    pub resolve: bool,
     /// Check the channel by plain Monte-Carlo with this many reads of each modulus as well, such as 1000000 (validation.csv).
     #[arg(long, value_name = "READS", value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
     pub monte_carlo: Option<u64>,

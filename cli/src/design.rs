@@ -59,8 +59,23 @@ impl Design {
         }
     }
 
+    /// This design with other values at some keys, read and checked as if they had been written in the file.
+    pub fn with(&self, changes: &[(String, String)]) -> Result<Self> {
+        let mut document = self.document.clone();
+        for (key, value) in changes {
+            document = document.with_value(key, value)?;
+        }
+        Self::from_document(document).map_err(|e| {
+            let values = changes.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>();
+            CliError::message(format!("with {}: {e}", values.join(", ")))
+        })
+    }
+
     fn parse(text: &str, file: &str) -> Result<Self> {
-        let document = Document::new(text, file)?;
+        Self::from_document(Document::new(text, file)?)
+    }
+
+    fn from_document(document: Document) -> Result<Self> {
         document.only_sections(&["arithmetic", "devices", "system", "training", "run"])?;
         let arithmetic: ArithmeticSection = document.section("arithmetic")?;
         let devices: DevicesSection = document.section("devices")?;

@@ -9,8 +9,13 @@ use mirage_design::DesignError;
 pub enum CliError {
     #[error(transparent)]
     Design(#[from] DesignError),
+    #[error(transparent)]
+    Device(mirage_devices::DeviceError),
     #[error("{0}")]
     Message(String),
+    /// The user asked to stop; the text says what is kept.
+    #[error("{}", if .0.is_empty() { "nothing was finished yet" } else { .0 })]
+    Stopped(String),
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}")]
@@ -58,6 +63,15 @@ from_library!(
     csv::Error,
     serde_json::Error,
 );
+
+impl From<mirage_devices::DeviceError> for CliError {
+    fn from(error: mirage_devices::DeviceError) -> Self {
+        match error {
+            mirage_devices::DeviceError::Cancelled => Self::Stopped(String::new()),
+            error => Self::Device(error),
+        }
+    }
+}
 
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<std::io::BufReader<std::fs::File>> {

@@ -15,7 +15,7 @@ pub struct Folder {
 }
 
 /// Files that the toolkit writes; those of an earlier run that this one did not write are removed at the end.
-const OURS: [&str; 32] = [
+const OURS: [&str; 34] = [
     "accuracy.svg",
     "channel.csv",
     "command.json",
@@ -40,6 +40,8 @@ const OURS: [&str; 32] = [
     "sweep-laser-power.svg",
     "sweep-static-phase.svg",
     "sweep-tia-noise.svg",
+    "sweep.csv",
+    "sweep.svg",
     "time.csv",
     "time.svg",
     "timing.csv",

@@ -5,10 +5,12 @@ mod commands;
 mod design;
 mod error;
 mod folder;
+mod journal;
 mod npy;
 mod plots;
 mod progress;
 mod report;
+mod stop;
 mod study;
 mod table;
 
@@ -26,6 +28,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Stopped(kept)) => {
+            eprintln!("stopped: {}", CliError::Stopped(kept));
+            ExitCode::from(stop::EXIT_CODE)
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(BAD_INPUT)

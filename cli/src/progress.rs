@@ -16,6 +16,11 @@ impl Progress {
         Self { visible: !json && std::io::stderr().is_terminal() }
     }
 
+    /// For parts of work that has a bar of its own.
+    pub fn quiet(self) -> Self {
+        Self { visible: false }
+    }
+
     /// A bar with the time left, over `total` units of work.
     pub fn bar(self, total: u64, what: &str) -> ProgressBar {
         let target = if self.visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

@@ -1,13 +1,16 @@
 //! `mirage characterize`
 
 use comfy_table::Table;
+use mirage_arithmetic::GemmConfig;
 
 use crate::args::CharacterizeArgs;
 use crate::design::Design;
 use crate::error::Result;
 use crate::folder::Folder;
 use crate::progress::Progress;
-use crate::study::devices::{self, Question};
+use crate::stop::Stop;
+use crate::study::devices::{self, Asked, Question};
+use crate::study::sweep::{Setting, Sweep};
 use crate::study::training::Setup;
 
 pub fn run(args: &CharacterizeArgs) -> Result<()> {
@@ -16,12 +19,22 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let seed = design.seed(args.common.seed);
     let gemm = design.gemm(seed)?;
     let folder = Folder::create(&args.output)?;
+    let sweep = Sweep::parse(&args.sweep, args.resolve, &design)?;
+    let asked = Asked::new(&design, seed, &args.operands)?;
+    let sweep = sweep
+        .map(|s| asked.journal(&folder, "sweep", s.question()).map(|journal| (s, journal)))
+        .transpose()?;
+    let stop = Stop::on_signals()?;
     let setup = Setup::new(&design, None, args.common.seed, progress)?;
-    let operands = devices::operands_named(&args.operands, &setup, &gemm)?;
-    let question = Question::new(&design, gemm, operands, seed, progress);
+    let operands_of = |gemm: &GemmConfig| devices::operands_named(&args.operands, &setup, gemm);
+    let operands = operands_of(&gemm)?;
+    let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };
     let answer = question.answer()?;
     devices::write(&folder, &answer)?;
-    if !args.no_sweeps {
+    if let Some((sweep, journal)) = sweep {
+        let setting = Setting { question: &question, answer: &answer, operands: &operands_of };
+        sweep.run(&folder, &setting, journal)?;
+    } else if !args.no_sweeps {
         question.sweeps(&folder, &answer)?;
     }
     let verdicts = match args.monte_carlo {

@@ -165,9 +165,9 @@ impl<'a> Study<'a> {
         let tolerances = training::tolerances(&runs.split_off(compared));
         training::write_tolerances(folder, &tolerances)?;
         let is_compared = |row: &crate::table::Row<'_>| matches!(row.text("error_shape"), "" | "design");
-        crate::plots::training(folder, "training.csv", is_compared)?;
+        crate::plots::training::curves(folder, "training.csv", is_compared)?;
         if !tolerances.is_empty() {
-            crate::plots::tolerance(folder)?;
+            crate::plots::training::tolerance(folder)?;
         }
         let baselines = training::accuracies_after(&results[..compared], self.sweep_epochs());
         Ok(Trained { comparison: runs, tolerances, baselines })

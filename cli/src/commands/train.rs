@@ -33,11 +33,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     training::write(&folder, &setup.network, &results)?;
     folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(&setup), out))?;
     if plans.len() <= MOST_CURVES {
-        crate::plots::training(&folder, "training.csv", |_| true)?;
+        crate::plots::training::curves(&folder, "training.csv", |_| true)?;
     }
     if sweep.is_some() {
         training::write_tolerances(&folder, &training::tolerances(&runs))?;
-        crate::plots::tolerance(&folder)?;
+        crate::plots::training::tolerance(&folder)?;
     }
     folder.repeatable(design.document.text(), &crate::command_line(setup.config.seed))?;
     folder.finish()?;

@@ -14,7 +14,9 @@ use serde::Serialize;
 use crate::design::Design;
 use crate::error::{CliError, Result, open};
 use crate::folder::{Folder, number};
+use crate::journal::Journal;
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::study::training::{self, Setup};
 
 /// Reads that an answer must rest on before it says anything.
@@ -31,6 +33,8 @@ pub struct Question<'a> {
     pub operands: Vec<Operands>,
     pub seed: u64,
     pub progress: Progress,
+    /// Asked to stop by the user.
+    pub stop: Stop,
 }
 
 /// The answer: everything solved, and the channel.
@@ -61,7 +65,7 @@ pub fn operands_from(sample: &GroupSample, gemm: &GemmConfig, name: &str) -> Res
             let stationary = pair.first.iter().map(level).collect();
             (stationary, pair.second.iter().map(|q| residue(q) as usize).collect())
         });
-        Operands::sampled(name, m, groups.collect()).map_err(device)
+        Ok(Operands::sampled(name, m, groups.collect())?)
     };
     moduli.as_slice().iter().enumerate().map(one).collect()
 }
@@ -76,6 +80,29 @@ pub fn operands_named(what: &str, setup: &Setup, gemm: &GemmConfig) -> Result<Ve
             sample.check(gemm.format).map_err(|e| CliError::message(format!("{path}: {e}")))?;
             operands_from(&sample, gemm, path)
         }
+    }
+}
+
+/// What every answer depends on, to tell whether kept work can be used again.
+pub struct Asked(serde_json::Value);
+
+impl Asked {
+    pub fn new(design: &Design, seed: u64, operands: &str) -> Result<Self> {
+        let operands = match operands {
+            "uniform" | "training" => operands.to_owned(),
+            path => sha256(&std::fs::read(path).map_err(|e| CliError::read(path.as_ref(), e))?),
+        };
+        Ok(Self(serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"), "design": sha256(design.document.text().as_bytes()), "seed": seed,
+            "operands": operands,
+        })))
+    }
+
+    /// The journal of one part of the work, which also depends on `more`.
+    pub fn journal(&self, folder: &Folder, name: &str, more: serde_json::Value) -> Result<Journal> {
+        let mut question = self.0.clone();
+        question[name] = more;
+        Journal::open(folder.path(), name, &question)
     }
 }
 
@@ -96,7 +123,7 @@ impl<'a> Question<'a> {
         progress: Progress,
     ) -> Self {
         let point = design.devices.design_point(gemm.format.group);
-        Self { design, gemm, point, operands, seed, progress }
+        Self { design, gemm, point, operands, seed, progress, stop: Stop::default() }
     }
 
     fn moduli(&self) -> &[u32] {
@@ -106,16 +133,18 @@ impl<'a> Question<'a> {
     /// Solves for what the design leaves open, and characterises the result.
     pub fn answer(&self) -> Result<Answer> {
         let solution = self.solve()?;
-        let bench = Bench::new(&solution.parameters, self.moduli(), &self.operands).map_err(device)?;
-        let provenance =
-            Provenance { design: sha256(self.design.document.text().as_bytes()), seed: self.seed };
+        let bench = Bench::new(&solution.parameters, self.moduli(), &self.operands)?;
         let (moduli, code) = (&self.gemm.moduli, &self.gemm.code);
         let power = solution.laser_power;
-        let characterisation =
-            characterise(&bench, power, moduli, code, &self.operands, &provenance).map_err(device)?;
+        let characterisation = characterise(&bench, power, moduli, code, &self.operands, &self.provenance())?;
         let budget = self.budget(&solution, &bench);
         let rule = self.rule(&bench);
         Ok(Answer { solution, bench, characterisation, budget, rule })
+    }
+
+    /// What the header of a channel says of its origin.
+    pub fn provenance(&self) -> Provenance {
+        Provenance { design: sha256(self.design.document.text().as_bytes()), seed: self.seed }
     }
 
     fn budget(&self, solution: &Solution, bench: &Bench) -> UnitBudget {
@@ -123,11 +152,12 @@ impl<'a> Question<'a> {
         unit_budget(bench, units, rows, solution.laser_power, self.point.wall_plug_efficiency)
     }
 
-    fn solve(&self) -> Result<Solution> {
+    /// Values for what the design leaves open.
+    pub fn solve(&self) -> Result<Solution> {
         let bar = self.progress.bar(self.point.required.len() as u64 + 1, "solving for tolerances");
         let report = |step: usize, _: usize, _: &str| bar.set_position(step as u64);
-        let watch = Watch { report: Some(&report), cancel: None };
-        let solution = solve(&self.point, self.moduli(), &self.operands, watch).map_err(device)?;
+        let watch = Watch { report: Some(&report), cancel: Some(self.stop.flag()) };
+        let solution = solve(&self.point, self.moduli(), &self.operands, watch)?;
         bar.finish_and_clear();
         Ok(solution)
     }
@@ -161,10 +191,10 @@ impl<'a> Question<'a> {
             seed: self.seed,
         };
         let rows =
-            run_sweeps(&sweeps, &setting, Watch { report: Some(&report), cancel: None }).map_err(device)?;
+            run_sweeps(&sweeps, &setting, Watch { report: Some(&report), cancel: Some(self.stop.flag()) })?;
         bar.finish_and_clear();
         folder.write("errors.csv", |out| write_errors_csv(&rows, out))?;
-        crate::plots::sweeps(folder, self.point.target)
+        crate::plots::sweep::around(folder, self.point.target)
     }
 
     /// Writes validation.csv: the channel's rates beside plain Monte-Carlo with noise draws on sampled chips, and beside the
@@ -180,6 +210,7 @@ impl<'a> Question<'a> {
             .zip(&answer.characterisation.rates)
             .zip(&answer.characterisation.bounds);
         for (index, (((unit, _), found), bounds)) in all.enumerate() {
+            self.stop.check()?;
             let (low, high) =
                 (found.error_rate * bounds.lower_ratio, (found.error_rate * bounds.upper_ratio).min(1.0));
             for (name, judge) in [
@@ -331,7 +362,7 @@ pub fn budget_of(
 ) -> Result<UnitBudget> {
     let question = Question::new(design, design.gemm(seed)?, operands, seed, progress);
     let solution = question.solve()?;
-    let bench = Bench::new(&solution.parameters, question.moduli(), &question.operands).map_err(device)?;
+    let bench = Bench::new(&solution.parameters, question.moduli(), &question.operands)?;
     Ok(question.budget(&solution, &bench))
 }
 
@@ -341,10 +372,6 @@ pub fn power_for(question: &Question<'_>, answer: &Answer, target: f64) -> Optio
         RequiredPower::Power(power) => Some(power),
         RequiredPower::Floor(_) => None,
     }
-}
-
-fn device(error: mirage_devices::DeviceError) -> CliError {
-    CliError::message(error.to_string())
 }
 
 /// SHA-256 as hexadecimal text.

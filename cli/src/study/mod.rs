@@ -1,6 +1,8 @@
 //! The parts of a study, each from plain inputs to files in a folder; `mirage run` strings them together, the other
 //! commands do one each.
 
+pub mod axis;
 pub mod devices;
+pub mod sweep;
 pub mod system;
 pub mod training;
