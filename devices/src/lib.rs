@@ -80,6 +80,7 @@ pub use section::{
     UnitSection, WaveguideSection,
 };
 pub use unit::bounds::Bounds;
+pub use unit::chain::{Chains, FieldTables};
 pub use unit::crosstalk::crosstalk_matrix;
 pub use unit::encoding::{Digits, Encoding};
 pub use unit::link::{Light, Noise};

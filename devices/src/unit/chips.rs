@@ -1,5 +1,6 @@
 //! Sampled chips: every error drawn, every field computed. What the semi-analytic estimator is held against.
 
+use crate::unit::chain::Chains;
 use crate::unit::crosstalk::crosstalk_matrix;
 use crate::unit::deviations::deviations;
 use crate::unit::mmu::{Mdpu, MmuErrors};
@@ -74,10 +75,20 @@ impl<'a> Chip<'a> {
                 let transfer = self.unit.stage(errors, digit, w[j])[usize::from(digits.bit(x[j], digit))];
                 field *= transfer * Complex64::from_polar(1.0, heat[j * count + digit]);
             }
-            // The rotation that centres this MMU's deviations, seen at operands (0, 0).
-            field *= Complex64::from_polar(1.0, self.tables[j][0].0 - self.unit.mmu(errors, 0, 0).arg());
+            field *= Complex64::from_polar(1.0, self.rotation(j));
         }
         field
+    }
+
+    /// The same fields for many vectors of operands at once; see [`Chains`].
+    pub fn chains(&self) -> Chains<'a> {
+        let rotations: Vec<f64> = (0..self.errors.len()).map(|j| self.rotation(j)).collect();
+        Chains::new(self.unit, &self.errors, &rotations, self.mean_level())
+    }
+
+    /// The rotation that centres the deviations of MMU `j`, as the calibrated read-out does, seen at operands (0, 0).
+    fn rotation(&self, j: usize) -> f64 {
+        self.tables[j][0].0 - self.unit.mmu(&self.errors[j], 0, 0).arg()
     }
 
     fn mean_level(&self) -> f64 {

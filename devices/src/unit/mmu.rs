@@ -138,14 +138,38 @@ impl Mdpu {
     ///
     /// The wrong path leaks through both rings, each with its extinction as a field amplitude, and interferes.
     pub fn stage(&self, errors: &MmuErrors, digit: usize, w: usize) -> [Complex64; 2] {
-        let level = f64::from(self.digits.level(w)) + self.drive.rounding[w] + errors.level[w];
-        let weight = f64::from(self.digits.weights()[digit]);
-        let phase = 2.0 * PI / f64::from(self.modulus()) * weight * level * (1.0 + errors.gain[digit]);
-        let drive = 1.0 + self.parameters.shifters.drive_loss * self.drive.relative_voltage[w].abs();
-        let loss = self.detour_db[digit] + self.shifter_db[digit] * drive;
-        let detour = polar(amplitude(loss), phase + errors.detour[digit]);
-        let bus = polar(self.bus_amplitude, errors.bus[digit]);
+        let loss = self.detour_amplitude(digit, self.drive.relative_voltage[w]);
+        let detour = polar(loss, self.detour_phase(errors, digit, self.driven_level(errors, w)));
+        let bus = self.bus(errors, digit);
         [bus + detour * self.leakage, detour + bus * self.leakage]
+    }
+
+    /// The level to which stationary residue `w` drives an MMU, the errors of its DAC included.
+    pub(crate) fn driven_level(&self, errors: &MmuErrors, w: usize) -> f64 {
+        f64::from(self.digits.level(w)) + self.drive.rounding[w] + errors.level[w]
+    }
+
+    /// Field on the bus path of one digit.
+    pub(crate) fn bus(&self, errors: &MmuErrors, digit: usize) -> Complex64 {
+        polar(self.bus_amplitude, errors.bus[digit])
+    }
+
+    /// Phase on the detour of one digit at a drive level, rad.
+    pub(crate) fn detour_phase(&self, errors: &MmuErrors, digit: usize, level: f64) -> f64 {
+        let weight = f64::from(self.digits.weights()[digit]);
+        2.0 * PI / f64::from(self.modulus()) * weight * level * (1.0 + errors.gain[digit])
+            + errors.detour[digit]
+    }
+
+    /// Field amplitude on the detour of one digit at a voltage relative to the largest used.
+    pub(crate) fn detour_amplitude(&self, digit: usize, relative_voltage: f64) -> f64 {
+        let drive = 1.0 + self.parameters.shifters.drive_loss * relative_voltage.abs();
+        amplitude(self.detour_db[digit] + self.shifter_db[digit] * drive)
+    }
+
+    /// Field amplitude that takes the wrong path, through both rings of a digit.
+    pub(crate) fn leakage(&self) -> f64 {
+        self.leakage
     }
 
     /// Field transfer of one MMU for stationary residue `w` and streamed residue `x`: the product over its digits.

@@ -1,6 +1,7 @@
 //! The modular dot-product unit: MMUs in cascade between the splitter and the read-out.
 
 pub(crate) mod bounds;
+pub(crate) mod chain;
 pub mod chips;
 pub(crate) mod crosstalk;
 pub(crate) mod deviations;
