@@ -68,6 +68,37 @@ pub enum DeviceError {
     /// The caller asked to stop.
     #[error("stopped on request")]
     Cancelled,
+    /// A stored item does not belong to the study.
+    #[error(
+        "stored item {index} of the {study} study has {found} numbers; the study has {count} items of {width} numbers: \
+         it belongs to another question"
+    )]
+    Item {
+        /// The study.
+        study: &'static str,
+        /// Number of the item.
+        index: usize,
+        /// Its length.
+        found: usize,
+        /// Length that it should have.
+        width: usize,
+        /// Items of the study.
+        count: usize,
+    },
+    /// An item could not be stored.
+    #[error("storing a finished item: {0}")]
+    Store(#[from] std::io::Error),
+    /// A key that is not a toleranced parameter.
+    #[error("no toleranced parameter is called '{key}'; did you mean '{closest}'?")]
+    UnknownTolerance {
+        /// The key asked for.
+        key: String,
+        /// The most similar one.
+        closest: &'static str,
+    },
+    /// A question that has no answer as it was put.
+    #[error("{0}")]
+    Question(String),
     /// The residue channel could not be built from the computed rates.
     #[error("residue channel: {0}")]
     Channel(String),

@@ -71,8 +71,16 @@ pub use unit::chips;
 pub use characterise::bench::{Bench, Report, RequiredPower, Watch};
 pub use characterise::budget::{UnitBudget, unit_budget};
 pub use characterise::channel::{Characterisation, Provenance, characterise};
+pub use characterise::inversion::{InversionRow, InversionStudy};
+pub use characterise::limit::{LimitRow, Symbol, photon_limit, quantum_limit};
+pub use characterise::rows::{SampledChips, Seat};
+pub use characterise::sobol::{SobolReport, SobolRow, SobolStudy};
 pub use characterise::solve::{DesignPoint, Known, Solution, SolvedTolerance, Tolerance, solve};
+pub use characterise::study::{Store, Study, run_study};
 pub use characterise::sweep::{Sweep, SweepRow, SweepSetting, default_sweeps, run_sweeps, write_errors_csv};
+pub use characterise::tolerances::{Range, Spread, Toleranced};
+pub use characterise::variance::{VarianceRow, variance_budget};
+pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
 pub use section::{
     AdcSection, CrosstalkSection, DacSection, DevicesSection, DistributionSection, HybridSection,

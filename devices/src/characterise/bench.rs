@@ -88,6 +88,19 @@ impl Bench {
         Ok(Bench { units: units? })
     }
 
+    /// The same populations with another receiver, distribution and converters, where `parameters` change nothing that the
+    /// populations rest on; none where they do.
+    pub(crate) fn with_receiver(&self, parameters: &MdpuParameters) -> Option<Result<Bench, DeviceError>> {
+        let same = |(unit, _): &(Mdpu, Population)| unit.same_population(parameters);
+        if !self.units.iter().all(same) {
+            return None;
+        }
+        let build = |(unit, population): &(Mdpu, Population)| {
+            Ok((Mdpu::new(parameters, unit.modulus())?, population.clone()))
+        };
+        Some(self.units.iter().map(build).collect::<Result<_, _>>().map(|units| Bench { units }))
+    }
+
     /// The units and their populations, in the order of the moduli.
     pub fn units(&self) -> &[(Mdpu, Population)] {
         &self.units
@@ -102,7 +115,7 @@ impl Bench {
     }
 
     /// The worst modulus' error rate; moduli that are far better with quantisation as noise are not looked at again.
-    fn worst(&self, laser_power: f64) -> f64 {
+    pub(crate) fn worst(&self, laser_power: f64) -> f64 {
         let quick: Vec<f64> = self.units.iter().map(|(u, p)| quick_rate(u, p, laser_power)).collect();
         let largest = largest_rate(quick.iter().copied());
         let close = self.units.par_iter().zip(quick).filter(|(_, rate)| *rate >= 0.05 * largest);
@@ -143,7 +156,7 @@ impl Bench {
     }
 
     /// The worst modulus' error rate with quantisation as noise: good enough to compare powers.
-    fn quick(&self, laser_power: f64) -> f64 {
+    pub(crate) fn quick(&self, laser_power: f64) -> f64 {
         largest_rate(self.units.iter().map(|(unit, population)| quick_rate(unit, population, laser_power)))
     }
 

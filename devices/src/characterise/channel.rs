@@ -65,7 +65,14 @@ pub fn characterise(
     let bounds = bounds?;
     let mut tables = Vec::new();
     for (index, (rates, bounds)) in rates.iter().zip(&bounds).enumerate() {
-        tables.push(table(rates, bounds, code, index)?);
+        let probability = |truth, read| rates.probability(truth, read);
+        tables.push(table(
+            rates.modulus,
+            &probability,
+            (bounds.lower_ratio, bounds.upper_ratio),
+            code,
+            index,
+        )?);
     }
     let mut channel = ResidueChannel::average(tables);
     for rates in &rates {
@@ -122,14 +129,20 @@ fn sampling_error(unit: &Mdpu, operands: &Operands, laser_power: f64) -> Result<
     Ok(if mean > 0.0 { (STUDENT * (variance / n).sqrt() / mean).ln_1p() } else { 0.0 })
 }
 
-/// The table of one modulus: levels of the light become residues of the arithmetic.
-fn table(rates: &Rates, bounds: &Bounds, code: &SlipCode, index: usize) -> Result<ChannelTable, DeviceError> {
-    let m = rates.modulus;
+/// The table of one modulus from P(read level | true level) and the factors to its bounds: levels of the light become residues
+/// of the arithmetic.
+pub(crate) fn table(
+    m: u32,
+    probability: &dyn Fn(usize, usize) -> f64,
+    bounds: (f64, f64),
+    code: &SlipCode,
+    index: usize,
+) -> Result<ChannelTable, DeviceError> {
     let entry = |truth: u32, read: u32| {
         if truth == read {
             return 0.0;
         }
-        rates.probability(code.level(index, truth) as usize, code.level(index, read) as usize)
+        probability(code.level(index, truth) as usize, code.level(index, read) as usize)
     };
     let all = |scale: f64| -> Vec<f64> {
         (0..m)
@@ -137,7 +150,7 @@ fn table(rates: &Rates, bounds: &Bounds, code: &SlipCode, index: usize) -> Resul
             .map(|(t, r)| (entry(t, r) * scale).min(1.0))
             .collect()
     };
-    let mut limits = (all(bounds.lower_ratio), all(bounds.upper_ratio));
+    let mut limits = (all(bounds.0), all(bounds.1));
     for t in 0..m as usize {
         // The diagonal is one minus the rest, so its bounds change places.
         let row = t * m as usize..(t + 1) * m as usize;

@@ -3,5 +3,14 @@
 pub(crate) mod bench;
 pub(crate) mod budget;
 pub(crate) mod channel;
+pub(crate) mod inversion;
+pub(crate) mod limit;
+pub(crate) mod rows;
+pub(crate) mod search;
+pub(crate) mod sobol;
 pub(crate) mod solve;
+pub(crate) mod study;
 pub(crate) mod sweep;
+pub(crate) mod tolerances;
+pub(crate) mod variance;
+pub(crate) mod yields;

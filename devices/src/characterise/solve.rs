@@ -1,9 +1,11 @@
 //! Solving for what the design requires: tolerances first, then the laser power.
 
 use crate::characterise::bench::{Bench, RequiredPower, Watch};
+use crate::characterise::search::{bisect, first_that_holds};
+use crate::characterise::tolerances::{self, Toleranced};
 use crate::error::DeviceError;
 use crate::unit::operands::Operands;
-use crate::unit::parameters::{Codes, MdpuParameters};
+use crate::unit::parameters::MdpuParameters;
 
 /// A tolerance that the design may leave open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,24 +30,23 @@ pub struct Known {
 }
 
 impl Tolerance {
+    fn toleranced(self) -> Toleranced {
+        match self {
+            Tolerance::DacBits => tolerances::DAC_BITS,
+            Tolerance::TrimResolution => tolerances::TRIM_RESOLUTION,
+            Tolerance::RingExtinction => tolerances::RING_EXTINCTION,
+            Tolerance::Crosstalk => tolerances::CROSSTALK,
+        }
+    }
+
     /// Key in the design file.
     pub fn key(self) -> &'static str {
-        match self {
-            Tolerance::DacBits => "devices.dac.bits",
-            Tolerance::TrimResolution => "devices.trim.resolution",
-            Tolerance::RingExtinction => "devices.ring.extinction",
-            Tolerance::Crosstalk => "devices.crosstalk.coefficient",
-        }
+        self.toleranced().key()
     }
 
     /// Unit of its values.
     pub fn unit(self) -> &'static str {
-        match self {
-            Tolerance::DacBits => "bit",
-            Tolerance::TrimResolution => "rad",
-            Tolerance::RingExtinction => "dB",
-            Tolerance::Crosstalk => "rad/rad",
-        }
+        self.toleranced().unit()
     }
 
     /// What is known beside the required value.
@@ -71,32 +72,7 @@ impl Tolerance {
 
     /// Sets this tolerance in `parameters`.
     pub fn apply(self, parameters: &mut MdpuParameters, value: f64) {
-        match self {
-            Tolerance::DacBits => {
-                parameters.dac.codes = Codes::Nearest;
-                parameters.dac.bits = value.round().clamp(2.0, 24.0) as u32;
-            }
-            Tolerance::TrimResolution => parameters.trim.resolution = value,
-            Tolerance::RingExtinction => parameters.rings.extinction_db = value,
-            Tolerance::Crosstalk => parameters.crosstalk.coefficient = value,
-        }
-    }
-
-    /// Values to choose from, loosest first.
-    fn candidates(self) -> Vec<f64> {
-        // Two significant digits, by a division that gives the nearest number: 9.9e-2, 9.8e-2, ... 1.0e-2, 9.9e-3, ...
-        let falling = |decades: std::ops::Range<i32>| -> Vec<f64> {
-            decades
-                .rev()
-                .flat_map(|e| (10..100).rev().map(move |n| f64::from(n) / 10f64.powi(1 - e)))
-                .collect()
-        };
-        match self {
-            Tolerance::DacBits => (4..=22).map(f64::from).collect(),
-            Tolerance::TrimResolution => falling(-6..0),
-            Tolerance::RingExtinction => (10..=160).map(|n| 0.5 * f64::from(n)).collect(),
-            Tolerance::Crosstalk => falling(-9..0),
-        }
+        self.toleranced().set(parameters, &mut 0.0, value);
     }
 }
 
@@ -216,47 +192,15 @@ fn solve_tolerance(
             RequiredPower::Floor(_) => None,
         })
     };
-    let candidates = tolerance.candidates();
-    let found = if tolerance == Tolerance::DacBits {
-        // Rounding to codes is not monotonic in the bits: the first that holds.
-        first_that_holds(&candidates, &try_value)?
-    } else {
-        bisect(&candidates, &try_value)?
-    };
-    let Some((value, (power, penalty_db))) = found else {
+    let toleranced = tolerance.toleranced();
+    let candidates = toleranced.candidates();
+    // Rounding to codes is not monotonic in the bits: the first that holds.
+    let search = if toleranced.integer() { first_that_holds } else { bisect };
+    let Some((at, (power, penalty_db))) = search(&candidates, &try_value)? else {
         let (low, high) = (candidates[0], candidates[candidates.len() - 1]);
         return Err(DeviceError::Tolerance { name: tolerance.key(), low, high, penalty: point.penalty_db });
     };
-    Ok(SolvedTolerance { tolerance, value, ideal_power, power, penalty_db })
-}
-
-type Trial<'a> = &'a dyn Fn(f64) -> Result<Option<(f64, f64)>, DeviceError>;
-type Found = Option<(f64, (f64, f64))>;
-
-fn first_that_holds(candidates: &[f64], trial: Trial) -> Result<Found, DeviceError> {
-    for &value in candidates {
-        if let Some(result) = trial(value)? {
-            return Ok(Some((value, result)));
-        }
-    }
-    Ok(None)
-}
-
-/// The loosest candidate that holds, for candidates sorted from loose to tight.
-fn bisect(candidates: &[f64], trial: Trial) -> Result<Found, DeviceError> {
-    let (mut fails, mut holds) = (0, candidates.len());
-    let mut best = None;
-    while fails < holds {
-        let middle = (fails + holds) / 2;
-        match trial(candidates[middle])? {
-            Some(result) => {
-                best = Some((candidates[middle], result));
-                holds = middle;
-            }
-            None => fails = middle + 1,
-        }
-    }
-    Ok(best)
+    Ok(SolvedTolerance { tolerance, value: candidates[at], ideal_power, power, penalty_db })
 }
 
 #[cfg(test)]

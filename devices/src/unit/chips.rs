@@ -6,10 +6,10 @@ use crate::unit::deviations::deviations;
 use crate::unit::mmu::{Mdpu, MmuErrors};
 use crate::unit::operands::Operands;
 use crate::unit::rates::Operating;
+use crate::unit::sampled::draw;
 use crate::unit::shifter::normal_pair;
 use nalgebra::DVector;
 use num_complex::Complex64;
-use rand::RngExt;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use statrs::distribution::{Beta, ContinuousCDF};
@@ -98,23 +98,7 @@ impl<'a> Chip<'a> {
 
     /// Draws a vector of operands: one of the sampled groups where there are any.
     pub fn draw(&self, rng: &mut Pcg64) -> (Vec<usize>, Vec<usize>) {
-        let groups = self.operands.groups();
-        if !groups.is_empty() {
-            return groups[rng.random_range(0..groups.len())].clone();
-        }
-        let mut pick = |list: &[f64]| -> usize {
-            let mut left: f64 = rng.random();
-            list.iter()
-                .position(|p| {
-                    left -= p;
-                    left < 0.0
-                })
-                .unwrap_or(list.len() - 1)
-        };
-        let group = self.errors.len();
-        let w = (0..group).map(|_| pick(self.operands.stationary())).collect();
-        let x = (0..group).map(|_| pick(self.operands.streaming())).collect();
-        (w, x)
+        draw(self.operands, self.errors.len(), rng)
     }
 }
 
@@ -123,7 +107,8 @@ impl<'a> Chip<'a> {
 pub enum Judge {
     /// Noise is drawn, the currents quantised and decided: right or wrong.
     Noise,
-    /// The probability of a wrong read given chip and operands, by the sector integral.
+    /// The probability of a wrong read given chip and operands, by the sector integral; the laser's intensity noise, which
+    /// moves no read across an edge, is left out.
     Conditional,
 }
 
@@ -190,7 +175,7 @@ fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge)
             let mut row = vec![0.0; m];
             operating.readout.add_errors(
                 sample.truth,
-                operating.point(sample.log_amplitude, angle),
+                operating.noisy_point(sample.log_amplitude, angle),
                 1.0,
                 &mut row,
             );
@@ -224,7 +209,7 @@ mod tests {
     use crate::unit::parameters::{Codes, FrontEnd, MdpuParameters};
     use crate::unit::population::Population;
     use crate::unit::rates::{Quantisation, rates};
-    use rand::SeedableRng;
+    use rand::{RngExt, SeedableRng};
 
     /// All imperfections at once, at a rate that sampling can see.
     fn rough() -> MdpuParameters {

@@ -7,7 +7,7 @@ use num_complex::Complex64;
 use std::f64::consts::PI;
 
 /// Elementary charge, C (exact in the SI).
-const ELEMENTARY_CHARGE: f64 = 1.602_176_634e-19;
+pub(crate) const ELEMENTARY_CHARGE: f64 = 1.602_176_634e-19;
 /// Boltzmann constant, J/K (exact in the SI).
 const BOLTZMANN: f64 = 1.380_649e-23;
 

@@ -14,5 +14,6 @@ pub(crate) mod parameters;
 pub(crate) mod population;
 pub(crate) mod rates;
 pub(crate) mod readout;
+pub(crate) mod sampled;
 pub(crate) mod shifter;
 pub(crate) mod trim;

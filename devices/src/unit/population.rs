@@ -15,6 +15,7 @@
 use crate::unit::deviations::deviations;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
+use crate::unit::parameters::MdpuParameters;
 use num_complex::Complex64;
 use rustfft::FftPlannerScalar;
 use std::f64::consts::PI;
@@ -119,9 +120,25 @@ impl Population {
         }
     }
 
+    /// The moments alone, without the distribution.
+    pub(crate) fn moments_of(unit: &Mdpu, operands: &Operands) -> Moments {
+        let stage = Stage::new(unit, operands);
+        if operands.groups().is_empty() {
+            stage.moments(unit)
+        } else {
+            Self::group_moments(unit, operands, &stage)
+        }
+    }
+
     /// Its moments.
     pub fn moments(&self) -> &Moments {
         &self.moments
+    }
+
+    /// Log-amplitudes with their probabilities.
+    pub(crate) fn loudness(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let rows = self.log_amplitudes.iter().zip(self.settled.chunks(PHASES));
+        rows.map(|(&log_amplitude, row)| (log_amplitude, row.iter().sum())).filter(|(_, p)| *p > 0.0)
     }
 
     /// Cells with a probability, on a grid thinned to spacings of at most `spacing` rad and `log_spacing` nepers (the
@@ -157,6 +174,22 @@ impl Population {
             }
         }
         cells
+    }
+}
+
+impl Mdpu {
+    /// Whether a unit with these parameters has the same [`Population`]: they may differ from its own in the distribution of
+    /// light, in the receiver and in the ADCs, but not in what moves phase and amplitude.
+    pub(crate) fn same_population(&self, other: &MdpuParameters) -> bool {
+        let mut theirs = other.clone();
+        let own = self.parameters();
+        let (rin, linewidth, delay) = (theirs.link.rin, theirs.link.linewidth, theirs.link.delay_mismatch);
+        let band = theirs.detector.bandwidth;
+        (theirs.link, theirs.detector, theirs.adc) =
+            (own.link.clone(), own.detector.clone(), own.adc.clone());
+        (theirs.link.rin, theirs.link.linewidth, theirs.link.delay_mismatch) = (rin, linewidth, delay);
+        theirs.detector.bandwidth = band;
+        theirs == *own
     }
 }
 

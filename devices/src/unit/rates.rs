@@ -95,6 +95,15 @@ impl<'a> Operating<'a> {
         Point { i, q, sigma_i: noise.i, sigma_q: noise.q }
     }
 
+    /// The same with the laser's phase noise in the noise of both: across the signal it is what it is, along it moves no
+    /// read out of its sector.
+    pub fn noisy_point(&self, log_amplitude: f64, angle: f64) -> Point {
+        let mut point = self.point(log_amplitude, angle);
+        let across = self.unit.noise([0.0; 2]).phase * point.i.hypot(point.q);
+        (point.sigma_i, point.sigma_q) = (point.sigma_i.hypot(across), point.sigma_q.hypot(across));
+        point
+    }
+
     /// Amplitude over noise, with quantisation as noise and `phase` of laser phase noise across.
     fn snr(&self, log_amplitude: f64, phase: f64) -> f64 {
         let point = self.point(log_amplitude, 0.0);
@@ -105,7 +114,12 @@ impl<'a> Operating<'a> {
         if variance > 0.0 { (amplitude / variance.sqrt()).min(1e9) } else { f64::MAX }
     }
 
-    fn imbalanced(&self) -> bool {
+    /// Amplitude over noise, with quantisation and the laser's phase noise as noise.
+    pub fn noisy_snr(&self, log_amplitude: f64) -> f64 {
+        self.snr(log_amplitude, self.unit.noise([0.0; 2]).phase)
+    }
+
+    pub fn imbalanced(&self) -> bool {
         let link = &self.unit.parameters().link;
         link.hybrid_gain_error != 0.0 || link.hybrid_phase_error != 0.0
     }

@@ -20,6 +20,11 @@ struct Read {
 }
 
 impl Population {
+    /// The moments over the groups of `operands`.
+    pub(super) fn group_moments(unit: &Mdpu, operands: &Operands, stage: &Stage) -> Moments {
+        moments(&stage.reads(unit, operands), stage.moments(unit).largest_log_amplitude)
+    }
+
     /// The distribution over the groups of `operands`, each as likely as the others.
     pub(super) fn of_groups(unit: &Mdpu, operands: &Operands, stage: &Stage) -> Self {
         let reads = stage.reads(unit, operands);

@@ -1,0 +1,191 @@
+//! Yield: which share of the MDPUs, and of whole chips, meets the target error rate.
+
+use crate::characterise::bench::Watch;
+use crate::characterise::rows::SampledChips;
+use crate::characterise::study::Study;
+use crate::error::DeviceError;
+use crate::unit::chips::clopper_pearson;
+use serde::Serialize;
+
+/// Rows that may be mapped out of each array of a unit and modulus, at most.
+const MAPPED_OUT: u32 = 4;
+/// The yield curve reaches this many decades to either side of the target, with this many points in each.
+const DECADES: i32 = 6;
+const POINTS: i32 = 8;
+
+/// Yield over sampled chips. One item for each chip: the error rates of its MDPUs.
+#[derive(Debug, Clone)]
+pub struct YieldStudy<'a> {
+    chips: SampledChips<'a>,
+    count: u32,
+}
+
+/// One line of `yield.csv`: passed of sampled, with Clopper and Pearson's interval at 95 %.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct YieldRow {
+    /// "mdpu" or "chip".
+    pub of: &'static str,
+    /// The modulus; empty for all.
+    pub modulus: Option<u32>,
+    /// Rows that may fail in each array of one unit and modulus, because they can be mapped out.
+    pub mapped_out: u32,
+    /// Error rate to stay under.
+    pub target: f64,
+    /// Number looked at.
+    pub sampled: u64,
+    /// Number that met the target.
+    pub passed: u64,
+    /// Their share.
+    pub share: f64,
+    /// Lower end of the interval.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+}
+
+/// One line of `yield-curve.csv`: the share that stays under an error rate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct YieldPoint {
+    /// The error rate.
+    pub error_rate: f64,
+    /// Share of the MDPUs of all moduli at or under it, and its interval.
+    pub mdpus: f64,
+    /// Lower end.
+    pub mdpus_lower: f64,
+    /// Upper end.
+    pub mdpus_upper: f64,
+    /// Share of the chips whose every MDPU is at or under it, and its interval.
+    pub chips: f64,
+    /// Lower end.
+    pub chips_lower: f64,
+    /// Upper end.
+    pub chips_upper: f64,
+}
+
+/// What the study finds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct YieldReport {
+    /// Shares at the target.
+    pub rows: Vec<YieldRow>,
+    /// Shares at other rates.
+    pub curve: Vec<YieldPoint>,
+    /// Mean error rate over all MDPUs.
+    pub mean: f64,
+    /// Error rate of the median MDPU.
+    pub median: f64,
+    /// Error rate of the worst MDPU.
+    pub worst: f64,
+}
+
+impl<'a> YieldStudy<'a> {
+    /// A study of chips 0 to `count` - 1.
+    ///
+    /// # Errors
+    /// No chips, or more than 100,000.
+    pub fn new(chips: SampledChips<'a>, count: u32) -> Result<Self, DeviceError> {
+        if !(1..=100_000).contains(&count) {
+            return Err(DeviceError::Question(format!("a yield of {count} chips; give 1 to 100000")));
+        }
+        Ok(YieldStudy { chips, count })
+    }
+
+    fn row(&self, of: &'static str, modulus: Option<u32>, mapped_out: u32, passes: &[bool]) -> YieldRow {
+        let (sampled, passed) = (passes.len() as u64, passes.iter().filter(|p| **p).count() as u64);
+        let (share, lower, upper) = shares(passed, sampled);
+        YieldRow {
+            of,
+            modulus,
+            mapped_out,
+            target: self.chips.setting().target,
+            sampled,
+            passed,
+            share,
+            lower,
+            upper,
+        }
+    }
+
+    /// Whether a chip works when up to `mapped_out` rows of each array may fail.
+    fn works(&self, rates: &[f64], limit: f64, mapped_out: u32) -> bool {
+        let moduli = self.chips.setting().moduli.len();
+        let mut failed = std::collections::BTreeMap::new();
+        for (seat, rate) in self.chips.seats().iter().zip(rates) {
+            if rate.is_nan() || *rate > limit {
+                *failed.entry(seat.place.unit as usize * moduli + seat.modulus).or_insert(0) += 1;
+            }
+        }
+        failed.values().all(|&count| count <= mapped_out)
+    }
+
+    fn curve(&self, items: &[Vec<f64>]) -> Vec<YieldPoint> {
+        let mut mdpus: Vec<f64> = items.concat();
+        mdpus.sort_by(f64::total_cmp);
+        let worst: Vec<f64> = items.iter().map(|item| item.iter().copied().fold(0.0, f64::max)).collect();
+        let point = |step: i32| {
+            let error_rate = self.chips.setting().target * 10f64.powf(f64::from(step) / f64::from(POINTS));
+            let passed = mdpus.partition_point(|rate| *rate <= error_rate) as u64;
+            let whole = worst.iter().filter(|rate| **rate <= error_rate).count() as u64;
+            let (of_mdpus, of_chips) =
+                (shares(passed, mdpus.len() as u64), shares(whole, worst.len() as u64));
+            YieldPoint {
+                error_rate,
+                mdpus: of_mdpus.0,
+                mdpus_lower: of_mdpus.1,
+                mdpus_upper: of_mdpus.2,
+                chips: of_chips.0,
+                chips_lower: of_chips.1,
+                chips_upper: of_chips.2,
+            }
+        };
+        (-DECADES * POINTS..=DECADES * POINTS).map(point).filter(|p| p.error_rate <= 1.0).collect()
+    }
+}
+
+fn shares(passed: u64, sampled: u64) -> (f64, f64, f64) {
+    let (lower, upper) = clopper_pearson(passed as f64, sampled as f64);
+    (passed as f64 / sampled.max(1) as f64, lower, upper)
+}
+
+impl Study for YieldStudy<'_> {
+    type Outcome = YieldReport;
+
+    fn name(&self) -> &'static str {
+        "yield"
+    }
+
+    fn items(&self) -> usize {
+        self.count as usize
+    }
+
+    fn width(&self) -> usize {
+        self.chips.seats().len()
+    }
+
+    fn item(&self, index: usize, watch: Watch) -> Result<Vec<f64>, DeviceError> {
+        self.chips.rates(index as u32, watch)
+    }
+
+    fn outcome(&self, items: &[Vec<f64>]) -> Result<YieldReport, DeviceError> {
+        let (target, seats) = (self.chips.setting().target, self.chips.seats());
+        let mut rows = Vec::new();
+        let of = |modulus: Option<usize>| -> Vec<bool> {
+            let wanted = |seat: usize| modulus.is_none_or(|wanted| seats[seat].modulus == wanted);
+            let rates = items.iter().flat_map(|item| item.iter().enumerate().filter(|(at, _)| wanted(*at)));
+            rates.map(|(_, rate)| *rate <= target).collect()
+        };
+        for (index, &modulus) in self.chips.setting().moduli.iter().enumerate() {
+            rows.push(self.row("mdpu", Some(modulus), 0, &of(Some(index))));
+        }
+        rows.push(self.row("mdpu", None, 0, &of(None)));
+        for mapped_out in 0..=MAPPED_OUT {
+            let works: Vec<bool> = items.iter().map(|item| self.works(item, target, mapped_out)).collect();
+            rows.push(self.row("chip", None, mapped_out, &works));
+        }
+        let mut all = items.concat();
+        all.sort_by(f64::total_cmp);
+        let at =
+            |quantile: f64| all.get((quantile * (all.len() - 1) as f64) as usize).copied().unwrap_or(0.0);
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        Ok(YieldReport { rows, curve: self.curve(items), mean, median: at(0.5), worst: at(1.0) })
+    }
+}

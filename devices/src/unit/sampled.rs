@@ -1,0 +1,137 @@
+//! One sampled MDPU as tables by digit, for many reads of many units.
+//!
+//! The field of an MMU is a product over its digits, so its phase deviation and its log-amplitude are sums over them: tables
+//! of m x digits x 2 entries hold what [`crate::unit::chips::Chip`] keeps in m x m. The two agree as long as no deviation
+//! reaches half a turn, where every read is wrong anyway.
+
+use crate::unit::chips::Sample;
+use crate::unit::mmu::{Mdpu, MmuErrors};
+use crate::unit::operands::{Group, Operands};
+use num_complex::Complex64;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use std::f64::consts::PI;
+
+/// Phase deviation and log-amplitude of one digit with bit 0 and bit 1.
+type Digit = [(f64, f64); 2];
+
+/// A sampled MDPU.
+pub(crate) struct SampledMdpu<'a> {
+    unit: &'a Mdpu,
+    /// At (mmu x m + level) x digits + digit.
+    digits: Vec<Digit>,
+    /// What the read-out's calibration takes out: the mean deviation over independent operands.
+    mean: f64,
+    mean_level: f64,
+}
+
+impl<'a> SampledMdpu<'a> {
+    /// Draws one from the stream `rng`.
+    pub fn sample(unit: &'a Mdpu, operands: &Operands, rng: &mut Pcg64) -> Self {
+        let errors: Vec<MmuErrors> = (0..unit.parameters().group).map(|_| unit.sample_errors(rng)).collect();
+        Self::new(unit, operands, &errors)
+    }
+
+    /// With given errors, one for each MMU.
+    pub fn new(unit: &'a Mdpu, operands: &Operands, errors: &[MmuErrors]) -> Self {
+        let (m, count) = (unit.modulus() as usize, unit.digits().count());
+        let turn = 2.0 * PI / m as f64;
+        let ones = ones(unit, operands);
+        let mut digits = Vec::with_capacity(errors.len() * m * count);
+        let (mut mean, mut mean_level) = (0.0, 0.0);
+        for (w, p) in operands.stationary().iter().enumerate() {
+            mean_level += p * f64::from(unit.digits().level(w));
+        }
+        for errors in errors {
+            for w in 0..m {
+                let level = f64::from(unit.digits().level(w));
+                for (d, &one) in ones.iter().enumerate() {
+                    let [bus, detour] = unit.stage(errors, d, w);
+                    let ideal = turn * f64::from(unit.digits().weights()[d]) * level;
+                    let part = |field: Complex64| (field.arg(), 0.5 * libm::log(field.norm_sqr()));
+                    let digit = [part(bus), part(detour * Complex64::from_polar(1.0, -ideal))];
+                    mean += operands.stationary()[w] * ((1.0 - one) * digit[0].0 + one * digit[1].0);
+                    digits.push(digit);
+                }
+            }
+        }
+        SampledMdpu { unit, digits, mean, mean_level }
+    }
+
+    /// True level, phase deviation and log-amplitude of a read.
+    pub fn read(&self, (w, x): &Group) -> Sample {
+        let (m, code) = (self.unit.modulus() as usize, self.unit.digits());
+        let turn = 2.0 * PI / m as f64;
+        let mut sample = Sample { truth: 0, deviation: -self.mean, log_amplitude: 0.0 };
+        for (mmu, ((&w, &x), gain)) in w.iter().zip(x).zip(self.unit.crosstalk_gains()).enumerate() {
+            let row = &self.digits[(mmu * m + w) * code.count()..][..code.count()];
+            for (d, digit) in row.iter().enumerate() {
+                let (deviation, log_amplitude) = digit[usize::from(code.bit(x, d))];
+                sample.deviation += deviation;
+                sample.log_amplitude += log_amplitude;
+            }
+            sample.truth = (sample.truth + w * x) % m;
+            sample.deviation += gain * turn * (f64::from(code.level(w)) - self.mean_level);
+        }
+        sample
+    }
+}
+
+/// Probability of each digit of the streamed operand to be one.
+pub(crate) fn ones(unit: &Mdpu, operands: &Operands) -> Vec<f64> {
+    let of = |d: usize| {
+        let chances = operands.streaming().iter().enumerate();
+        chances.filter(|(x, _)| unit.digits().bit(*x, d)).map(|(_, p)| p).sum()
+    };
+    (0..unit.digits().count()).map(of).collect()
+}
+
+/// A vector of operands for a read: one of the sampled groups where there are any, else independent operands.
+pub(crate) fn draw(operands: &Operands, group: usize, rng: &mut Pcg64) -> Group {
+    let groups = operands.groups();
+    if !groups.is_empty() {
+        return groups[rng.random_range(0..groups.len())].clone();
+    }
+    let mut pick = |list: &[f64]| -> usize {
+        let mut left: f64 = rng.random();
+        let found = list.iter().position(|p| {
+            left -= p;
+            left < 0.0
+        });
+        found.unwrap_or(list.len() - 1)
+    };
+    let w = (0..group).map(|_| pick(operands.stationary())).collect();
+    let x = (0..group).map(|_| pick(operands.streaming())).collect();
+    (w, x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::chips::Chip;
+    use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, Trim};
+
+    #[test]
+    fn digits_give_what_the_pairs_give() {
+        let mut p = MdpuParameters::ideal(16);
+        (p.rings.pass_loss_db, p.rings.drop_loss_db, p.rings.extinction_db) = (0.2, 0.1, 25.0);
+        (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
+        p.dac = Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
+        p.trim = Trim { fabrication: 0.5, resolution: 0.006, range: PI };
+        p.crosstalk = Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6 };
+        for m in [31, 33] {
+            let unit = Mdpu::new(&p, m).unwrap();
+            let operands = Operands::uniform(m);
+            let (mut one, mut two) = (Pcg64::new(5, 1), Pcg64::new(5, 1));
+            let chip = Chip::sample(&unit, &operands, &mut one);
+            let sampled = SampledMdpu::sample(&unit, &operands, &mut two);
+            for _ in 0..50 {
+                let group = draw(&operands, 16, &mut one);
+                let (a, b) = (chip.read(&group.0, &group.1), sampled.read(&group));
+                assert_eq!(a.truth, b.truth);
+                assert!((a.deviation - b.deviation).abs() < 1e-10, "{a:?} {b:?}");
+                assert!((a.log_amplitude - b.log_amplitude).abs() < 1e-10, "{a:?} {b:?}");
+            }
+        }
+    }
+}
