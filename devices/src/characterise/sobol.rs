@@ -190,6 +190,9 @@ fn base_points(index: usize, d: usize, seed: u64) -> (Vec<f64>, Vec<f64>) {
     ((0..d).map(one).collect(), (d..2 * d).map(one).collect())
 }
 
+/// First-order and total index.
+type Both = (f64, f64);
+
 /// Value, lower and upper end of the 95 % interval.
 struct Index {
     first: [f64; 3],
@@ -211,13 +214,13 @@ fn indices(items: &[Vec<f64>], seed: u64) -> Result<Vec<Index>, DeviceError> {
         let picked: Vec<usize> = all.iter().map(|_| rng.random_range(0..items.len())).collect();
         resampled.extend(estimate(items, &picked, width));
     }
-    let interval = |value: f64, pick: &dyn Fn(&[(f64, f64)]) -> f64| {
+    let interval = |value: f64, pick: &dyn Fn(&[Both]) -> f64| {
         let mut list: Vec<f64> = resampled.iter().map(|r| pick(r)).collect();
         list.sort_by(f64::total_cmp);
         let quantile = |q: f64| list.get((q * (list.len() - 1) as f64).round() as usize).copied();
         [value, quantile(0.025).unwrap_or(value), quantile(0.975).unwrap_or(value)]
     };
-    let one = |(i, &(first, total)): (usize, &(f64, f64))| Index {
+    let one = |(i, &(first, total)): (usize, &Both)| Index {
         first: interval(first, &|r| r[i].0),
         total: interval(total, &|r| r[i].1),
     };
@@ -225,7 +228,7 @@ fn indices(items: &[Vec<f64>], seed: u64) -> Result<Vec<Index>, DeviceError> {
 }
 
 /// First-order and total index of each parameter over the picked items; none without variance.
-fn estimate(items: &[Vec<f64>], picked: &[usize], width: usize) -> Option<Vec<(f64, f64)>> {
+fn estimate(items: &[Vec<f64>], picked: &[usize], width: usize) -> Option<Vec<Both>> {
     let base: Vec<f64> = picked.iter().flat_map(|&n| [items[n][0], items[n][1]]).collect();
     let (mean, variance) = moments(&base);
     if variance.is_nan() || variance <= 1e-24 {
