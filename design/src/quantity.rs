@@ -224,6 +224,11 @@ quantity!(
     [Unit { text: "dB/Hz", to_si: Conversion::Decibel(1.0) }, Unit { text: "dBc/Hz", to_si: Conversion::Decibel(1.0) }]
 );
 quantity!(
+    /// Voltage noise as the root of a one-sided spectral density, V/sqrt(Hz).
+    VoltageNoise, "voltage noise", "0.9 nV/sqrt(Hz)", 0.0, ANY,
+    [unit("V/sqrt(Hz)", 1.0), unit("uV/sqrt(Hz)", 1e-6), unit("nV/sqrt(Hz)", 1e-9), unit("pV/sqrt(Hz)", 1e-12)]
+);
+quantity!(
     /// Propagation loss in decibel per metre.
     PropagationLoss, "propagation loss", "2 dB/cm", 0.0, ANY, [unit("dB/m", 1.0), unit("dB/cm", 100.0), unit("dB/mm", 1000.0)]
 );

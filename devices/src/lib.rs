@@ -54,6 +54,7 @@
 //! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked, and turned into [`MdpuParameters`] |
 //! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`] |
 //! | [`files`] | S-parameters of INTERCONNECT and Touchstone, their reciprocity and passivity |
+//! | [`noise`] | spectral densities, filters, sampled series, a seed for each source |
 //! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
 //!
 //! Not here yet: inter-symbol interference and the time domain (a read has no memory of the last symbol), wavelength,
@@ -63,6 +64,7 @@ mod characterise;
 pub mod component;
 mod error;
 pub mod files;
+pub mod noise;
 mod section;
 mod unit;
 
@@ -95,8 +97,8 @@ pub use unit::link::{Light, Noise};
 pub use unit::mmu::{Mdpu, MmuErrors};
 pub use unit::operands::Operands;
 pub use unit::parameters::{
-    Adc, Codes, Crosstalk, Dac, Detector, FrontEnd, Link, LossAccounting, MdpuParameters, Rings, Shifters,
-    Trim,
+    Adc, Codes, ConverterNoise, Crosstalk, Dac, Detector, FrontEnd, Link, LossAccounting, MdpuParameters,
+    Rings, Shifters, Trim,
 };
 pub use unit::population::{Moments, Population};
 pub use unit::rates::{Dominance, Quantisation, Rates, rates};

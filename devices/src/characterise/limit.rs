@@ -10,7 +10,7 @@
 use crate::characterise::bench::Bench;
 use crate::characterise::sweep::SweepSetting;
 use crate::error::DeviceError;
-use crate::unit::link::ELEMENTARY_CHARGE;
+use crate::noise::ELEMENTARY_CHARGE;
 use crate::unit::mmu::Mdpu;
 use crate::unit::numerics::PhaseTail;
 use crate::unit::parameters::FrontEnd;

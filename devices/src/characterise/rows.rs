@@ -163,13 +163,15 @@ impl<'a> SampledChips<'a> {
 
 fn point(at: &Operating, read: &Sample, truth: usize) -> crate::unit::readout::Point {
     let angle = truth as f64 * 2.0 * PI / f64::from(at.unit.modulus()) + read.deviation;
-    at.noisy_point(read.log_amplitude, angle)
+    at.noisy_point(read.log_amplitude, angle, read.dac_variance)
 }
 
 /// P(read `t + j` | true `t`) at t m + j, averaged over the reads at every true level, and its relative standard error.
 fn offsets(at: &Operating, reads: &[Sample]) -> (Vec<f64>, f64) {
     let (m, n) = (at.unit.modulus() as usize, reads.len() as f64);
-    let quick = |read: &Sample| at.readout.wedge_error(at.noisy_snr(read.log_amplitude), read.deviation);
+    let quick = |read: &Sample| {
+        at.readout.wedge_error(at.noisy_snr(read.log_amplitude, read.dac_variance), read.deviation)
+    };
     let mut judged: Vec<(f64, &Sample)> = reads.iter().map(|read| (quick(read), read)).collect();
     judged.sort_by(|a, b| b.0.total_cmp(&a.0));
     let total: f64 = judged.iter().map(|j| j.0).sum();
@@ -181,7 +183,12 @@ fn offsets(at: &Operating, reads: &[Sample]) -> (Vec<f64>, f64) {
     let (mut left, mut common) = (total, vec![0.0; m]);
     for (share, read) in judged {
         if left <= REST * total {
-            at.readout.add_wedges(at.noisy_snr(read.log_amplitude), read.deviation, 1.0 / n, &mut common);
+            at.readout.add_wedges(
+                at.noisy_snr(read.log_amplitude, read.dac_variance),
+                read.deviation,
+                1.0 / n,
+                &mut common,
+            );
         } else {
             for (truth, row) in table.chunks_mut(m).take(own).enumerate() {
                 at.readout.add_errors(truth, point(at, read, truth), 1.0 / n, row);

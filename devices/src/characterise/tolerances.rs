@@ -205,6 +205,8 @@ static TABLE: &[Toleranced] = &[
     DAC_BITS,
     row("devices.dac.inl", "LSB", (Factor(2.0), CHOICE), Falling(-3, 3), |p, _| nearest(p, p.dac.inl), |p, _, v| p.dac.inl = v),
     row("devices.dac.dnl", "LSB", (Factor(2.0), CHOICE), Falling(-3, 3), |p, _| nearest(p, p.dac.dnl), |p, _, v| p.dac.dnl = v),
+    row("devices.dac.noise", "V/sqrt(Hz)", (Factor(2.0), CHOICE), Falling(-12, -3), |p, _| Some(p.noise.dac_density), |p, _, v| p.noise.dac_density = v),
+    row("devices.dac.bandwidth", "Hz", (Factor(1.5), "choice; as noise bandwidth alone"), Falling(6, 13), |p, _| Some(p.noise.dac_bandwidth), |p, _, v| p.noise.dac_bandwidth = v),
     row("devices.trim.fabrication", "rad", (Factor(1.5), CHOICE), Falling(-6, 1), |p, _| Some(p.trim.fabrication), |p, _, v| p.trim.fabrication = v),
     TRIM_RESOLUTION,
     CROSSTALK,
@@ -219,6 +221,8 @@ static TABLE: &[Toleranced] = &[
     row("devices.tia.load", "ohm", (Factor(1.2), CHOICE), Rising(0, 8), |p, _| resistor(p).map(|r| r.0), |p, _, v| p.detector.front_end = FrontEnd::Resistor(v, resistor(p).map_or(300.0, |r| r.1))),
     row("devices.tia.temperature", "K", (Around(30.0), CHOICE), Falling(0, 4), |p, _| resistor(p).map(|r| r.1), |p, _, v| if let Some((ohm, _)) = resistor(p) { p.detector.front_end = FrontEnd::Resistor(ohm, v) }),
     row("devices.adc.bits", "bit", (Around(1.0), CHOICE), Bits(2, 16), |p, _| p.adc.bits.map(f64::from), |p, _, v| p.adc.bits = Some(whole(v))),
+    row("devices.adc.noise", "LSB", (Factor(1.5), "choice: 7.1 to 7.7 effective bits of 8"), Falling(-3, 3), |p, _| Some(p.noise.adc), |p, _, v| p.noise.adc = v),
+    row("devices.adc.jitter", "s", (Factor(2.0), CHOICE), Falling(-15, -9), |p, _| Some(p.noise.jitter), |p, _, v| p.noise.jitter = v),
     row("devices.adc.headroom", "1", (Between(1.0, 1.25), "choice; below one loud reads clip"), Falling(-1, 2), |p, _| p.adc.bits.map(|_| p.adc.headroom), |p, _, v| p.adc.headroom = v),
 ];
 

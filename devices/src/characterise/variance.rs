@@ -9,10 +9,11 @@ use crate::characterise::sweep::SweepSetting;
 use crate::error::DeviceError;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
-use crate::unit::parameters::{FrontEnd, MdpuParameters};
+use crate::unit::parameters::MdpuParameters;
 use crate::unit::population::Population;
 use crate::unit::rates::Operating;
 use crate::unit::readout::wrap;
+use num_complex::Complex64;
 use serde::Serialize;
 use std::f64::consts::PI;
 
@@ -142,29 +143,29 @@ fn fresh_parts(
     operands: &Operands,
 ) -> Result<(Vec<Line>, f64), DeviceError> {
     let unit = Mdpu::new(setting.parameters, modulus)?;
-    let mut silent = setting.parameters.clone();
-    silent.detector.front_end = FrontEnd::InputNoise(0.0);
-    let silent = Mdpu::new(&silent, modulus)?;
     let population = Population::new(&unit, operands);
-    let largest = population.moments().largest_log_amplitude;
-    let operating = Operating::new(&unit, largest, setting.laser_power);
-    let quiet = Operating::new(&silent, largest, setting.laser_power);
-    let (mut weight, mut shot, mut amplifier, mut cells) = (0.0, 0.0, 0.0, 0.0);
+    let moments = population.moments();
+    let operating = Operating::new(&unit, moments.largest_log_amplitude, setting.laser_power);
+    let lsb = operating.readout.lsb();
+    let (mut weight, mut added, mut cells) = (0.0, [0.0; 4], 0.0);
     for (log_amplitude, probability) in population.loudness() {
-        let (point, bare) = (operating.point(log_amplitude, 0.0), quiet.point(log_amplitude, 0.0));
-        let over = probability / (point.i.powi(2) + point.q.powi(2));
-        let mean = |p: crate::unit::readout::Point| 0.5 * (p.sigma_i.powi(2) + p.sigma_q.powi(2));
+        let field = Complex64::new(log_amplitude.exp(), 0.0);
+        let ([i, q], sums) = unit.detect(operating.light, field);
+        let over = probability / (i * i + q * q);
         weight += probability;
-        shot += mean(bare) * over;
-        amplifier += (mean(point) - mean(bare)) * over;
-        cells += operating.readout.lsb().powi(2) / 12.0 * over;
+        let sources = unit.additive_noise(sums, i.hypot(q), lsb);
+        added.iter_mut().zip(sources).for_each(|(sum, (_, [a, b]))| *sum += 0.5 * (a + b) * over);
+        cells += lsb.powi(2) / 12.0 * over;
     }
-    let phase = unit.noise([0.0; 2]).phase.powi(2);
+    let [shot, amplifier, adc, jitter] = added.map(|sum| sum / weight);
     let parts = [
-        ("shot noise", shot / weight),
-        ("amplifier noise", amplifier / weight),
-        ("laser phase noise", phase),
+        ("shot noise", shot),
+        ("amplifier noise", amplifier),
+        ("laser phase noise", unit.noise([0.0; 2]).phase.powi(2)),
         ("laser intensity noise", 0.0), // along the signal: no phase
+        ("DAC noise", moments.dac_noise.powi(2)),
+        ("ADC noise", adc),
+        ("clock jitter", jitter),
         ("quantisation", cells / weight),
     ];
     let all: f64 = parts.iter().map(|part| part.1).sum();
@@ -174,6 +175,7 @@ fn fresh_parts(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::parameters::FrontEnd;
 
     fn budget(p: &MdpuParameters, m: u32) -> Vec<VarianceRow> {
         let operands = [Operands::uniform(m)];
@@ -207,7 +209,9 @@ mod tests {
         assert!((line(&rows, "trim residue").alone / trim - 1.0).abs() < 1e-6);
         // Amplifier: (1 uA)^2 over (0.5 mA)^2, both arms having half a milliwatt.
         assert!((line(&rows, "amplifier noise").alone / 4e-6 - 1.0).abs() < 1e-3);
-        let phase = 2.0 * PI * 1e6 * 2e-12;
+        // 2 pi linewidth times the delay, less what the 10 GHz of the detector average out: see `noise::phase`.
+        let rate = 2.0 * PI * 10e9;
+        let phase = 2.0 * PI * 1e6 * (2e-12 - (1.0 - (-rate * 2e-12f64).exp()) / rate);
         assert!((line(&rows, "laser phase noise").alone / phase - 1.0).abs() < 1e-12);
         let still = rows.iter().filter(|r| r.part == "static").collect::<Vec<_>>();
         let all = still.iter().find(|r| r.imperfection == "all together").unwrap();

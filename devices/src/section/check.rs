@@ -88,6 +88,8 @@ impl DevicesSection {
         }
         within(&d.inl, *d.inl, 0.0, 1e4, "0 to 10000 LSB")?;
         within(&d.dnl, *d.dnl, 0.0, 1e4, "0 to 10000 LSB")?;
+        within(&d.noise, d.noise.si(), 0.0, 1e-3, "0 to 1 mV/sqrt(Hz)")?;
+        within(&d.bandwidth, d.bandwidth.si(), 1.0, 1e13, "1 Hz to 10 THz")?;
         within(&p.responsivity, p.responsivity.si(), 1e-6, 100.0, "1 uA/W to 100 A/W")?;
         within(&p.dark_current, p.dark_current.si(), 0.0, 1.0, "0 A to 1 A")?;
         within(&p.bandwidth, p.bandwidth.si(), 1.0, 1e13, "1 Hz to 10 THz")?;
@@ -105,6 +107,9 @@ impl DevicesSection {
             }
         }
         within(&a.bits, f64::from(*a.bits), 2.0, 16.0, "2 to 16 bits")?;
+        within(&a.noise, *a.noise, 0.0, 1e4, "0 to 10000 LSB")?;
+        within(&a.jitter, a.jitter.si(), 0.0, 1e-6, "0 s to 1 us")?;
+        within(&a.sampling_time, a.sampling_time.si(), 0.0, 1.0, "0 s to 1 s")?;
         within(&a.headroom, *a.headroom, 0.01, 100.0, "0.01 to 100")
     }
 }

@@ -53,6 +53,13 @@ impl DevicesSection {
             link: self.link(group),
             detector: self.detector(),
             adc: plain::Adc { bits: Some(*self.adc.bits), headroom: *self.adc.headroom },
+            noise: plain::ConverterNoise {
+                dac_density: self.dac.noise.si(),
+                dac_bandwidth: self.dac.bandwidth.si(),
+                adc: *self.adc.noise,
+                jitter: self.adc.jitter.si(),
+                sampling_time: self.adc.sampling_time.si(),
+            },
         };
         DesignPoint {
             parameters,

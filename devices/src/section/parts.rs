@@ -4,7 +4,7 @@ use crate::unit::encoding::Encoding;
 use crate::unit::parameters::{Codes, LossAccounting};
 use mirage_design::{
     Angle, Current, Decibel, Frequency, Length, Power, PropagationLoss, Ratio, RelativeIntensityNoise,
-    Resistance, Responsivity, Setting, Temperature, Time, Value, VoltLength, Voltage,
+    Resistance, Responsivity, Setting, Temperature, Time, Value, VoltLength, Voltage, VoltageNoise,
 };
 use serde::Deserialize;
 
@@ -120,6 +120,10 @@ pub struct DacSection {
     pub inl: Value<f64>,
     /// Differential non-linearity, LSB rms.
     pub dnl: Value<f64>,
+    /// Voltage noise of DAC and driver at the shifters.
+    pub noise: Value<VoltageNoise>,
+    /// 3 dB bandwidth of the driver.
+    pub bandwidth: Value<Frequency>,
 }
 
 /// `[devices.trim]`: static phase errors.
@@ -186,8 +190,14 @@ pub struct TiaSection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdcSection {
-    /// Effective bits of the ideal quantiser.
+    /// Bits of the quantiser.
     pub bits: Value<u32>,
+    /// Noise referred to the input, LSB rms, beside the quantisation.
+    pub noise: Value<f64>,
+    /// Aperture jitter, rms.
+    pub jitter: Value<Time>,
+    /// From the start of a symbol to its sample.
+    pub sampling_time: Value<Time>,
     /// Full scale over the largest amplitude.
     pub headroom: Value<f64>,
 }

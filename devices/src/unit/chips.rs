@@ -33,6 +33,8 @@ pub struct Sample {
     pub deviation: f64,
     /// Log of the field amplitude.
     pub log_amplitude: f64,
+    /// Variance of the DACs' phase noise, fresh for each read, rad^2.
+    pub dac_variance: f64,
 }
 
 impl<'a> Chip<'a> {
@@ -48,12 +50,13 @@ impl<'a> Chip<'a> {
         let m = self.unit.modulus() as usize;
         let mean = self.mean_level();
         let turn = 2.0 * PI / m as f64;
-        let mut sample = Sample { truth: 0, deviation: 0.0, log_amplitude: 0.0 };
+        let mut sample = Sample { truth: 0, deviation: 0.0, log_amplitude: 0.0, dac_variance: 0.0 };
         for (((table, gain), &w), &x) in self.tables.iter().zip(self.unit.crosstalk_gains()).zip(w).zip(x) {
             let (deviation, log_amplitude) = table[w * m + x];
             sample.truth = (sample.truth + w * x) % m;
             sample.deviation += deviation + gain * turn * (f64::from(self.unit.digits().level(w)) - mean);
             sample.log_amplitude += log_amplitude;
+            sample.dac_variance += self.unit.dac_phase_variance(w, x);
         }
         sample
     }
@@ -173,19 +176,16 @@ fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge)
     match judge {
         Judge::Conditional => {
             let mut row = vec![0.0; m];
-            operating.readout.add_errors(
-                sample.truth,
-                operating.noisy_point(sample.log_amplitude, angle),
-                1.0,
-                &mut row,
-            );
+            let point = operating.noisy_point(sample.log_amplitude, angle, sample.dac_variance);
+            operating.readout.add_errors(sample.truth, point, 1.0, &mut row);
             row.iter().sum()
         }
         Judge::Noise => {
             let noise = operating.unit.noise([0.0; 2]);
             let (along, across) = normal_pair(rng);
             let strength = (1.0 + noise.relative * along).max(1e-6).ln();
-            let point = operating.point(sample.log_amplitude + strength, angle + noise.phase * across);
+            let phase = noise.phase.hypot(sample.dac_variance.sqrt());
+            let point = operating.point(sample.log_amplitude + strength, angle + phase * across);
             let (i, q) = normal_pair(rng);
             let read = operating.readout.decide(point.i + point.sigma_i * i, point.q + point.sigma_q * q);
             f64::from(u8::from(read != sample.truth))
@@ -222,6 +222,13 @@ mod tests {
         (p.link.rin, p.link.linewidth, p.link.delay_mismatch) = (1e-15, 1e5, 1e-11);
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);
+        p.noise = crate::unit::parameters::ConverterNoise {
+            dac_density: 0.9e-9,
+            dac_bandwidth: 0.5e9,
+            adc: 0.5,
+            jitter: 1e-13,
+            sampling_time: 60e-12,
+        };
         p
     }
 

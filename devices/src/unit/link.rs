@@ -1,15 +1,11 @@
 //! The light outside the MMUs, the four diodes, and the noise of the pair (I, Q).
 
+use crate::noise::{Filter, NoiseSource, SpectralDensity, jitter_variance, phase_difference_variance};
 use crate::unit::mmu::Mdpu;
 use crate::unit::parameters::FrontEnd;
 use nalgebra::Matrix2;
 use num_complex::Complex64;
 use std::f64::consts::PI;
-
-/// Elementary charge, C (exact in the SI).
-pub(crate) const ELEMENTARY_CHARGE: f64 = 1.602_176_634e-19;
-/// Boltzmann constant, J/K (exact in the SI).
-const BOLTZMANN: f64 = 1.380_649e-23;
 
 /// Optical power at the hybrid of one MDPU, before the MMUs' transfer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +25,7 @@ pub struct Noise {
     pub q: f64,
     /// Relative fluctuation of both, from laser intensity noise: rank one along (I, Q).
     pub relative: f64,
-    /// Phase fluctuation from laser phase noise, rad: rank one across (I, Q).
+    /// Phase fluctuation from laser phase noise behind the detector's filter, rad: rank one across (I, Q).
     pub phase: f64,
 }
 
@@ -81,24 +77,68 @@ impl Mdpu {
         (difference, sum)
     }
 
-    /// Noise of a read whose branches carry the summed diode currents `sums`, A.
-    ///
-    /// A noise density passes the detector's one-pole filter with a noise bandwidth of pi/2 times its 3 dB bandwidth:
-    /// shot 2 q (I+ + I-) df, Johnson 4 k T df / R, intensity RIN df, phase 2 pi linewidth x delay mismatch.
+    /// Noise of a read whose branches carry the summed diode currents `sums`, A: the densities of [`crate::noise`]
+    /// behind the detector's one-pole filter. What the converters add is not in it.
     pub fn noise(&self, sums: [f64; 2]) -> Noise {
         let (link, detector) = (&self.parameters().link, &self.parameters().detector);
-        let band = 0.5 * PI * detector.bandwidth;
-        let electrical = match detector.front_end {
-            FrontEnd::InputNoise(rms) => rms * rms,
-            FrontEnd::Resistor(ohm, kelvin) => 4.0 * BOLTZMANN * kelvin * band / ohm,
-        };
-        let branch = |sum: f64| (electrical + 2.0 * ELEMENTARY_CHARGE * sum * band).sqrt();
+        let filter = self.detector_filter();
+        let branch = |sum| (self.front_end() + SpectralDensity::shot(sum)).variance(&filter).sqrt();
         Noise {
             i: branch(sums[0]),
             q: branch(sums[1]),
-            relative: (link.rin * band).sqrt(),
-            phase: (2.0 * PI * link.linewidth * link.delay_mismatch).sqrt(),
+            relative: SpectralDensity::new(link.rin).variance(&filter).sqrt(),
+            phase: phase_difference_variance(link.linewidth, link.delay_mismatch, detector.bandwidth).sqrt(),
         }
+    }
+
+    /// The filter of diode and amplifier.
+    pub fn detector_filter(&self) -> Filter {
+        Filter::one_pole(self.parameters().detector.bandwidth)
+    }
+
+    fn front_end(&self) -> SpectralDensity {
+        match self.parameters().detector.front_end {
+            FrontEnd::InputNoise(rms) => SpectralDensity::from_rms(rms, &self.detector_filter()),
+            FrontEnd::Resistor(ohm, kelvin) => SpectralDensity::johnson(ohm, kelvin),
+        }
+    }
+
+    /// What each source adds to I and to Q, variances in A^2, for a symbol of amplitude `amplitude` A whose branches carry
+    /// the summed diode currents `sums` A and whose ADCs have an LSB of `lsb` A.
+    pub fn additive_noise(&self, sums: [f64; 2], amplitude: f64, lsb: f64) -> [(NoiseSource, [f64; 2]); 4] {
+        let filter = self.detector_filter();
+        let adc = (self.parameters().noise.adc * lsb).powi(2);
+        [
+            (NoiseSource::Shot, sums.map(|sum| SpectralDensity::shot(sum).variance(&filter))),
+            (NoiseSource::FrontEnd, [self.front_end().variance(&filter); 2]),
+            (NoiseSource::Adc, [adc; 2]),
+            (NoiseSource::Jitter, [self.jitter(amplitude); 2]),
+        ]
+    }
+
+    /// Variance of either branch from the sampling clock's jitter, A^2, for symbols of amplitude `amplitude` A.
+    ///
+    /// A one-pole front end has approached the symbol from the one before it by the time of the sample, and its slope is
+    /// w e^{-w t} times the step. For independent symbols the step's mean square is twice amplitude^2, half in I.
+    fn jitter(&self, amplitude: f64) -> f64 {
+        let noise = &self.parameters().noise;
+        if noise.jitter == 0.0 {
+            return 0.0;
+        }
+        let rate = 2.0 * PI * self.parameters().detector.bandwidth;
+        let slope = amplitude * rate * (-rate * noise.sampling_time).exp();
+        jitter_variance(slope * slope, noise.jitter)
+    }
+
+    /// Variance, rad^2, of an MMU's phase from its DAC's voltage noise, for stationary residue `w` and streamed residue
+    /// `x`: the level's noise is multiplied by the streamed value, (2 pi/m) x dlevel. Noise slower than a read and faster
+    /// than a repeat of it counts in full; what is slower than a recalibration (1/f) is left out.
+    pub fn dac_phase_variance(&self, w: usize, x: usize) -> f64 {
+        let noise = &self.parameters().noise;
+        let voltage = SpectralDensity::new(noise.dac_density.powi(2));
+        let variance = voltage.variance(&Filter::one_pole(noise.dac_bandwidth));
+        let gain = 2.0 * PI / f64::from(self.modulus()) * f64::from(self.digits().value(x));
+        variance * (gain * self.drive().levels_per_volt[w]).powi(2)
     }
 }
 
@@ -149,6 +189,42 @@ mod tests {
         let expected = (4.0 * 1.380649e-23 * 300.0 / 50.0 + 2.0 * 1.602176634e-19 * current) * band;
         let noise = unit.noise([current, current]);
         assert!((noise.i.powi(2) / expected - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn noise_of_the_dacs_is_amplified_by_the_streamed_residue() {
+        use crate::unit::rates::{Quantisation, rates};
+        use crate::unit::{numerics::normal_tail, operands::Operands, population::Population};
+        let (m, x, group) = (32u32, 9usize, 16);
+        let mut p = MdpuParameters::ideal(group);
+        let half = PI / f64::from(m);
+        for depth in [3.0, 5.5] {
+            // Levels per volt of a straight curve: m L / (2 V_pi L).
+            let slope = f64::from(m) * p.shifters.unit_length / (2.0 * p.shifters.vpi_length);
+            let volts = half / depth / (2.0 * PI / f64::from(m) * x as f64 * slope * (group as f64).sqrt());
+            p.noise.dac_density = volts / (0.5 * PI * p.noise.dac_bandwidth).sqrt();
+            let unit = Mdpu::new(&p, m).unwrap();
+            let mut streaming = vec![0.0; m as usize];
+            streaming[x] = 1.0;
+            let operands = Operands::new("one", m, vec![1.0 / f64::from(m); m as usize], streaming).unwrap();
+            let ours = rates(&unit, &Population::new(&unit, &operands), 1.0, Quantisation::Cells);
+            let exact = 2.0 * normal_tail(depth);
+            assert!((ours.error_rate / exact - 1.0).abs() < 0.02, "{depth}: {} {exact}", ours.error_rate);
+            assert!(ours.again < 4.0 * exact, "fresh for each read: {}", ours.again);
+        }
+    }
+
+    #[test]
+    fn jitter_moves_only_what_has_not_settled() {
+        let mut p = MdpuParameters::ideal(1);
+        (p.detector.bandwidth, p.noise.jitter) = (10e9, 1e-13);
+        assert_eq!(Mdpu::new(&p, 31).unwrap().jitter(1.0), 0.0);
+        p.noise.sampling_time = 20e-12;
+        // The mean square step between independent phases is 2: half of it in each quadrature. By sampling the exponential.
+        let settle = |t: f64| 1.0 - (-2.0 * PI * 10e9 * t).exp();
+        let moved = (settle(20.01e-12) - settle(20e-12)) * 10.0;
+        let found = Mdpu::new(&p, 31).unwrap().jitter(1.0).sqrt();
+        assert!((found / moved - 1.0).abs() < 1e-3, "{found} {moved}");
     }
 
     #[test]

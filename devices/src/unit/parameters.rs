@@ -156,6 +156,32 @@ pub struct Adc {
     pub headroom: f64,
 }
 
+/// Noise of the converters and their clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConverterNoise {
+    /// Voltage noise of a stationary DAC and its driver, V/sqrt(Hz), one-sided.
+    pub dac_density: f64,
+    /// 3 dB bandwidth of the one-pole driver, Hz.
+    pub dac_bandwidth: f64,
+    /// Noise of each ADC referred to its input, LSB rms.
+    pub adc: f64,
+    /// Timing error of the ADCs' samples, s rms.
+    pub jitter: f64,
+    /// Time from the start of a symbol to its sample, s; infinite = the front end has settled.
+    pub sampling_time: f64,
+}
+
+impl ConverterNoise {
+    /// None at all.
+    pub const NONE: Self = ConverterNoise {
+        dac_density: 0.0,
+        dac_bandwidth: 1e9,
+        adc: 0.0,
+        jitter: 0.0,
+        sampling_time: f64::INFINITY,
+    };
+}
+
 /// Everything that is needed to characterise one MDPU at a given laser power.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MdpuParameters {
@@ -181,6 +207,8 @@ pub struct MdpuParameters {
     pub detector: Detector,
     /// Converters.
     pub adc: Adc,
+    /// Their noise.
+    pub noise: ConverterNoise,
 }
 
 impl MdpuParameters {
@@ -226,6 +254,7 @@ impl MdpuParameters {
                 front_end: FrontEnd::InputNoise(0.0),
             },
             adc: Adc { bits: None, headroom: 1.0 },
+            noise: ConverterNoise::NONE,
         }
     }
 
@@ -269,6 +298,9 @@ impl MdpuParameters {
             ("link.hybrid_loss", l.hybrid_db),
             ("detector.dark_current", d.dark_current),
             ("detector.noise", electrical),
+            ("noise.dac_density", self.noise.dac_density),
+            ("noise.adc", self.noise.adc),
+            ("noise.jitter", self.noise.jitter),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(DeviceError::parameter(name, value, "must be finite and not negative"));
@@ -284,6 +316,7 @@ impl MdpuParameters {
             ("detector.bandwidth", d.bandwidth),
             ("detector.temperature", temperature),
             ("adc.headroom", self.adc.headroom),
+            ("noise.dac_bandwidth", self.noise.dac_bandwidth),
             ("link.units_per_laser", f64::from(l.units_per_laser)),
         ] {
             positive(name, value)?;
@@ -322,6 +355,13 @@ impl MdpuParameters {
                 0.0,
                 0.04,
                 "makes intensity noise as large as the light",
+            ),
+            (
+                "noise.sampling_time",
+                self.noise.sampling_time,
+                0.0,
+                f64::INFINITY,
+                "must not be negative or no number",
             ),
             ("trim.range", self.trim.range, 0.0, 7.0, "must not exceed 7 rad: phases repeat after 2 pi"),
         ] {

@@ -53,6 +53,8 @@ pub struct Population {
 pub struct Moments {
     /// Standard deviation of the static phase deviation, rad.
     pub deviation: f64,
+    /// Standard deviation of the phase noise of the stationary DACs, fresh for each read, rad.
+    pub dac_noise: f64,
     /// Mean of the log of the field amplitude (nepers).
     pub mean_log_amplitude: f64,
     /// Its standard deviation.
@@ -82,7 +84,9 @@ struct Pair {
     probability: f64,
     deviation: f64,
     log_amplitude: f64,
+    /// Phase variance of what is fixed for a chip, and of what is fresh for each read (the DAC's noise).
     variance: f64,
+    fresh: f64,
 }
 
 impl Population {
@@ -97,7 +101,8 @@ impl Population {
         // A trace of extra spread (a thousandth of half a sector, and of the amplitude) keeps the grid finite when
         // nothing is random; it raises a rate of 1e-12 by 0.1 %.
         let floor = 1e-3 * PI / f64::from(unit.modulus());
-        let spread = (moments.deviation.powi(2) + noise.phase.powi(2) + floor * floor).sqrt();
+        let phase = noise.phase.hypot(moments.dac_noise);
+        let spread = (moments.deviation.powi(2) + phase.powi(2) + floor * floor).sqrt();
         let width = (moments.log_amplitude.powi(2) + noise.relative.powi(2) + AMPLITUDE_FLOOR.powi(2)).sqrt();
         let grid = Grid {
             phase_period: (PERIOD * spread).min(2.0 * PI),
@@ -105,7 +110,10 @@ impl Population {
             phase_floor: floor,
             amplitude_floor: AMPLITUDE_FLOOR,
         };
-        let transform = stage.transform(unit, &grid);
+        let transform = stage.transform(unit, &grid, false);
+        let settled = grid.invert(&transform, 0.0, 0.0);
+        let transform = if moments.dac_noise > 0.0 { stage.transform(unit, &grid, true) } else { transform };
+        let live = grid.invert(&transform, noise.phase, noise.relative);
         let centre = moments.mean_log_amplitude;
         Population {
             step: grid.phase_period / PHASES as f64,
@@ -113,8 +121,8 @@ impl Population {
             log_amplitudes: (0..AMPLITUDES)
                 .map(|i| centre + wrapped(i, AMPLITUDES) * grid.amplitude_period / AMPLITUDES as f64)
                 .collect(),
-            settled: grid.invert(&transform, 0.0, 0.0),
-            live: grid.invert(&transform, noise.phase, noise.relative),
+            settled,
+            live,
             moments,
             dense: true,
         }
@@ -329,7 +337,8 @@ impl Stage {
             if probability > 0.0 {
                 let variance = drive_variance[at] + stage.mismatch_variance(unit, w, x, mean_level);
                 stage.mean_log_amplitude += probability * log_amplitude;
-                stage.pairs.push(Pair { w, x, probability, deviation, log_amplitude, variance });
+                let fresh = unit.dac_phase_variance(w, x);
+                stage.pairs.push(Pair { w, x, probability, deviation, log_amplitude, variance, fresh });
             }
         }
         stage
@@ -390,6 +399,7 @@ impl Stage {
         let largest = self.pairs.iter().map(|pair| pair.log_amplitude).fold(f64::NEG_INFINITY, f64::max);
         Moments {
             deviation: (group * own + heat).max(0.0).sqrt(),
+            dac_noise: (group * mean(&|pair| pair.fresh)).sqrt(),
             mean_log_amplitude: group * log_amplitude,
             log_amplitude: (group * spread).sqrt(),
             largest_log_amplitude: group * largest,
@@ -397,9 +407,10 @@ impl Stage {
         }
     }
 
-    /// The characteristic function of the sum over all MMUs, as far as it is above rounding.
-    fn transform(&self, unit: &Mdpu, grid: &Grid) -> Transform {
-        let factors = self.phase_factors(unit, 2.0 * PI / grid.phase_period);
+    /// The characteristic function of the sum over all MMUs, as far as it is above rounding; `live` with the noise that
+    /// is fresh for each read.
+    fn transform(&self, unit: &Mdpu, grid: &Grid, live: bool) -> Transform {
+        let factors = self.phase_factors(unit, 2.0 * PI / grid.phase_period, live);
         let row = |q: i64, columns: usize| self.total(unit, grid, &factors, q, columns);
         let significant = |value: &Complex64| value.norm() > INSIGNIFICANT;
         let columns = row(0, COLUMNS).iter().rposition(significant).map_or(1, |last| last + 1);
@@ -457,16 +468,17 @@ impl Stage {
     }
 
     /// For every pair, the characteristic function of its phase at frequencies 0, dk, 2 dk, ...
-    fn phase_factors(&self, unit: &Mdpu, dk: f64) -> Vec<Complex64> {
+    fn phase_factors(&self, unit: &Mdpu, dk: f64, live: bool) -> Vec<Complex64> {
         let trims = self.trims(unit, dk);
         let settling = self.settle(dk);
         let mut factors = Vec::with_capacity(self.pairs.len() * COLUMNS);
         for pair in &self.pairs {
             let old = self.settling * self.gains[pair.x] / self.turn() * self.drives[pair.w];
             let turn = polar(dk * (pair.deviation - old));
+            let variance = pair.variance + if live { pair.fresh } else { 0.0 };
             // exp(-k^2 v/2) by its own recurrence: each factor falls by exp(-dk^2 v).
-            let fall = (-dk * dk * pair.variance).exp();
-            let mut factor = (-0.5 * dk * dk * pair.variance).exp();
+            let fall = (-dk * dk * variance).exp();
+            let mut factor = (-0.5 * dk * dk * variance).exp();
             let mut value = Complex64::new(1.0, 0.0);
             for n in 0..COLUMNS {
                 let at = pair.x * COLUMNS + n;

@@ -91,20 +91,25 @@ impl<'a> Operating<'a> {
     pub fn point(&self, log_amplitude: f64, angle: f64) -> Point {
         let field = Complex64::from_polar(log_amplitude.exp(), angle);
         let ([i, q], sums) = self.unit.detect(self.light, field);
-        let noise = self.unit.noise(sums);
-        Point { i, q, sigma_i: noise.i, sigma_q: noise.q }
+        let sources = self.unit.additive_noise(sums, i.hypot(q), self.readout.lsb());
+        let sigma = |branch: usize| sources.iter().map(|source| source.1[branch]).sum::<f64>().sqrt();
+        Point { i, q, sigma_i: sigma(0), sigma_q: sigma(1) }
     }
 
-    /// The same with the laser's phase noise in the noise of both: across the signal it is what it is, along it moves no
-    /// read out of its sector.
-    pub fn noisy_point(&self, log_amplitude: f64, angle: f64) -> Point {
+    /// The same with the laser's phase noise and `dac_variance` rad^2 of the DACs' in the noise of both: across the signal
+    /// it is what it is, along it moves no read out of its sector.
+    pub fn noisy_point(&self, log_amplitude: f64, angle: f64, dac_variance: f64) -> Point {
         let mut point = self.point(log_amplitude, angle);
-        let across = self.unit.noise([0.0; 2]).phase * point.i.hypot(point.q);
+        let across = self.phase_noise(dac_variance) * point.i.hypot(point.q);
         (point.sigma_i, point.sigma_q) = (point.sigma_i.hypot(across), point.sigma_q.hypot(across));
         point
     }
 
-    /// Amplitude over noise, with quantisation as noise and `phase` of laser phase noise across.
+    fn phase_noise(&self, dac_variance: f64) -> f64 {
+        self.unit.noise([0.0; 2]).phase.hypot(dac_variance.sqrt())
+    }
+
+    /// Amplitude over noise, with quantisation as noise and `phase` rad of phase noise across.
     fn snr(&self, log_amplitude: f64, phase: f64) -> f64 {
         let point = self.point(log_amplitude, 0.0);
         let amplitude = point.i.hypot(point.q);
@@ -114,9 +119,9 @@ impl<'a> Operating<'a> {
         if variance > 0.0 { (amplitude / variance.sqrt()).min(1e9) } else { f64::MAX }
     }
 
-    /// Amplitude over noise, with quantisation and the laser's phase noise as noise.
-    pub fn noisy_snr(&self, log_amplitude: f64) -> f64 {
-        self.snr(log_amplitude, self.unit.noise([0.0; 2]).phase)
+    /// Amplitude over noise, with quantisation and all phase noise as noise.
+    pub fn noisy_snr(&self, log_amplitude: f64, dac_variance: f64) -> f64 {
+        self.snr(log_amplitude, self.phase_noise(dac_variance))
     }
 
     pub fn imbalanced(&self) -> bool {
@@ -149,7 +154,7 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         population.cells(1.2 * width, f64::INFINITY)
     };
     let mut offsets = vec![0.0; m * m];
-    let summary = Summary::new(&operating, &cells);
+    let summary = Summary::new(&operating, &cells, moments.dac_noise);
     if exact || operating.imbalanced() {
         let orbits = orbits(m, operating.imbalanced());
         let mut row = vec![0.0; m];
@@ -282,8 +287,8 @@ struct Summary {
 }
 
 impl Summary {
-    fn new(operating: &Operating, cells: &[Cell]) -> Self {
-        let phase = operating.unit.noise([0.0; 2]).phase;
+    fn new(operating: &Operating, cells: &[Cell], dac_noise: f64) -> Self {
+        let phase = operating.phase_noise(dac_noise * dac_noise);
         let (mut total, mut settled, mut squared) = (0.0, 0.0, 0.0);
         let (mut by_deviation, mut by_amplitude) = (0.0, 0.0);
         for cell in cells {

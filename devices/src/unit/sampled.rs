@@ -62,7 +62,7 @@ impl<'a> SampledMdpu<'a> {
     pub fn read(&self, (w, x): &Group) -> Sample {
         let (m, code) = (self.unit.modulus() as usize, self.unit.digits());
         let turn = 2.0 * PI / m as f64;
-        let mut sample = Sample { truth: 0, deviation: -self.mean, log_amplitude: 0.0 };
+        let mut sample = Sample { truth: 0, deviation: -self.mean, log_amplitude: 0.0, dac_variance: 0.0 };
         for (mmu, ((&w, &x), gain)) in w.iter().zip(x).zip(self.unit.crosstalk_gains()).enumerate() {
             let row = &self.digits[(mmu * m + w) * code.count()..][..code.count()];
             for (d, digit) in row.iter().enumerate() {
@@ -71,6 +71,7 @@ impl<'a> SampledMdpu<'a> {
                 sample.log_amplitude += log_amplitude;
             }
             sample.truth = (sample.truth + w * x) % m;
+            sample.dac_variance += self.unit.dac_phase_variance(w, x);
             sample.deviation += gain * turn * (f64::from(code.level(w)) - self.mean_level);
         }
         sample

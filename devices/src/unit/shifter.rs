@@ -16,6 +16,8 @@ pub(crate) struct Drive {
     pub relative_voltage: Vec<f64>,
     /// Known error of the nearest code, levels.
     pub rounding: Vec<f64>,
+    /// Slope of the phase-voltage curve at each residue, levels per volt.
+    pub levels_per_volt: Vec<f64>,
     /// Code of each residue and levels per LSB there.
     codes: Vec<(i64, f64)>,
     code_span: f64,
@@ -48,6 +50,7 @@ impl Drive {
         let mut drive = Drive {
             relative_voltage: Vec::with_capacity(m),
             rounding: Vec::with_capacity(m),
+            levels_per_volt: Vec::with_capacity(m),
             codes: Vec::with_capacity(m),
             code_span: if p.encoding == Encoding::Natural { steps + 1.0 } else { 2.0 * steps + 1.0 },
             inl: if exact { 0.0 } else { p.dac.inl },
@@ -59,7 +62,9 @@ impl Drive {
             let voltage = if exact { voltage_at(level) } else { code * lsb };
             drive.relative_voltage.push(voltage / full);
             drive.rounding.push(if exact { 0.0 } else { level_at(voltage) - level });
-            drive.codes.push((code as i64, unit * (1.0 + 2.0 * q * voltage.abs()) * lsb));
+            let slope = unit * (1.0 + 2.0 * q * voltage.abs());
+            drive.levels_per_volt.push(slope);
+            drive.codes.push((code as i64, slope * lsb));
         }
         Ok(drive)
     }

@@ -16,6 +16,8 @@ const ROWS: usize = 48;
 struct Read {
     deviation: f64,
     variance: f64,
+    /// Variance of the phase noise that is fresh for each read, the DACs'.
+    fresh: f64,
     log_amplitude: f64,
 }
 
@@ -31,9 +33,10 @@ impl Population {
         let noise = unit.noise([0.0; 2]);
         let floor = 1e-3 * PI / f64::from(unit.modulus());
         let moments = moments(&reads, stage.moments(unit).largest_log_amplitude);
+        let fresh = |r: &Read| r.fresh + noise.phase.powi(2);
         // Wide enough that the tails of one side do not come round to the other.
         let reach = reads.iter().fold(0f64, |reach, r| {
-            reach.max(r.deviation.abs() + 9.0 * (r.variance + noise.phase.powi(2) + floor * floor).sqrt())
+            reach.max(r.deviation.abs() + 9.0 * (r.variance + fresh(r) + floor * floor).sqrt())
         });
         let period = (2.0 * reach).min(2.0 * PI);
         let (low, high) = reads.iter().fold((f64::MAX, f64::MIN), |(low, high), r| {
@@ -52,7 +55,7 @@ impl Population {
             sums[row].1 += read.log_amplitude;
             let cells = row * PHASES..(row + 1) * PHASES;
             spread(read.deviation, read.variance + floor * floor, period, share, &mut settled[cells.clone()]);
-            let all = read.variance + floor * floor + noise.phase.powi(2);
+            let all = read.variance + floor * floor + fresh(read);
             spread(read.deviation, all, period, share, &mut live[cells]);
         }
         let middle = |(count, sum): (f64, f64)| if count > 0.0 { sum / count } else { low };
@@ -78,6 +81,7 @@ fn moments(reads: &[Read], largest_log_amplitude: f64) -> Moments {
     let mean_log_amplitude = mean(&|r| r.log_amplitude);
     Moments {
         deviation: mean(&|r| r.deviation.powi(2) + r.variance).sqrt(),
+        dac_noise: mean(&|r| r.fresh).sqrt(),
         mean_log_amplitude,
         log_amplitude: mean(&|r| (r.log_amplitude - mean_log_amplitude).powi(2)).sqrt(),
         largest_log_amplitude,
@@ -120,13 +124,14 @@ impl Stage {
         let drive_square: f64 =
             self.drives.iter().zip(&self.drive_probabilities).map(|(d, p)| p * d * d).sum();
         let one = |(w, x): &(Vec<usize>, Vec<usize>)| {
-            let mut read = Read { deviation: 0.0, variance: 0.0, log_amplitude: 0.0 };
+            let mut read = Read { deviation: 0.0, variance: 0.0, fresh: 0.0, log_amplitude: 0.0 };
             for ((&w, &x), heat) in w.iter().zip(x).zip(unit.crosstalk_gains()) {
                 // Operands checks that every pair of a group has a probability.
                 let Some(pair) = table[w * m + x] else { continue };
                 let old = self.settling * self.gains[x] / self.turn();
                 read.deviation += pair.deviation + (heat - old) * self.drives[w];
                 read.variance += pair.variance + trims[x] + old * old * drive_square;
+                read.fresh += pair.fresh;
                 read.log_amplitude += pair.log_amplitude;
             }
             read
