@@ -12,13 +12,25 @@ mod generic;
 mod generic_guides;
 mod generic_mmi;
 mod generic_nxm;
+mod guide;
+mod guide_table;
+mod interferometer;
+mod passives;
+mod physical;
+mod ring;
+mod ring_switch;
 mod scattering;
 mod settings;
+mod shifters;
 mod simple;
+mod splitters;
+mod tabulated;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use guide_table::{GuideMode, GuideTable, Polarization};
+pub use ring_switch::RingSwitch;
 pub use scattering::Scattering;
 pub use settings::{ComponentError, Kind, Numbers, Setting, Settings, Value};
 
@@ -123,7 +135,8 @@ pub struct Library {
 impl Library {
     /// All components of the toolkit.
     pub fn standard() -> Self {
-        let all: Vec<Arc<dyn Component>> = generic::all();
+        let mut all: Vec<Arc<dyn Component>> = generic::all();
+        all.extend(physical::all());
         Self { components: all.into_iter().map(|c| (c.name().to_owned(), c)).collect() }
     }
 

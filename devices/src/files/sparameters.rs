@@ -151,6 +151,13 @@ impl SParameters {
         Some((k, ((frequency - here) / (next - here)).clamp(0.0, 1.0)))
     }
 
+    /// Whether (out, in) differs from zero anywhere.
+    pub(crate) fn couples(&self, out: usize, input: usize) -> bool {
+        let points = self.frequencies.len();
+        let start = (out * self.ports.len() + input) * points;
+        self.magnitude[start..start + points].iter().any(|m| *m != 0.0)
+    }
+
     /// The largest deviation from reciprocity.
     pub fn reciprocity(&self) -> Reciprocity {
         let n = self.ports.len();

@@ -15,6 +15,18 @@ pub enum TimeConvention {
     Engineering,
 }
 
+impl std::str::FromStr for TimeConvention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "optics" => Ok(Self::Optics),
+            "engineering" => Ok(Self::Engineering),
+            _ => Err(format!("convention `{text}` is neither optics (-i) nor engineering (+j)")),
+        }
+    }
+}
+
 /// A Touchstone file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Touchstone {
