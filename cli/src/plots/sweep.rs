@@ -135,7 +135,10 @@ fn map(table: &Table, x: Along<'_>, y: Along<'_>, target: f64) -> Option<String>
     }
     let at = |axis: &Axis, values: &[f64]| values.iter().map(|v| place(axis, *v)).collect::<Vec<_>>();
     let (x_at, y_at) = (at(x.0, &xs), at(y.0, &ys));
-    let filled = ContourPlot::new().with_grid(z.clone(), x_at.clone(), y_at.clone()).with_n_levels(28);
+    // One band for each power of ten.
+    let (low, high) = z.iter().flatten().fold((0f64, FLOOR.log10()), |(l, h), v| (l.min(*v), h.max(*v)));
+    let levels: Vec<f64> = (low.floor() as i32..=high.ceil() as i32).map(f64::from).collect();
+    let filled = ContourPlot::new().with_grid(z.clone(), x_at.clone(), y_at.clone()).with_levels(&levels);
     let filled = filled.with_filled().with_colormap(ColorMap::Viridis).with_legend("log10 of the error rate");
     let line = ContourPlot::new().with_grid(z, x_at.clone(), y_at.clone()).with_levels(&[target.log10()]);
     let line = line.with_line_color("#D55E00").with_line_width(2.5);
@@ -149,7 +152,11 @@ fn map(table: &Table, x: Along<'_>, y: Along<'_>, target: f64) -> Option<String>
         .with_x_label(x.1)
         .with_y_label(y.1)
         .with_width(820.0)
-        .with_height(560.0);
+        .with_height(560.0)
+        .with_x_axis_min(x_at[0])
+        .with_x_axis_max(x_at[x_at.len() - 1])
+        .with_y_axis_min(y_at[0])
+        .with_y_axis_max(y_at[y_at.len() - 1]);
     if x.0.log {
         layout = layout.with_x_tick_step(log_step(spread(x_at.into_iter()))).with_x_tick_format(log_labels());
     }

@@ -188,7 +188,7 @@ mod tests {
             ("arithmetic.moduli=1:2:2", "is no number"),
             ("devices.ring.extinction=10dB:40dB", "count are needed"),
             ("devices.ring.extinction", "no `=`"),
-            ("devices.ring.extinction=10:40:3", "has no unit"),
+            ("devices.ring.extinction=10:40:3", "as text with a unit"),
             ("devices.ring.extinction=10dB:40GHz:3", "different kinds"),
             ("devices.ring.extinction=10dB:400dB:3", "must lie in 0 dB to 200 dB"),
             ("devices.ring.extinction=10dB:40dB:3:cubic", "no scale"),

@@ -1,4 +1,5 @@
 //! What the tests of the command line share.
+#![allow(dead_code)] // no test uses all of it
 
 use std::fs;
 use std::path::Path;
@@ -20,4 +21,22 @@ pub fn npy(path: &Path, rows: usize, cols: usize, values: &[f32]) {
     bytes.extend(header.as_bytes());
     bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
     fs::write(path, bytes).unwrap();
+}
+
+/// The default design with everything given that it leaves open, so that nothing has to be solved for.
+pub fn given_design() -> String {
+    let output = mirage().args(["design", "show", "--text"]).output().unwrap();
+    let mut text = String::from_utf8(output.stdout).unwrap();
+    for (key, value) in [
+        ("power", "\"62 mW\""),
+        ("extinction", "\"30.5 dB\""),
+        ("bits", "16"),
+        ("resolution", "\"3.6 mrad\""),
+        ("coefficient", "1.2e-5"),
+    ] {
+        let open = format!("\n{key} = {{ value = \"required\"");
+        assert!(text.contains(&open), "{key}");
+        text = text.replacen(&open, &format!("\n{key} = {{ value = {value}"), 1);
+    }
+    text
 }

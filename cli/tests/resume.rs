@@ -1,0 +1,77 @@
+//! A sweep that is killed, stopped by Ctrl-C and taken up again ends with the bytes of one that ran through.
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{given_design, mirage};
+
+/// Two dimensions, so that the order of points is seen too.
+fn sweep(design: &Path, folder: &Path, threads: &str) -> Command {
+    let mut command = mirage();
+    command.arg("characterize").arg(design).args(["--operands", "uniform", "--threads", threads]);
+    command.args(["--sweep", "devices.tia.input_noise=0.5uA:2uA:3:log", "--sweep", "devices.adc.bits=5:8:4"]);
+    command.arg("-o").arg(folder);
+    command
+}
+
+/// Finished points that the folder's journal holds.
+fn kept(folder: &Path) -> usize {
+    fs::read_to_string(folder.join("sweep.journal")).map_or(0, |text| text.lines().count().saturating_sub(1))
+}
+
+/// Starts the command, waits until so many points are kept, and sends a signal.
+fn interrupted(command: &mut Command, folder: &Path, points: usize, signal: &str) -> Output {
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while kept(folder) < points {
+        assert!(start.elapsed() < Duration::from_secs(300), "no point was finished");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
+}
+
+#[test]
+fn an_interrupted_sweep_goes_on_and_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (design, whole, parts) =
+        (folder.path().join("design.toml"), folder.path().join("whole"), folder.path().join("parts"));
+    fs::write(&design, given_design()).unwrap();
+    let output = sweep(&design, &whole, "2").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(whole.join("sweep.csv").exists() && !whole.join("sweep.journal").exists());
+
+    let killed = interrupted(&mut sweep(&design, &parts, "1"), &parts, 1, "-KILL");
+    assert_eq!(killed.status.code(), None);
+    let stopped = interrupted(&mut sweep(&design, &parts, "1"), &parts, 3, "-INT");
+    let message = String::from_utf8(stopped.stderr).unwrap();
+    assert_eq!(stopped.status.code(), Some(130), "{message}");
+    assert!(
+        message.contains("of 12 items are kept in") && message.contains("goes on from there"),
+        "{message}"
+    );
+    let points = kept(&parts);
+    assert!((3..12).contains(&points) && !parts.join("sweep.csv").exists());
+
+    // Another question leaves the kept work alone.
+    let other = sweep(&design, &parts, "1").args(["--seed", "9"]).output().unwrap();
+    let message = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(2));
+    assert!(message.contains(&format!("{points} finished items of another question (seed")), "{message}");
+    assert_eq!(kept(&parts), points);
+
+    let resumed = sweep(&design, &parts, "2").output().unwrap();
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(files(&parts), files(&whole));
+}
