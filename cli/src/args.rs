@@ -64,9 +64,17 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  mirage characterize my-chip.toml -o runs/devices\n\n\
-    Writes channel.csv (P(read | true) for each modulus), errors.csv (error rate over each swept parameter),\n\
-    requirements.csv (the tolerances that the target needs) and a plot of each sweep.")]
+#[command(after_help = "Examples:\n  \
+    mirage characterize my-chip.toml -o runs/devices\n  \
+    mirage characterize --sweep devices.ring.extinction=10dB:40dB:13\n  \
+    mirage characterize --sweep devices.laser.power=10mW:200mW:9:log --sweep devices.dac.bits=12:18:7\n  \
+    mirage characterize --sweep devices.ring.pass_loss,devices.ring.drop_loss=0dB:0.5dB:6 --resolve\n  \
+    mirage characterize --no-sweeps --sobol 256 --yield 100 --chip 7\n\n\
+    Writes channel.csv (P(read | true) for each modulus), errors.csv (error rate over each swept parameter) or sweep.csv,\n\
+    requirements.csv (the tolerances that the target needs), variance-budget.csv (where phase errors come from), limit.csv\n\
+    (photons per read beside the quantum limit), and plots. docs/outputs.md defines every column.\n\n\
+    Ctrl-C stops a long sweep, yield, inversion or sensitivity study and keeps what is finished in the folder; the same\n\
+    command goes on from there and gives the same bytes.")]
 pub struct CharacterizeArgs {
     /// Design file [default: the built-in design].
     pub design: Option<PathBuf>,
@@ -87,11 +95,33 @@ pub struct CharacterizeArgs {
     /// the design itself.
     #[arg(long, requires = "sweep")]
     pub resolve: bool,
+    #[command(flatten)]
+    pub depth: DepthArgs,
     /// Check the channel by plain Monte-Carlo with this many reads of each modulus as well, such as 1000000 (validation.csv).
     #[arg(long, value_name = "READS", value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
     pub monte_carlo: Option<u64>,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Long questions about the devices; each goes on where it was when the same command is given again.
+#[derive(Debug, Args)]
+pub struct DepthArgs {
+    /// Loosest value of each tolerance that still meets the target, at the design's laser power, 1 dB and 3 dB above
+    /// (inversion.csv).
+    #[arg(long)]
+    pub invert: bool,
+    /// Which tolerance matters: Sobol indices of log10 of the error rate from this many base points, best a power of two such
+    /// as 256 (sobol.csv).
+    #[arg(long, value_name = "POINTS", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..=65536))]
+    pub sobol: Option<usize>,
+    /// Yield over this many sampled chips: the share of units and of chips under the target (yield.csv).
+    #[arg(long = "yield", value_name = "CHIPS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub yield_chips: Option<u32>,
+    /// A residue channel for each row of the sampled chip with this number, to run products, training and the system on
+    /// (chip-channel.csv); the yield's chips are numbered from 0.
+    #[arg(long, value_name = "NUMBER")]
+    pub chip: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -15,9 +15,10 @@ pub struct Folder {
 }
 
 /// Files that the toolkit writes; those of an earlier run that this one did not write are removed at the end.
-const OURS: [&str; 34] = [
+const OURS: [&str; 44] = [
     "accuracy.svg",
     "channel.csv",
+    "chip-channel.csv",
     "command.json",
     "design.toml",
     "energy.csv",
@@ -25,13 +26,17 @@ const OURS: [&str; 34] = [
     "errors.csv",
     "gemms.csv",
     "groups.csv",
+    "inversion.csv",
     "layers.csv",
+    "limit.csv",
     "loss.svg",
     "networks.csv",
     "operands.csv",
     "provenance.csv",
     "report.html",
     "requirements.csv",
+    "sobol.csv",
+    "sobol.svg",
     "summary.json",
     "sweep-adc-bits.svg",
     "sweep-crosstalk.svg",
@@ -50,6 +55,11 @@ const OURS: [&str; 34] = [
     "training.csv",
     "training-layers.csv",
     "validation.csv",
+    "variance-budget.csv",
+    "variance-budget.svg",
+    "yield-curve.csv",
+    "yield.csv",
+    "yield.svg",
 ];
 
 impl Folder {
@@ -114,6 +124,15 @@ impl Folder {
     pub fn repeatable(&self, design: &str, command: &serde_json::Value) -> Result<()> {
         self.text("design.toml", design)?;
         self.text("command.json", &format!("{}\n", serde_json::to_string_pretty(command)?))
+    }
+
+    /// Writes a table of records, whose fields name the columns.
+    pub fn rows(&self, name: &str, rows: &[impl serde::Serialize]) -> Result<()> {
+        self.write(name, |out| -> std::result::Result<(), csv::Error> {
+            let mut writer = csv::Writer::from_writer(out);
+            rows.iter().try_for_each(|row| writer.serialize(row))?;
+            Ok(writer.flush()?)
+        })
     }
 
     /// Writes a table: a header and rows of fields.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mirage_devices::{DeviceError, Study, Watch, run_study};
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -104,6 +105,32 @@ impl Journal {
                 all.extend(old.map(|(item, fields)| (*item, fields.clone())));
                 Ok(all.into_values().collect())
             }
+        }
+    }
+
+    /// As [`Journal::run`], for a study of the device models.
+    pub fn study<S: Study>(&self, study: &S, (stop, progress): (&Stop, Progress)) -> Result<S::Outcome> {
+        let numbers =
+            |fields: &Vec<String>| fields.iter().map(|f| f.parse().ok()).collect::<Option<Vec<f64>>>();
+        let known: BTreeMap<usize, Vec<f64>> =
+            self.finished.iter().filter_map(|(item, fields)| Some((*item, numbers(fields)?))).collect();
+        let kept = AtomicUsize::new(known.len());
+        let bar = progress.bar(study.items() as u64, study.name());
+        bar.set_position(known.len() as u64);
+        bar.reset_eta();
+        let store = |item: usize, values: &[f64]| {
+            // The shortest form that reads back as the same bits.
+            let fields: Vec<String> = values.iter().map(|v| format!("{v:e}")).collect();
+            self.keep(item, &fields).map_err(std::io::Error::other)?;
+            kept.fetch_add(1, Ordering::Relaxed);
+            bar.inc(1);
+            Ok(())
+        };
+        let outcome = run_study(study, &known, &store, Watch { report: None, cancel: Some(stop.flag()) });
+        bar.finish_and_clear();
+        match outcome {
+            Err(DeviceError::Cancelled) => Err(self.stopped(kept.into_inner(), study.items())),
+            outcome => Ok(outcome?),
         }
     }
 

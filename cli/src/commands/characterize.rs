@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
+use crate::study::depth::{Budget, Depth};
 use crate::study::devices::{self, Asked, Question};
 use crate::study::sweep::{Setting, Sweep};
 use crate::study::training::Setup;
@@ -24,6 +25,7 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let sweep = sweep
         .map(|s| asked.journal(&folder, "sweep", s.question()).map(|journal| (s, journal)))
         .transpose()?;
+    let depth = Depth::open(&args.depth, &asked, &folder)?;
     let stop = Stop::on_signals()?;
     let setup = Setup::new(&design, None, args.common.seed, progress)?;
     let operands_of = |gemm: &GemmConfig| devices::operands_named(&args.operands, &setup, gemm);
@@ -31,17 +33,21 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };
     let answer = question.answer()?;
     devices::write(&folder, &answer)?;
+    let budget = Budget::write(&folder, &question, &answer)?;
     if let Some((sweep, journal)) = sweep {
         let setting = Setting { question: &question, answer: &answer, operands: &operands_of };
         sweep.run(&folder, &setting, journal)?;
     } else if !args.no_sweeps {
         question.sweeps(&folder, &answer)?;
     }
-    let verdicts = match args.monte_carlo {
+    let mut words = budget.words();
+    words.extend(depth.run(&folder, &question, &answer)?);
+    words.extend(match args.monte_carlo {
         Some(reads) => question.monte_carlo(&folder, &answer, reads)?,
         None => Vec::new(),
-    };
-    let summary = devices::summary(&question, &answer);
+    });
+    let mut summary = devices::summary(&question, &answer);
+    summary["budget"] = budget.summary();
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
     folder.repeatable(design.document.text(), &crate::command_line(seed))?;
     folder.finish()?;
@@ -65,8 +71,8 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
         );
     }
     println!("{table}");
-    for verdict in verdicts {
-        println!("{verdict}");
+    for line in words {
+        println!("{line}");
     }
     println!("results in {}", folder.path().display());
     Ok(())

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::folder::{Folder, number};
 use crate::progress::Progress;
 use crate::report;
+use crate::study::depth::Budget;
 use crate::study::devices::{self, Answer, Question};
 use crate::study::system;
 use crate::study::training::{self, RunSummary, Setup, Tolerance};
@@ -56,11 +57,13 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let question = Question::new(&design, study.gemm.clone(), named, study.seed, study.setup.progress);
     let answer = timing.stage("devices", || question.answer())?;
     devices::write(&folder, &answer)?;
+    let budget = Budget::write(&folder, &question, &answer)?;
     let sweeps = timing.stage("sweeps", || question.sweeps(&folder, &answer))?;
     let trained = timing.stage("training", || study.train(&folder, &answer))?;
     let simulated = timing.stage("system", || study.simulate(&folder, &answer, histogram))?;
 
-    let summary = study.summary(&question, &answer, &trained, &simulated, sweeps)?;
+    let mut summary = study.summary(&question, &answer, &trained, &simulated, sweeps)?;
+    summary["budget"] = budget.summary();
     folder.repeatable(design.document.text(), &crate::command_line(study.seed))?;
     provenance(&folder, &design)?;
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;

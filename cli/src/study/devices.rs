@@ -5,7 +5,7 @@ use std::path::Path;
 use mirage_arithmetic::{GemmConfig, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_devices::chips::{Judge, sample_rate};
 use mirage_devices::{
-    Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, RequiredPower, Solution,
+    Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, Report, RequiredPower, Solution,
     SweepSetting, Tolerance, UnitBudget, Watch, characterise, default_sweeps, run_sweeps, solve, unit_budget,
     write_errors_csv,
 };
@@ -156,10 +156,27 @@ impl<'a> Question<'a> {
     pub fn solve(&self) -> Result<Solution> {
         let bar = self.progress.bar(self.point.required.len() as u64 + 1, "solving for tolerances");
         let report = |step: usize, _: usize, _: &str| bar.set_position(step as u64);
-        let watch = Watch { report: Some(&report), cancel: Some(self.stop.flag()) };
-        let solution = solve(&self.point, self.moduli(), &self.operands, watch)?;
+        let solution = solve(&self.point, self.moduli(), &self.operands, self.watch(&report))?;
         bar.finish_and_clear();
         Ok(solution)
+    }
+
+    /// The solved design, for studies around it.
+    pub fn setting<'b>(&'b self, answer: &'b Answer) -> SweepSetting<'b> {
+        SweepSetting {
+            parameters: &answer.solution.parameters,
+            laser_power: answer.solution.laser_power,
+            max_laser_power: self.point.max_laser_power,
+            target: self.point.target,
+            moduli: self.moduli(),
+            operands: &self.operands,
+            seed: self.seed,
+        }
+    }
+
+    /// Progress to `report`, and Ctrl-C.
+    pub fn watch<'b>(&'b self, report: Report<'b>) -> Watch<'b> {
+        Watch { report: Some(report), cancel: Some(self.stop.flag()) }
     }
 
     /// The recalled rule: amplitude over noise is m.
@@ -181,17 +198,8 @@ impl<'a> Question<'a> {
         let points: usize = sweeps.iter().map(|s| s.values().len()).sum();
         let bar = self.progress.bar(points as u64, "sweeping tolerances");
         let report = |_: usize, _: usize, _: &str| bar.inc(1);
-        let setting = SweepSetting {
-            parameters: &answer.solution.parameters,
-            laser_power: answer.solution.laser_power,
-            max_laser_power: self.point.max_laser_power,
-            target: self.point.target,
-            moduli: self.moduli(),
-            operands: &self.operands,
-            seed: self.seed,
-        };
-        let rows =
-            run_sweeps(&sweeps, &setting, Watch { report: Some(&report), cancel: Some(self.stop.flag()) })?;
+        let setting = self.setting(answer);
+        let rows = run_sweeps(&sweeps, &setting, self.watch(&report))?;
         bar.finish_and_clear();
         folder.write("errors.csv", |out| write_errors_csv(&rows, out))?;
         crate::plots::sweep::around(folder, self.point.target)

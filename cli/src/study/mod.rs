@@ -2,6 +2,7 @@
 //! commands do one each.
 
 pub mod axis;
+pub mod depth;
 pub mod devices;
 pub mod sweep;
 pub mod system;

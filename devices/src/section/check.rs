@@ -43,6 +43,7 @@ impl DevicesSection {
         loss(&d.coupler_loss)?;
         loss(&d.splitter_loss)?;
         loss(&d.reference_loss)?;
+        within(&l.wavelength, l.wavelength.si(), 100e-9, 100e-6, "100 nm to 100 um")?;
         within(&d.units_per_laser, f64::from(*d.units_per_laser), 1.0, 65536.0, "1 to 65536")?;
         within(&d.signal_share, d.signal_share.si(), 1e-3, 0.999, "0.1 % to 99.9 %")?;
         within(&d.delay_mismatch, d.delay_mismatch.si(), 0.0, 1e-6, "0 s to 1 us")?;

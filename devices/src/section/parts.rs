@@ -42,6 +42,8 @@ pub struct LaserSection {
     pub relative_intensity_noise: Value<RelativeIntensityNoise>,
     /// Linewidth.
     pub linewidth: Value<Frequency>,
+    /// Wavelength in vacuum; enters the photon count only.
+    pub wavelength: Value<Length>,
 }
 
 /// `[devices.distribution]`: from the laser to the two arms of each MDPU.
