@@ -61,6 +61,7 @@
 //! correlated process variation, ambient drift.
 
 mod characterise;
+pub mod circuit;
 pub mod component;
 mod error;
 pub mod files;

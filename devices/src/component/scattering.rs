@@ -98,6 +98,11 @@ impl Scattering {
         lane.map_or(Complex64::ZERO, |(re, im)| Complex64::new(re[point], im[point]))
     }
 
+    /// All real and all imaginary parts: lane after lane, in the order of the couplings.
+    pub(crate) fn planes_mut(&mut self) -> (&mut [f64], &mut [f64]) {
+        (&mut self.re, &mut self.im)
+    }
+
     /// What a component did wrong when it filled this, if anything: wrote a pair that it had not declared, or a number that
     /// is not finite.
     pub fn problem(&self) -> Option<String> {

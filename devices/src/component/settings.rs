@@ -146,6 +146,19 @@ impl Settings {
         }
     }
 
+    /// Equal for equal settings, and nearly always different for different ones.
+    pub(crate) fn fingerprint(&self) -> Vec<u64> {
+        let of = |value: &Option<Value>| match value {
+            None => 0,
+            Some(Value::Number(x)) => x.to_bits(),
+            Some(Value::Numbers(all)) => all.iter().fold(1, |hash: u64, x| hash.rotate_left(7) ^ x.to_bits()),
+            Some(Value::Text(text)) => {
+                text.bytes().fold(2, |hash: u64, b| hash.rotate_left(7) ^ u64::from(b))
+            }
+        };
+        self.given.iter().map(of).collect()
+    }
+
     /// Whether every setting that must be given is given.
     ///
     /// # Errors
