@@ -63,18 +63,30 @@ fn library(rng: &mut Pcg64, lossless: bool) -> Library {
     library
 }
 
-/// A part's component, its ports at the left and at the right, and its settings.
-fn part(rng: &mut Pcg64) -> (&'static str, Vec<&'static str>, Vec<&'static str>, Vec<(&'static str, Value)>) {
-    let x: f64 = rng.random();
-    match rng.random_range(0..7) {
-        0 => ("coupler_ideal", vec!["in0", "in1"], vec!["out0", "out1"], vec![("coupling", x.into())]),
-        1 => ("straight", vec!["in0"], vec!["out0"], vec![("length", (100.0 * x).into())]),
-        2 => ("phase_shifter", vec!["in0"], vec!["out0"], vec![("voltage", x.into())]),
-        3 => ("splitter_ideal", vec!["in0"], vec!["out0", "out1"], vec![("coupling", x.into())]),
-        4 => ("isolator", vec!["in0"], vec!["out0"], vec![("insertion_loss_dB", x.into())]),
-        5 => ("crossing_ideal", vec!["in0", "in1"], vec!["out0", "out1"], vec![]),
-        _ => ("coupler", vec!["in0", "in1"], vec!["out0", "out1"], vec![("length", (10.0 * x).into())]),
-    }
+/// A part's component, its ports at the left and at the right, and its only setting.
+struct Part {
+    component: &'static str,
+    left: &'static [&'static str],
+    right: &'static [&'static str],
+    setting: Option<(&'static str, Value)>,
+}
+
+fn part(rng: &mut Pcg64) -> Part {
+    const ONE: [&[&str]; 2] = [&["in0"], &["out0"]];
+    const TWO: [&[&str]; 2] = [&["in0", "in1"], &["out0", "out1"]];
+    const SPLIT: [&[&str]; 2] = [&["in0"], &["out0", "out1"]];
+    let kinds = [
+        ("coupler_ideal", TWO, Some(("coupling", 1.0))),
+        ("straight", ONE, Some(("length", 100.0))),
+        ("phase_shifter", ONE, Some(("voltage", 1.0))),
+        ("splitter_ideal", SPLIT, Some(("coupling", 1.0))),
+        ("isolator", ONE, Some(("insertion_loss_dB", 1.0))),
+        ("crossing_ideal", TWO, None),
+        ("coupler", TWO, Some(("length", 10.0))),
+    ];
+    let (component, [left, right], setting) = kinds[rng.random_range(0..kinds.len())];
+    let setting = setting.map(|(name, most)| (name, (most * rng.random::<f64>()).into()));
+    Part { component, left, right, setting }
 }
 
 /// Right ports of earlier parts run into left ports of later ones, so that light never comes back.
@@ -83,9 +95,9 @@ fn forward_netlist(rng: &mut Pcg64) -> Netlist {
     let mut ends: Vec<String> = Vec::new();
     let mut count = 0;
     for index in 0..rng.random_range(2..25) {
-        let (component, left, right, settings) = part(rng);
+        let Part { component, left, right, setting } = part(rng);
         let name = format!("c{index}");
-        cell = cell.instance(&name, component, &settings);
+        cell = cell.instance(&name, component, setting.as_slice());
         for port in left {
             if !ends.is_empty() && rng.random_bool(0.8) {
                 let end = ends.swap_remove(rng.random_range(0..ends.len()));
