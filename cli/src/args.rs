@@ -70,7 +70,7 @@ pub struct RunArgs {
     mirage characterize --sweep devices.laser.power=10mW:200mW:9:log --sweep devices.dac.bits=12:18:7\n  \
     mirage characterize --sweep devices.ring.pass_loss,devices.ring.drop_loss=0dB:0.5dB:6 --resolve\n  \
     mirage characterize --no-sweeps --sobol 256 --yield 100 --chip 7\n\n\
-    Writes channel.csv (P(read | true) for each modulus), errors.csv (error rate over each swept parameter) or sweep.csv,\n\
+    Writes channel.csv (P(read | true) for each modulus), operands.csv, errors.csv (error rate over each swept parameter) or sweep.csv,\n\
     requirements.csv (the tolerances that the target needs), variance-budget.csv (where phase errors come from), limit.csv\n\
     (photons per read beside the quantum limit), and plots. docs/outputs.md defines every column.\n\n\
     Ctrl-C stops a long sweep, yield, inversion or sensitivity study and keeps what is finished in the folder; the same\n\

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{given_design, mirage};
+use common::{columns_are_documented, given_design, mirage};
 
 /// Two dimensions, so that the order of points is seen too.
 fn sweep(design: &Path, folder: &Path, threads: &str) -> Command {
@@ -50,6 +50,7 @@ fn an_interrupted_sweep_goes_on_and_gives_the_same_bytes() {
     fs::write(&design, given_design()).unwrap();
     let output = sweep(&design, &whole, "2").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    columns_are_documented(&whole);
     assert!(whole.join("sweep.csv").exists() && !whole.join("sweep.journal").exists());
 
     let killed = interrupted(&mut sweep(&design, &parts, "1"), &parts, 1, "-KILL");

@@ -12,7 +12,7 @@ use crate::stop::Stop;
 use crate::study::depth::{Budget, Depth};
 use crate::study::devices::{self, Asked, Question};
 use crate::study::sweep::{Setting, Sweep};
-use crate::study::training::Setup;
+use crate::study::training::{self, Setup};
 
 pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let design = Design::read(args.design.as_deref())?;
@@ -27,9 +27,15 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
         .transpose()?;
     let depth = Depth::open(&args.depth, &asked, &folder)?;
     let stop = Stop::on_signals()?;
-    let setup = Setup::new(&design, None, args.common.seed, progress)?;
+    let setup = Setup { stop: stop.clone(), ..Setup::new(&design, None, args.common.seed, progress)? };
     let operands_of = |gemm: &GemmConfig| devices::operands_named(&args.operands, &setup, gemm);
-    let operands = operands_of(&gemm)?;
+    let operands = match args.operands.as_str() {
+        "training" => {
+            let (_, groups) = training::written_operands(&folder, &setup, &gemm)?;
+            devices::operands_from(&groups, &gemm, &setup.operands_name())?
+        }
+        _ => operands_of(&gemm)?,
+    };
     let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };
     let answer = question.answer()?;
     devices::write(&folder, &answer)?;

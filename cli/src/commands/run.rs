@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mirage_arithmetic::{GemmConfig, GemmEntry, GroupSample, OperandHistogram};
+use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram};
 use mirage_design::Provenance;
 use mirage_system::design::Dataflow;
 use mirage_system::{LayerResult, NetworkResult, Options, builtin, published};
@@ -51,7 +51,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let study = Study::new(args, &design)?;
     let mut timing = Timing::default();
 
-    let operands = timing.stage("operands", || study.operands(&folder))?;
+    let operands =
+        timing.stage("operands", || training::written_operands(&folder, &study.setup, &study.gemm))?;
     let (histogram, groups) = &operands;
     let named = devices::operands_from(groups, &study.gemm, &study.setup.operands_name())?;
     let question = Question::new(&design, study.gemm.clone(), named, study.seed, study.setup.progress);
@@ -136,13 +137,6 @@ impl<'a> Study<'a> {
             setup.config.epochs = 1;
         }
         Ok(Self { args, design, gemm: design.gemm(seed)?, setup, seed })
-    }
-
-    fn operands(&self, folder: &Folder) -> Result<(OperandHistogram, GroupSample)> {
-        let operands = training::operands(&self.setup, &self.gemm)?;
-        folder.write("operands.csv", |out| operands.0.write_csv(out))?;
-        folder.write("groups.csv", |out| operands.1.write_csv(out))?;
-        Ok(operands)
     }
 
     /// The comparison of arithmetics and the coarse sweep of error rates, all runs side by side.

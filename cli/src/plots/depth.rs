@@ -13,6 +13,9 @@ use crate::table::{Row, Table};
 /// Shares below this are too small to see.
 const VISIBLE: f64 = 0.002;
 
+/// Most tolerances of a picture.
+const SHOWN: usize = 16;
+
 /// One bar: its length, and how far its interval reaches below and above.
 type Bar = (f64, (f64, f64));
 
@@ -81,7 +84,8 @@ pub fn sobol(folder: &Folder) -> Result<()> {
         let v = r.number(value);
         (v, ((v - r.number(lower)).max(0.0), (r.number(upper) - v).max(0.0)))
     };
-    let groups = table.rows().filter(|r| r.number("total_upper") > VISIBLE).map(|r| {
+    let visible = table.rows().filter(|r| r.number("total_upper") > VISIBLE);
+    let groups = visible.take(SHOWN).map(|r| {
         let first = bar(&r, "first", "first_lower", "first_upper");
         (r.text("parameter").to_owned(), vec![first, bar(&r, "total", "total_lower", "total_upper")])
     });

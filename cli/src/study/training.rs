@@ -15,6 +15,7 @@ use crate::design::Design;
 use crate::error::Result;
 use crate::folder::Folder;
 use crate::progress::Progress;
+use crate::stop::Stop;
 
 /// Images and steps from which operands are counted: enough for a histogram, a small part of an epoch.
 const OBSERVED_IMAGES: usize = 2000;
@@ -28,6 +29,8 @@ pub struct Setup {
     pub data_name: String,
     pub config: TrainConfig,
     pub progress: Progress,
+    /// Asked to stop by the user.
+    pub stop: Stop,
 }
 
 impl Setup {
@@ -44,7 +47,14 @@ impl Setup {
         };
         let (rows, columns) = data.train().size();
         let network = Network::by_name(&design.training.network, rows, columns, CLASSES)?;
-        Ok(Self { network, data, data_name, config: design.train_config(seed), progress })
+        Ok(Self {
+            network,
+            data,
+            data_name,
+            config: design.train_config(seed),
+            progress,
+            stop: Stop::default(),
+        })
     }
 
     /// Name of the operands that training this gives.
@@ -79,8 +89,21 @@ pub fn operands(setup: &Setup, gemm: &GemmConfig) -> Result<(OperandHistogram, G
     let config = TrainConfig { epochs: 1, ..setup.config.clone() };
     let bar = setup.progress.bar(1, "operands of training");
     let task = Task { network: &setup.network, data: &data, config: &config };
-    let operands = operand_histogram(task, gemm, OBSERVED_EVERY, &AtomicBool::new(false))?;
+    let operands = operand_histogram(task, gemm, OBSERVED_EVERY, setup.stop.flag())?;
     bar.finish_and_clear();
+    setup.stop.check()?;
+    Ok(operands)
+}
+
+/// [`operands`], written to operands.csv and groups.csv.
+pub fn written_operands(
+    folder: &Folder,
+    setup: &Setup,
+    gemm: &GemmConfig,
+) -> Result<(OperandHistogram, GroupSample)> {
+    let operands = operands(setup, gemm)?;
+    folder.write("operands.csv", |out| operands.0.write_csv(out))?;
+    folder.write("groups.csv", |out| operands.1.write_csv(out))?;
     Ok(operands)
 }
 

@@ -12,6 +12,30 @@ pub fn mirage() -> Command {
     Command::cargo_bin("mirage").unwrap()
 }
 
+/// Every column of every table of a folder stands in docs/outputs.md, under the name of its file or among those that recur.
+pub fn columns_are_documented(folder: &Path) {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/outputs.md")).unwrap();
+    let common = page.split("\n## ").next().unwrap();
+    let sections: Vec<&str> = page.split("\n### ").collect();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.ends_with(".csv") {
+            continue;
+        }
+        let of_file = |s: &&&str| s.lines().next().unwrap().split(", ").any(|n| n == name);
+        let section = sections.iter().find(of_file).unwrap_or_else(|| panic!("{name} is not described"));
+        let text = fs::read_to_string(&path).unwrap();
+        let header = text.lines().find(|line| !line.starts_with('#')).unwrap();
+        for column in header.split(',').filter(|c| !c.contains("devices.")) {
+            let column = column.trim_end_matches(|c: char| c.is_ascii_digit());
+            let quoted = [format!("`{column}`"), format!("`{column}0`")];
+            let found = quoted.iter().any(|q| section.contains(q) || common.contains(q));
+            assert!(found, "{name}: column {column} is not described in docs/outputs.md");
+        }
+    }
+}
+
 /// Writes a .npy file of float32, by the format's definition; `values` need not fill the shape.
 pub fn npy(path: &Path, rows: usize, cols: usize, values: &[f32]) {
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {cols}), }}");
