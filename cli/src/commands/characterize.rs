@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
-use crate::study::depth::{Budget, Depth};
-use crate::study::devices::{self, Asked, Question};
+use crate::study::depth::{Around, Budget, Depth};
+use crate::study::devices::{self, Answer, Asked, Question};
 use crate::study::sweep::{Setting, Sweep};
 use crate::study::training::{self, Setup};
 
@@ -20,11 +20,11 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let seed = design.seed(args.common.seed);
     let gemm = design.gemm(seed)?;
     let folder = Folder::create(&args.output)?;
-    let sweep = Sweep::parse(&args.sweep, args.resolve, &design)?;
     let asked = Asked::new(&design, seed, &args.operands)?;
-    let sweep = sweep
-        .map(|s| asked.journal(&folder, "sweep", s.question()).map(|journal| (s, journal)))
-        .transpose()?;
+    let sweep = match Sweep::parse(&args.sweep, args.resolve, &design)? {
+        Some(sweep) => Some((asked.journal(&folder, "sweep", sweep.question())?, sweep)),
+        None => None,
+    };
     let depth = Depth::open(&args.depth, &asked, &folder)?;
     let stop = Stop::on_signals()?;
     let setup = Setup { stop: stop.clone(), ..Setup::new(&design, None, args.common.seed, progress)? };
@@ -38,29 +38,51 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     };
     let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };
     let answer = question.answer()?;
-    devices::write(&folder, &answer)?;
-    let budget = Budget::write(&folder, &question, &answer)?;
-    if let Some((sweep, journal)) = sweep {
-        let setting = Setting { question: &question, answer: &answer, operands: &operands_of };
-        sweep.run(&folder, &setting, journal)?;
+    let around = Around { folder: &folder, question: &question, answer: &answer };
+    if let Some((journal, sweep)) = &sweep {
+        sweep.run(
+            &folder,
+            &Setting { question: &question, answer: &answer, operands: &operands_of },
+            journal,
+        )?;
     } else if !args.no_sweeps {
         question.sweeps(&folder, &answer)?;
     }
-    let mut words = budget.words();
-    words.extend(depth.run(&folder, &question, &answer)?);
-    words.extend(match args.monte_carlo {
-        Some(reads) => question.monte_carlo(&folder, &answer, reads)?,
-        None => Vec::new(),
-    });
-    let mut summary = devices::summary(&question, &answer);
-    summary["budget"] = budget.summary();
-    folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    let (summary, words) = results(args, around, &depth)?;
     folder.repeatable(design.document.text(), &crate::command_line(seed))?;
     folder.finish()?;
+    depth.finish()?;
+    sweep.map_or(Ok(()), |(journal, _)| journal.finish())?;
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
-        return Ok(());
+    } else {
+        print(&answer, &words);
+        println!("results in {}", folder.path().display());
     }
+    Ok(())
+}
+
+/// Writes all tables but the sweeps'; returns the summary, and what to say beside the channel.
+fn results(
+    args: &CharacterizeArgs,
+    around: Around<'_>,
+    depth: &Depth,
+) -> Result<(serde_json::Value, Vec<String>)> {
+    let Around { folder, question, answer } = around;
+    devices::write(folder, answer)?;
+    let budget = Budget::write(folder, question, answer)?;
+    let mut summary = devices::summary(question, answer);
+    summary["budget"] = budget.summary();
+    let mut words = budget.words();
+    words.extend(depth.run(around, &mut summary)?);
+    if let Some(reads) = args.monte_carlo {
+        words.extend(question.monte_carlo(folder, answer, reads)?);
+    }
+    folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    Ok((summary, words))
+}
+
+fn print(answer: &Answer, words: &[String]) {
     println!("laser power {:.3e} W for each of {} lasers", answer.solution.laser_power, answer.budget.lasers);
     for s in &answer.solution.tolerances {
         let (key, unit) = (s.tolerance.key(), s.tolerance.unit());
@@ -80,6 +102,4 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     for line in words {
         println!("{line}");
     }
-    println!("results in {}", folder.path().display());
-    Ok(())
 }

@@ -1,15 +1,14 @@
 //! Characterisation in depth: where the phase variance comes from, how far the light is from its limit, which tolerance
 //! matters, what it may be at most, and how sampled chips do.
 
-use mirage_arithmetic::Placement;
 use mirage_devices::{
-    InversionRow, InversionStudy, LimitRow, SampledChips, SobolReport, SobolStudy, Symbol, VarianceRow,
-    YieldReport, YieldStudy, photon_limit, variance_budget,
+    DeviceError, InversionRow, InversionStudy, LimitRow, SampledChips, SobolReport, SobolStudy, Study,
+    SweepSetting, Symbol, VarianceRow, YieldReport, YieldRow, YieldStudy, photon_limit, variance_budget,
 };
 use serde_json::json;
 
 use crate::args::DepthArgs;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::folder::Folder;
 use crate::journal::Journal;
 use crate::study::devices::{Answer, Asked, Question};
@@ -32,9 +31,8 @@ impl Depth {
     /// Opens the journals, so that kept work of another question is seen before any work is done.
     pub fn open(args: &DepthArgs, asked: &Asked, folder: &Folder) -> Result<Self> {
         let journal = |name: &str, more| asked.journal(folder, name, more);
-        let chips =
-            args.yield_chips.map(|n| Ok::<_, crate::error::CliError>((n, journal("yield", json!(n))?)));
-        let points = args.sobol.map(|n| Ok::<_, crate::error::CliError>((n, journal("sobol", json!(n))?)));
+        let chips = args.yield_chips.map(|n| Ok::<_, CliError>((n, journal("yield", json!(n))?)));
+        let points = args.sobol.map(|n| Ok::<_, CliError>((n, journal("sobol", json!(n))?)));
         let inversion = args.invert.then(|| journal("inversion", json!(MARGINS_DB)));
         Ok(Self {
             chips: chips.transpose()?,
@@ -44,29 +42,50 @@ impl Depth {
         })
     }
 
-    /// Answers them, and returns what to say of the answers.
-    pub fn run(self, folder: &Folder, question: &Question<'_>, answer: &Answer) -> Result<Vec<String>> {
+    /// Answers them, adds the answers to the summary, and returns what to say of them.
+    pub fn run(&self, around: Around<'_>, summary: &mut serde_json::Value) -> Result<Vec<String>> {
         let mut words = Vec::new();
-        if let Some(journal) = self.inversion {
-            words.extend(invert(folder, question, answer, journal)?);
+        if let Some(journal) = &self.inversion {
+            let rows = around.invert(journal)?;
+            words.extend(inversion_words(&rows));
+            summary["inversion"] = json!(rows);
         }
-        if let Some((points, journal)) = self.points {
-            words.extend(sobol(folder, question, answer, points, journal)?);
+        if let Some((points, journal)) = &self.points {
+            let report = around.sobol(*points, journal)?;
+            words.extend(sobol_words(&report));
+            summary["sobol"] = json!({
+                "mean": report.mean, "deviation": report.deviation, "floored": report.floored,
+                "evaluations": report.evaluations, "rows": report.rows,
+            });
         }
-        if let Some((count, journal)) = self.chips {
-            words.extend(yields(folder, question, answer, count, journal)?);
+        if let Some((count, journal)) = &self.chips {
+            let report = around.yields(*count, journal)?;
+            words.extend(report.rows.iter().filter(|r| r.modulus.is_none()).map(yield_words));
+            summary["yield"] = json!({
+                "mean": report.mean, "median": report.median, "worst": report.worst, "rows": report.rows,
+            });
         }
         if let Some(chip) = self.chip {
-            words.push(channel(folder, question, answer, chip)?);
+            words.push(around.channel(chip)?);
+            summary["chip"] = json!(chip);
         }
         Ok(words)
+    }
+
+    /// Removes the journals, once everything is written.
+    pub fn finish(self) -> Result<()> {
+        let (chips, points) = (self.chips.map(|c| c.1), self.points.map(|p| p.1));
+        [chips, points, self.inversion].into_iter().flatten().try_for_each(Journal::finish)
     }
 }
 
 /// The quick part, which every characterisation has: the budget of phase variance and the photon limit.
 pub struct Budget {
     pub variance: Vec<VarianceRow>,
+    /// Empty where the error rate is too small or too large for a limit.
     pub limit: Vec<LimitRow>,
+    /// Why there is no limit.
+    no_limit: Option<String>,
 }
 
 impl Budget {
@@ -76,11 +95,17 @@ impl Budget {
         let variance = variance_budget(&setting)?;
         let (laser, clock) = (&question.design.devices.laser, &question.design.system.clock);
         let symbol = Symbol { wavelength: laser.wavelength.si(), clock: clock.si() };
-        let limit = photon_limit(&setting, symbol)?;
         folder.rows("variance-budget.csv", &variance)?;
-        folder.rows("limit.csv", &limit)?;
         crate::plots::depth::variance(folder)?;
-        Ok(Self { variance, limit })
+        let (limit, no_limit) = match photon_limit(&setting, symbol) {
+            Ok(limit) => (limit, None),
+            Err(DeviceError::Question(why)) => (Vec::new(), Some(format!("no limit.csv: {why}"))),
+            Err(error) => return Err(error.into()),
+        };
+        if no_limit.is_none() {
+            folder.rows("limit.csv", &limit)?;
+        }
+        Ok(Self { variance, limit, no_limit })
     }
 
     /// The modulus whose phase errors are largest beside its sectors.
@@ -124,6 +149,7 @@ impl Budget {
                 10.0 * (all.photons / least.photons).log10()
             ));
         }
+        words.extend(self.no_limit.clone());
         words
     }
 
@@ -139,49 +165,83 @@ impl Budget {
     }
 }
 
-fn invert(
-    folder: &Folder,
-    question: &Question<'_>,
-    answer: &Answer,
-    journal: Journal,
-) -> Result<Vec<String>> {
-    let study = InversionStudy::new(question.setting(answer), &MARGINS_DB)?;
-    let rows: Vec<InversionRow> = journal.study(&study, (&question.stop, question.progress))?;
-    folder.rows("inversion.csv", &rows)?;
-    journal.finish()?;
+/// The solved design that questions are asked around, and where the answers go.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    pub folder: &'a Folder,
+    pub question: &'a Question<'a>,
+    pub answer: &'a Answer,
+}
+
+impl<'a> Around<'a> {
+    fn setting(self) -> SweepSetting<'a> {
+        self.question.setting(self.answer)
+    }
+
+    fn study<S: Study>(self, study: &S, journal: &Journal) -> Result<S::Outcome> {
+        journal.study(study, (&self.question.stop, self.question.progress))
+    }
+
+    fn invert(self, journal: &Journal) -> Result<Vec<InversionRow>> {
+        let rows = self.study(&InversionStudy::new(self.setting(), &MARGINS_DB)?, journal)?;
+        self.folder.rows("inversion.csv", &rows)?;
+        Ok(rows)
+    }
+
+    fn sobol(self, points: usize, journal: &Journal) -> Result<SobolReport> {
+        let report = self.study(&SobolStudy::new(self.setting(), points)?, journal)?;
+        self.folder.rows("sobol.csv", &report.rows)?;
+        crate::plots::depth::sobol(self.folder)?;
+        Ok(report)
+    }
+
+    /// The design's chip, sampled.
+    fn chips(self) -> Result<SampledChips<'a>> {
+        Ok(SampledChips::new(self.setting(), self.question.gemm.placement, VECTORS)?)
+    }
+
+    fn yields(self, count: u32, journal: &Journal) -> Result<YieldReport> {
+        let report = self.study(&YieldStudy::new(self.chips()?, count)?, journal)?;
+        self.folder.rows("yield.csv", &report.rows)?;
+        self.folder.rows("yield-curve.csv", &report.curve)?;
+        crate::plots::depth::yields(self.folder, self.question.point.target)?;
+        Ok(report)
+    }
+
+    /// Writes chip-channel.csv: a residue channel of its own for each row of one sampled chip.
+    fn channel(self, chip: u32) -> Result<String> {
+        let (question, chips) = (self.question, self.chips()?);
+        let units = chips.seats().len();
+        let bar = question.progress.bar(units as u64, "rows of the chip");
+        let report = |_: usize, _: usize, _: &str| bar.inc(1);
+        let (code, provenance) = (&question.gemm.code, question.provenance());
+        let channel = chips.channel(chip, code, &provenance, question.watch(&report))?;
+        bar.finish_and_clear();
+        self.folder.write("chip-channel.csv", |out| channel.write_csv(out))?;
+        Ok(format!("chip-channel.csv: chip {chip}, {units} dot-product units, each with its own channel"))
+    }
+}
+
+fn inversion_words(rows: &[InversionRow]) -> Vec<String> {
     let shown = rows.iter().filter(|r| r.margin_db == MARGINS_DB[1] || r.parameter == "devices.laser.power");
     let line = |r: &InversionRow| match r.limit {
         Some(limit) => format!(
-            "{}: {} {limit:.3e} {} at {} dB more light (design {:.3e})",
+            "{}: {} {limit:.3e} {} with {} dB more light (design {:.3e})",
             r.parameter, r.sense, r.unit, r.margin_db, r.design
         ),
-        None => format!("{}: {} at {} dB more light", r.parameter, r.verdict, r.margin_db),
+        None => format!("{}: {} with {} dB more light", r.parameter, r.verdict, r.margin_db),
     };
-    Ok(shown.map(line).collect())
+    shown.map(line).collect()
 }
 
-fn sobol(
-    folder: &Folder,
-    question: &Question<'_>,
-    answer: &Answer,
-    points: usize,
-    journal: Journal,
-) -> Result<Vec<String>> {
-    let study = SobolStudy::new(question.setting(answer), points)?;
-    let report: SobolReport = journal.study(&study, (&question.stop, question.progress))?;
-    folder.rows("sobol.csv", &report.rows)?;
-    crate::plots::depth::sobol(folder)?;
-    journal.finish()?;
+fn sobol_words(report: &SobolReport) -> Vec<String> {
+    let floored = match report.floored {
+        share if share > 0.0 => format!(", {:.1} % of them below 1e-13", 100.0 * share),
+        _ => String::new(),
+    };
     let mut words = vec![format!(
-        "log10 of the error rate over all tolerances: {:.2} with a standard deviation of {:.2} ({} evaluations{})",
-        report.mean,
-        report.deviation,
-        report.evaluations,
-        if report.floored > 0.0 {
-            format!(", {:.1} % of them below 1e-13", 100.0 * report.floored)
-        } else {
-            String::new()
-        }
+        "log10 of the error rate over all tolerances: {:.2} with a standard deviation of {:.2} ({} evaluations{floored})",
+        report.mean, report.deviation, report.evaluations
     )];
     words.extend(report.rows.iter().take(5).map(|r| {
         let [total, low, high] = [r.total, r.total_lower, r.total_upper];
@@ -190,58 +250,19 @@ fn sobol(
             r.parameter, r.first
         )
     }));
-    Ok(words)
+    words
 }
 
-/// The design's chip, sampled.
-fn chips<'a>(question: &'a Question<'_>, answer: &'a Answer) -> Result<SampledChips<'a>> {
-    let placement: Placement = question.gemm.placement;
-    Ok(SampledChips::new(question.setting(answer), placement, VECTORS)?)
-}
-
-fn yields(
-    folder: &Folder,
-    question: &Question<'_>,
-    answer: &Answer,
-    count: u32,
-    journal: Journal,
-) -> Result<Vec<String>> {
-    let study = YieldStudy::new(chips(question, answer)?, count)?;
-    let report: YieldReport = journal.study(&study, (&question.stop, question.progress))?;
-    folder.rows("yield.csv", &report.rows)?;
-    folder.rows("yield-curve.csv", &report.curve)?;
-    crate::plots::depth::yields(folder, question.point.target)?;
-    journal.finish()?;
-    let line = |r: &mirage_devices::YieldRow| {
-        let of = match (r.of, r.mapped_out) {
-            ("chip", 0) => "chips".to_owned(),
-            ("chip", rows) => format!("chips, {rows} rows of each array mapped out"),
-            _ => "dot-product units".to_owned(),
-        };
-        format!(
-            "yield at {:.0e}: {:.2} % of the {of} ({} of {}; 95 %: {:.2} to {:.2} %)",
-            r.target,
-            100.0 * r.share,
-            r.passed,
-            r.sampled,
-            100.0 * r.lower,
-            100.0 * r.upper
-        )
+fn yield_words(r: &YieldRow) -> String {
+    let of = match (r.of, r.mapped_out) {
+        ("chip", 0) => "chips".to_owned(),
+        ("chip", 1) => "chips with one row of each array mapped out".to_owned(),
+        ("chip", rows) => format!("chips with {rows} rows of each array mapped out"),
+        _ => "dot-product units".to_owned(),
     };
-    Ok(report.rows.iter().filter(|r| r.modulus.is_none()).map(line).collect())
-}
-
-/// Writes chip-channel.csv: a residue channel of its own for each row of one sampled chip.
-fn channel(folder: &Folder, question: &Question<'_>, answer: &Answer, chip: u32) -> Result<String> {
-    let chips = chips(question, answer)?;
-    let bar = question.progress.bar(chips.seats().len() as u64, "rows of the chip");
-    let report = |_: usize, _: usize, _: &str| bar.inc(1);
-    let channel =
-        chips.channel(chip, &question.gemm.code, &question.provenance(), question.watch(&report))?;
-    bar.finish_and_clear();
-    folder.write("chip-channel.csv", |out| channel.write_csv(out))?;
-    Ok(format!(
-        "chip-channel.csv: chip {chip}, {} dot-product units, each with its own channel",
-        chips.seats().len()
-    ))
+    let [share, lower, upper] = [r.share, r.lower, r.upper].map(|x| 100.0 * x);
+    format!(
+        "yield at {:.0e}: {share:.2} % of the {of} ({} of {}; 95 %: {lower:.2} to {upper:.2} %)",
+        r.target, r.passed, r.sampled
+    )
 }

@@ -103,7 +103,7 @@ impl Sweep {
     }
 
     /// Writes sweep.csv and its picture; what the journal has is not done again.
-    pub fn run(&self, folder: &Folder, setting: &Setting<'_>, journal: Journal) -> Result<String> {
+    pub fn run(&self, folder: &Folder, setting: &Setting<'_>, journal: &Journal) -> Result<()> {
         let open: Vec<Open> =
             solved(&setting.answer.solution).into_iter().filter(|o| !self.sets(&o.key)).collect();
         let keys =
@@ -121,8 +121,7 @@ impl Sweep {
         let own: Vec<Option<f64>> =
             self.axes.iter().map(|axis| own(axis, question.design, setting.answer)).collect();
         crate::plots::sweep::draw(folder, &self.axes, &own, question.point.target)?;
-        journal.finish()?;
-        Ok("sweep.svg".into())
+        Ok(())
     }
 
     fn sets(&self, key: &str) -> bool {
