@@ -16,7 +16,8 @@ fn sweep(design: &Path, folder: &Path, threads: &str) -> Command {
     let mut command = mirage();
     command.arg("characterize").arg(design).args(["--operands", "uniform", "--threads", threads]);
     command.args(["--sweep", "devices.tia.input_noise=0.5uA:2uA:3:log", "--sweep", "devices.adc.bits=5:8:4"]);
-    command.arg("-o").arg(folder);
+    // Asked afterwards: a journal of its own.
+    command.args(["--sobol", "8"]).arg("-o").arg(folder);
     command
 }
 
