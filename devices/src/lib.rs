@@ -54,6 +54,7 @@
 //! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked, and turned into [`MdpuParameters`] |
 //! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`] |
 //! | [`files`] | S-parameters of INTERCONNECT and Touchstone, their reciprocity and passivity |
+//! | [`heat`] | crosstalk matrices, settled states, compensation, ambient drift, ring locks |
 //! | [`noise`] | spectral densities, filters, sampled series, a seed for each source |
 //! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
 //!
@@ -65,6 +66,7 @@ pub mod circuit;
 pub mod component;
 mod error;
 pub mod files;
+pub mod heat;
 pub mod noise;
 mod section;
 mod unit;
@@ -98,7 +100,7 @@ pub use unit::link::{Light, Noise};
 pub use unit::mmu::{Mdpu, MmuErrors};
 pub use unit::operands::Operands;
 pub use unit::parameters::{
-    Adc, Codes, ConverterNoise, Crosstalk, Dac, Detector, FrontEnd, Link, LossAccounting, MdpuParameters,
+    Adc, Codes, ConverterNoise, Crosstalk, Dac, Detector, FrontEnd, Heat, Link, LossAccounting, MdpuParameters,
     Rings, Shifters, Trim,
 };
 pub use unit::population::{Moments, Population};

@@ -14,6 +14,7 @@ pub(crate) use error::number;
 pub(crate) use sparameters::enforce_passivity;
 
 pub use error::FileError;
+pub(crate) use error::number;
 pub use interconnect::{InterconnectFile, Selection};
 pub use load::{Load, load_sparameters, read_sweep};
 pub use sparameters::{Passivity, Reciprocity, SParameters};

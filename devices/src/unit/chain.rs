@@ -5,6 +5,7 @@
 //! it. The lanes never meet, and every multiplication that is fused with an addition is written so (a processor that cannot
 //! takes it step by step), so the result has the same bits everywhere.
 
+use crate::unit::crosstalk::SourceGain;
 use crate::unit::mmu::{Mdpu, MmuErrors};
 use crate::unit::operands::Group;
 use num_complex::Complex64;
@@ -63,11 +64,11 @@ impl<'a> Chains<'a> {
                 shift: 63 - digit as u32,
             }
         };
-        let unit = |((e, rotation), gain): ((&MmuErrors, &f64), &f64)| Unit {
+        let unit = |((e, rotation), gain): ((&MmuErrors, &f64), &SourceGain)| Unit {
             stages: (0..digits.count()).map(|digit| stage(e, digit)).collect(),
             levels: (0..m).map(|w| mdpu.driven_level(e, w)).collect(),
             rotations: (0..m)
-                .map(|w| gain * (f64::from(digits.level(w)) - mean_level) / m as f64 + rotation / TAU)
+                .map(|w| (gain.mean + e.heat) * (f64::from(digits.level(w)) - mean_level) / m as f64 + rotation / TAU)
                 .collect(),
         };
         let bits = |x: usize| (0..digits.count()).map(|digit| u64::from(digits.bit(x, digit)) << digit).sum();

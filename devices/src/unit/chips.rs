@@ -3,7 +3,7 @@
 use crate::unit::chain::Chains;
 use crate::unit::crosstalk::crosstalk_matrix;
 use crate::unit::deviations::deviations;
-use crate::unit::mmu::{Mdpu, MmuErrors};
+use crate::unit::mmu::{Mdpu, MdpuErrors, MmuErrors};
 use crate::unit::operands::Operands;
 use crate::unit::rates::Operating;
 use crate::unit::sampled::draw;
@@ -21,6 +21,7 @@ pub struct Chip<'a> {
     unit: &'a Mdpu,
     operands: &'a Operands,
     errors: Vec<MmuErrors>,
+    ambient: f64,
     tables: Vec<Vec<(f64, f64)>>,
 }
 
@@ -40,9 +41,9 @@ pub struct Sample {
 impl<'a> Chip<'a> {
     /// Draws a chip from the stream `rng`.
     pub fn sample(unit: &'a Mdpu, operands: &'a Operands, rng: &mut Pcg64) -> Self {
-        let errors: Vec<MmuErrors> = (0..unit.parameters().group).map(|_| unit.sample_errors(rng)).collect();
+        let MdpuErrors { mmus: errors, ambient } = unit.sample(rng);
         let tables = errors.iter().map(|e| deviations(unit, e, operands)).collect();
-        Chip { unit, operands, errors, tables }
+        Chip { unit, operands, errors, ambient, tables }
     }
 
     /// Phase deviation and amplitude for one vector of operands, from the MMUs' tables and the crosstalk's column sums.
@@ -50,8 +51,8 @@ impl<'a> Chip<'a> {
         let m = self.unit.modulus() as usize;
         let mean = self.mean_level();
         let turn = 2.0 * PI / m as f64;
-        let mut sample = Sample { truth: 0, deviation: 0.0, log_amplitude: 0.0, dac_variance: 0.0 };
-        for (((table, gain), &w), &x) in self.tables.iter().zip(self.unit.crosstalk_gains()).zip(w).zip(x) {
+        let mut sample = Sample { truth: 0, deviation: self.ambient, log_amplitude: 0.0, dac_variance: 0.0 };
+        for (((table, gain), &w), &x) in self.tables.iter().zip(self.gains()).zip(w).zip(x) {
             let (deviation, log_amplitude) = table[w * m + x];
             sample.truth = (sample.truth + w * x) % m;
             sample.deviation += deviation + gain * turn * (f64::from(self.unit.digits().level(w)) - mean);
@@ -71,27 +72,41 @@ impl<'a> Chip<'a> {
             let level = f64::from(digits.level(w[stage / count])) - mean;
             turn * f64::from(digits.weights()[stage % count]) * level
         });
-        let heat = crosstalk_matrix(&self.unit.parameters().crosstalk, drives.len()) * drives;
-        let mut field = Complex64::new(1.0, 0.0);
+        let parameters = self.unit.parameters();
+        // A compensated unit is left with what its errors say, MMU by MMU.
+        let heat = match parameters.heat.compensation {
+            None => crosstalk_matrix(&parameters.crosstalk, drives.len()) * drives,
+            Some(_) => DVector::zeros(drives.len()),
+        };
+        let mut field = Complex64::from_polar(1.0, self.ambient);
         for (j, errors) in self.errors.iter().enumerate() {
             for digit in 0..count {
                 let transfer = self.unit.stage(errors, digit, w[j])[usize::from(digits.bit(x[j], digit))];
                 field *= transfer * Complex64::from_polar(1.0, heat[j * count + digit]);
             }
-            field *= Complex64::from_polar(1.0, self.rotation(j));
+            let left = errors.heat * turn * (f64::from(digits.level(w[j])) - mean);
+            field *= Complex64::from_polar(1.0, self.rotation(j) + left);
         }
         field
     }
 
     /// The same fields for many vectors of operands at once; see [`Chains`].
     pub fn chains(&self) -> Chains<'a> {
-        let rotations: Vec<f64> = (0..self.errors.len()).map(|j| self.rotation(j)).collect();
+        let mut rotations: Vec<f64> = (0..self.errors.len()).map(|j| self.rotation(j)).collect();
+        if let Some(first) = rotations.first_mut() {
+            *first += self.ambient;
+        }
         Chains::new(self.unit, &self.errors, &rotations, self.mean_level())
     }
 
     /// The rotation that centres the deviations of MMU `j`, as the calibrated read-out does, seen at operands (0, 0).
     fn rotation(&self, j: usize) -> f64 {
         self.tables[j][0].0 - self.unit.mmu(&self.errors[j], 0, 0).arg()
+    }
+
+    /// Phase added to the whole MDPU per phase of each MMU's unit shifter.
+    fn gains(&self) -> impl Iterator<Item = f64> + '_ {
+        self.unit.crosstalk_gains().iter().zip(&self.errors).map(|(gain, e)| gain.mean + e.heat)
     }
 
     fn mean_level(&self) -> f64 {
@@ -222,6 +237,7 @@ mod tests {
         (p.link.rin, p.link.linewidth, p.link.delay_mismatch) = (1e-15, 1e5, 1e-11);
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);
+        (p.heat.drift, p.heat.ring_lock) = (5e-3, 5e-4);
         p.noise = crate::unit::parameters::ConverterNoise {
             dac_density: 0.9e-9,
             dac_bandwidth: 0.5e9,
@@ -234,10 +250,12 @@ mod tests {
 
     #[test]
     fn tables_equal_the_full_fields() {
-        let unit = Mdpu::new(&rough(), 33).unwrap();
         let operands = Operands::uniform(33);
         let mut rng = Pcg64::seed_from_u64(5);
-        for _ in 0..5 {
+        for compensation in [None, Some(0.1), None, Some(0.3)] {
+            let mut p = rough();
+            p.heat.compensation = compensation;
+            let unit = Mdpu::new(&p, 33).unwrap();
             let chip = Chip::sample(&unit, &operands, &mut rng);
             for _ in 0..20 {
                 let (w, x) = chip.draw(&mut rng);
@@ -283,8 +301,8 @@ mod tests {
     }
 
     /// Estimate and samples within 3.5 standard errors, and those small enough to see a difference of a fifth.
-    fn agree(operands: &Operands, m: u32, power: f64) -> f64 {
-        let unit = Mdpu::new(&rough(), m).unwrap();
+    fn agree(p: &MdpuParameters, operands: &Operands, m: u32, power: f64) -> f64 {
+        let unit = Mdpu::new(p, m).unwrap();
         let population = Population::new(&unit, operands);
         let analytic = rates(&unit, &population, power, Quantisation::Cells).error_rate;
         let plain = sample_rate(&unit, operands, power, 800, 1000, 1, Judge::Noise);
@@ -303,15 +321,30 @@ mod tests {
     #[test]
     fn three_estimators_agree_where_all_can_see() {
         for (m, power) in [(31u32, 2.2e-4), (33, 3.2e-4)] {
-            agree(&Operands::uniform(m), m, power);
+            agree(&rough(), &Operands::uniform(m), m, power);
         }
+    }
+
+    #[test]
+    fn estimators_agree_on_what_compensation_and_locks_leave_of_heat() {
+        let mut p = rough();
+        // Left alone, this crosstalk would misread every other product; drift and locks take a share of their own.
+        p.crosstalk.coefficient = 6e-4;
+        p.heat.compensation = Some(0.1);
+        (p.heat.drift, p.heat.ring_lock) = (0.02, 1e-3);
+        let rate = agree(&p, &Operands::uniform(32), 32, 4e-4);
+        p.heat.compensation = None;
+        let unit = Mdpu::new(&p, 32).unwrap();
+        let population = Population::new(&unit, &Operands::uniform(32));
+        let alone = rates(&unit, &population, 4e-4, Quantisation::Cells).error_rate;
+        assert!(alone > 0.4 && rate < 0.5 * alone, "{alone} {rate}");
     }
 
     #[test]
     fn three_estimators_agree_on_groups_whose_values_are_alike() {
         for (m, power) in [(31u32, 4e-4), (33, 4e-4)] {
             let operands = correlated(m);
-            let with = agree(&operands, m, power);
+            let with = agree(&rough(), &operands, m, power);
             // Independent operands of the same frequencies would hide a part of the errors.
             let alone =
                 Operands::new("alone", m, operands.stationary().to_vec(), operands.streaming().to_vec())

@@ -1,6 +1,7 @@
 //! Thermal crosstalk between the stages of an MDPU.
 
 use crate::unit::encoding::Digits;
+use crate::heat::{Layout, ThermalMatrix};
 use crate::unit::parameters::Crosstalk;
 use nalgebra::DMatrix;
 
@@ -8,34 +9,51 @@ use nalgebra::DMatrix;
 /// counted along the light, MMU by MMU and digit by digit. The diagonal is zero: what a drive does to its own shifter
 /// is its calibrated curve.
 pub fn crosstalk_matrix(crosstalk: &Crosstalk, stages: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(stages, stages, |victim, source| {
-        if victim == source {
-            0.0
-        } else {
-            let distance = crosstalk.pitch * victim.abs_diff(source) as f64;
-            crosstalk.coefficient * (-distance / crosstalk.decay).exp()
-        }
-    })
+    let layout = Layout::rows(1, stages, crosstalk.pitch, 0.0);
+    ThermalMatrix::by_distance(&layout, crosstalk.coefficient, crosstalk.decay).entries().clone()
 }
 
-/// For each MMU, the phase that its drive adds to the whole MDPU per phase of its unit shifter: the column sums of the
-/// matrix, weighted by the digits.
-pub(crate) fn source_gains(crosstalk: &Crosstalk, digits: &Digits, group: usize) -> Vec<f64> {
-    let count = digits.count();
-    if crosstalk.coefficient == 0.0 {
-        return vec![0.0; group];
-    }
+/// For each MMU, the phase that its drive adds to the whole MDPU per phase of its unit shifter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SourceGain {
+    /// What is the same for every chip: the column sums of the matrix, weighted by the digits; zero where compensated.
+    pub mean: f64,
+    /// Variance over chips of what a compensation leaves that knows each entry to a relative error.
+    pub variance: f64,
+}
+
+/// The gains of all MMUs; `compensation` is the relative error of the known matrix, if the drives are corrected at all.
+pub(crate) fn source_gains(
+    crosstalk: &Crosstalk,
+    compensation: Option<f64>,
+    digits: &Digits,
+    group: usize,
+) -> Vec<SourceGain> {
+    let (count, c) = (digits.count(), crosstalk.coefficient);
     let stages = group * count;
-    // Geometric sums over the neighbours on either side.
     let ratio = (-crosstalk.pitch / crosstalk.decay).exp();
-    let sums: Vec<f64> =
-        std::iter::successors(Some(0.0), |sum| Some(ratio * (1.0 + sum))).take(stages).collect();
-    let column = |stage: usize| crosstalk.coefficient * (sums[stage] + sums[stages - 1 - stage]);
+    let (sums, squares) = (geometric(ratio, stages), geometric(ratio * ratio, stages));
+    let column = |sums: &[f64], stage: usize| sums[stage] + sums[stages - 1 - stage];
+    let weights = || digits.weights().iter().map(|&w| f64::from(w)).enumerate();
     (0..group)
-        .map(|mmu| {
-            digits.weights().iter().enumerate().map(|(d, &w)| f64::from(w) * column(mmu * count + d)).sum()
+        .map(|mmu| match compensation {
+            None => SourceGain {
+                mean: weights().map(|(d, w)| c * w * column(&sums, mmu * count + d)).sum(),
+                variance: 0.0,
+            },
+            Some(error) => SourceGain {
+                mean: 0.0,
+                variance: weights()
+                    .map(|(d, w)| (error * c * w).powi(2) * column(&squares, mmu * count + d))
+                    .sum(),
+            },
         })
         .collect()
+}
+
+/// Sums over the first k neighbours on one side, ratio + ratio^2 + ... + ratio^k, for k from 0 to `n` - 1.
+fn geometric(ratio: f64, n: usize) -> Vec<f64> {
+    std::iter::successors(Some(0.0), |sum| Some(ratio * (1.0 + sum))).take(n).collect()
 }
 
 #[cfg(test)]
@@ -47,13 +65,23 @@ mod tests {
     fn gains_are_the_matrix_column_sums() {
         let crosstalk = Crosstalk { coefficient: 3e-4, decay: 80e-6, pitch: 30e-6 };
         let digits = Digits::new(33, Encoding::Centred);
-        let gains = source_gains(&crosstalk, &digits, 4);
+        let gains = source_gains(&crosstalk, None, &digits, 4);
         let matrix = crosstalk_matrix(&crosstalk, 4 * digits.count());
         for (mmu, gain) in gains.iter().enumerate() {
             let direct: f64 = (0..digits.count())
                 .map(|d| f64::from(digits.weights()[d]) * matrix.column(mmu * digits.count() + d).sum())
                 .sum();
-            assert!((gain - direct).abs() < 1e-12);
+            assert!((gain.mean - direct).abs() < 1e-12 && gain.variance == 0.0);
+        }
+        let left = source_gains(&crosstalk, Some(0.1), &digits, 4);
+        for (mmu, gain) in left.iter().enumerate() {
+            let direct: f64 = (0..digits.count())
+                .map(|d| {
+                    let column = matrix.column(mmu * digits.count() + d).norm_squared();
+                    (0.1 * f64::from(digits.weights()[d])).powi(2) * column
+                })
+                .sum();
+            assert!((gain.variance / direct - 1.0).abs() < 1e-12 && gain.mean == 0.0);
         }
         assert!((matrix[(3, 3)], matrix[(2, 5)] == matrix[(5, 2)]) == (0.0, true));
     }

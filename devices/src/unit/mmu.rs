@@ -8,10 +8,11 @@
 //! ```
 
 use crate::error::DeviceError;
-use crate::unit::crosstalk::source_gains;
+use crate::heat::{RingLock, phase_per_kelvin};
+use crate::unit::crosstalk::{SourceGain, source_gains};
 use crate::unit::encoding::Digits;
 use crate::unit::parameters::{LossAccounting, MdpuParameters};
-use crate::unit::shifter::Drive;
+use crate::unit::shifter::{Drive, normal_pair};
 use crate::unit::trim::TrimResidue;
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
@@ -28,6 +29,17 @@ pub struct MmuErrors {
     pub gain: Vec<f64>,
     /// Error of the drive for each stationary residue beyond the known rounding of its code, levels.
     pub level: Vec<f64>,
+    /// Phase added to the whole MDPU per phase of the unit shifter, by what compensation leaves of thermal crosstalk.
+    pub heat: f64,
+}
+
+/// Errors of one sampled MDPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MdpuErrors {
+    /// Of each MMU.
+    pub mmus: Vec<MmuErrors>,
+    /// Phase that the ambient has added since the read-out was calibrated, rad.
+    pub ambient: f64,
 }
 
 /// An MDPU of one modulus, ready to compute: derived from [`MdpuParameters`], immutable.
@@ -41,7 +53,8 @@ pub struct Mdpu {
     leakage: f64,
     detour_db: Vec<f64>,
     shifter_db: Vec<f64>,
-    crosstalk: Vec<f64>,
+    crosstalk: Vec<SourceGain>,
+    lock: RingLock,
 }
 
 impl Mdpu {
@@ -65,14 +78,22 @@ impl Mdpu {
             LossAccounting::PerElement => parameters.shifters.loss_db,
             _ => parameters.shifters.loss_db * f64::from(w.abs()) / total,
         });
+        let lock = RingLock { detuning: parameters.heat.ring_lock };
+        let drop_db = parameters.rings.drop_loss_db * ring_share + lock.drop_loss_db();
         let bus_db = 2.0 * parameters.rings.pass_loss_db * ring_share;
         Ok(Mdpu {
             residue: TrimResidue::new(&parameters.trim),
             bus_amplitude: amplitude(bus_db),
-            leakage: 10f64.powf(-parameters.rings.extinction_db / 10.0),
-            detour_db: vec![2.0 * parameters.rings.drop_loss_db * ring_share; digits.count()],
+            leakage: 10f64.powf(-lock.extinction_db(parameters.rings.extinction_db) / 10.0),
+            detour_db: vec![2.0 * drop_db; digits.count()],
             shifter_db: shifter_db.collect(),
-            crosstalk: source_gains(&parameters.crosstalk, &digits, parameters.group),
+            crosstalk: source_gains(
+                &parameters.crosstalk,
+                parameters.heat.compensation,
+                &digits,
+                parameters.group,
+            ),
+            lock,
             parameters: parameters.clone(),
             digits,
             drive,
@@ -102,8 +123,19 @@ impl Mdpu {
         &self.residue
     }
 
+    /// Phase variance that the ring locks leave on a detour, rad^2.
+    pub(crate) fn lock_variance(&self) -> f64 {
+        self.lock.detour_variance()
+    }
+
+    /// Standard deviation of the phase that the ambient adds between calibrations of the read-out, rad.
+    pub(crate) fn ambient(&self) -> f64 {
+        let (heat, delay) = (&self.parameters.heat, self.parameters.link.delay_mismatch);
+        heat.drift * phase_per_kelvin(delay, heat.group_index, heat.thermo_optic, heat.wavelength)
+    }
+
     /// Phase added to the whole MDPU per phase of each MMU's unit shifter, by thermal crosstalk.
-    pub(crate) fn crosstalk_gains(&self) -> &[f64] {
+    pub(crate) fn crosstalk_gains(&self) -> &[SourceGain] {
         &self.crosstalk
     }
 
@@ -115,7 +147,18 @@ impl Mdpu {
             detour: vec![0.0; n],
             gain: vec![0.0; n],
             level: vec![0.0; self.size()],
+            heat: 0.0,
         }
+    }
+
+    /// Errors of one sampled MDPU.
+    pub fn sample(&self, rng: &mut Pcg64) -> MdpuErrors {
+        let mut mmus: Vec<MmuErrors> = self.crosstalk.iter().map(|_| self.sample_errors(rng)).collect();
+        for (errors, gain) in mmus.iter_mut().zip(&self.crosstalk).filter(|(_, gain)| gain.variance > 0.0) {
+            errors.heat = gain.variance.sqrt() * normal_pair(rng).0;
+        }
+        let ambient = self.ambient();
+        MdpuErrors { mmus, ambient: if ambient > 0.0 { ambient * normal_pair(rng).0 } else { 0.0 } }
     }
 
     /// Fabrication errors of one sampled MMU.
@@ -124,10 +167,16 @@ impl Mdpu {
         let mismatch = self.parameters.shifters.mismatch;
         MmuErrors {
             bus: (0..n).map(|_| self.residue.sample(rng)).collect(),
-            detour: (0..n).map(|_| self.residue.sample(rng)).collect(),
-            gain: (0..n).map(|_| mismatch * crate::unit::shifter::normal_pair(rng).0).collect(),
+            detour: (0..n).map(|_| self.residue.sample(rng) + self.sample_lock(rng)).collect(),
+            gain: (0..n).map(|_| mismatch * normal_pair(rng).0).collect(),
             level: self.drive.sample(rng),
+            heat: 0.0,
         }
+    }
+
+    fn sample_lock(&self, rng: &mut Pcg64) -> f64 {
+        let variance = self.lock_variance();
+        if variance > 0.0 { variance.sqrt() * normal_pair(rng).0 } else { 0.0 }
     }
 
     fn size(&self) -> usize {

@@ -156,6 +156,36 @@ pub struct Adc {
     pub headroom: f64,
 }
 
+/// Heat beyond crosstalk itself: what controllers leave of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heat {
+    /// Relative error, standard deviation of each entry, of the crosstalk matrix that the drives are corrected with; none =
+    /// no correction.
+    pub compensation: Option<f64>,
+    /// Detuning that the locks leave in a ring that drops light, standard deviation over half the linewidth.
+    pub ring_lock: f64,
+    /// Temperature of the chip since the read-out was calibrated, K rms.
+    pub drift: f64,
+    /// dn_eff/dT of the guides, 1/K.
+    pub thermo_optic: f64,
+    /// Group index of the guides.
+    pub group_index: f64,
+    /// Wavelength, m.
+    pub wavelength: f64,
+}
+
+impl Heat {
+    /// No drift, perfect locks, no compensation; a silicon strip at 1.55 um.
+    pub const NONE: Self = Heat {
+        compensation: None,
+        ring_lock: 0.0,
+        drift: 0.0,
+        thermo_optic: 1.87e-4,
+        group_index: 4.19,
+        wavelength: 1.55e-6,
+    };
+}
+
 /// Noise of the converters and their clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConverterNoise {
@@ -209,6 +239,8 @@ pub struct MdpuParameters {
     pub adc: Adc,
     /// Their noise.
     pub noise: ConverterNoise,
+    /// What controllers leave of heat.
+    pub heat: Heat,
 }
 
 impl MdpuParameters {
@@ -255,6 +287,7 @@ impl MdpuParameters {
             },
             adc: Adc { bits: None, headroom: 1.0 },
             noise: ConverterNoise::NONE,
+            heat: Heat::NONE,
         }
     }
 
@@ -298,6 +331,10 @@ impl MdpuParameters {
             ("link.hybrid_loss", l.hybrid_db),
             ("detector.dark_current", d.dark_current),
             ("detector.noise", electrical),
+            ("heat.compensation", self.heat.compensation.unwrap_or(0.0)),
+            ("heat.ring_lock", self.heat.ring_lock),
+            ("heat.drift", self.heat.drift),
+            ("heat.thermo_optic", self.heat.thermo_optic),
             ("noise.dac_density", self.noise.dac_density),
             ("noise.adc", self.noise.adc),
             ("noise.jitter", self.noise.jitter),
@@ -316,6 +353,8 @@ impl MdpuParameters {
             ("detector.bandwidth", d.bandwidth),
             ("detector.temperature", temperature),
             ("adc.headroom", self.adc.headroom),
+            ("heat.group_index", self.heat.group_index),
+            ("heat.wavelength", self.heat.wavelength),
             ("noise.dac_bandwidth", self.noise.dac_bandwidth),
             ("link.units_per_laser", f64::from(l.units_per_laser)),
         ] {

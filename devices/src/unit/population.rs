@@ -12,6 +12,7 @@
 //! What is linearised: the random errors add to the phase only; their influence on the light that leaks along the
 //! wrong path (second order) is left out. Sampled chips ([`crate::unit::chips`]) hold that against the full fields.
 
+use crate::unit::crosstalk::SourceGain;
 use crate::unit::deviations::deviations;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
@@ -102,6 +103,7 @@ impl Population {
         // nothing is random; it raises a rate of 1e-12 by 0.1 %.
         let floor = 1e-3 * PI / f64::from(unit.modulus());
         let phase = noise.phase.hypot(moments.dac_noise);
+        let ambient = unit.ambient();
         let spread = (moments.deviation.powi(2) + phase.powi(2) + floor * floor).sqrt();
         let width = (moments.log_amplitude.powi(2) + noise.relative.powi(2) + AMPLITUDE_FLOOR.powi(2)).sqrt();
         let grid = Grid {
@@ -111,9 +113,9 @@ impl Population {
             amplitude_floor: AMPLITUDE_FLOOR,
         };
         let transform = stage.transform(unit, &grid, false);
-        let settled = grid.invert(&transform, 0.0, 0.0);
+        let settled = grid.invert(&transform, ambient, 0.0);
         let transform = if moments.dac_noise > 0.0 { stage.transform(unit, &grid, true) } else { transform };
-        let live = grid.invert(&transform, noise.phase, noise.relative);
+        let live = grid.invert(&transform, noise.phase.hypot(ambient), noise.relative);
         let centre = moments.mean_log_amplitude;
         Population {
             step: grid.phase_period / PHASES as f64,
@@ -381,7 +383,8 @@ impl Stage {
         let mean =
             |f: &dyn Fn(&Pair) -> f64| self.pairs.iter().map(|pair| pair.probability * f(pair)).sum::<f64>();
         let residue = unit.residue().variance();
-        let trimmed: f64 = self.ones.iter().map(|p| 2.0 * residue * p * (1.0 - p)).sum();
+        let path = 2.0 * residue + unit.lock_variance();
+        let trimmed: f64 = self.ones.iter().map(|p| path * p * (1.0 - p)).sum();
         let drive_mean_square: f64 =
             self.drives.iter().zip(&self.drive_probabilities).map(|(d, p)| p * d * d).sum();
         let gain_square = mean(&|pair| self.gains[pair.x].powi(2));
@@ -392,13 +395,13 @@ impl Stage {
         let heat: f64 = unit
             .crosstalk_gains()
             .iter()
-            .map(|gain| gain * gain * drive_mean_square + 2.0 * gain * cross)
+            .map(|gain| (gain.mean.powi(2) + gain.variance) * drive_mean_square + 2.0 * gain.mean * cross)
             .sum();
         let log_amplitude = self.mean_log_amplitude;
         let spread = mean(&|pair| (pair.log_amplitude - log_amplitude).powi(2));
         let largest = self.pairs.iter().map(|pair| pair.log_amplitude).fold(f64::NEG_INFINITY, f64::max);
         Moments {
-            deviation: (group * own + heat).max(0.0).sqrt(),
+            deviation: (group * own + heat + unit.ambient().powi(2)).max(0.0).sqrt(),
             dac_noise: (group * mean(&|pair| pair.fresh)).sqrt(),
             mean_log_amplitude: group * log_amplitude,
             log_amplitude: (group * spread).sqrt(),
@@ -434,9 +437,13 @@ impl Stage {
         let by_level = self.by_level(2.0 * PI * q as f64 / grid.amplitude_period, factors, columns);
         let mut total = vec![Complex64::new(1.0, 0.0); columns];
         // MMUs with the same crosstalk gain share their characteristic function.
-        let mut gains: Vec<(f64, i32)> = Vec::new();
+        let mut gains: Vec<(SourceGain, i32)> = Vec::new();
+        let alike = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs();
         for &gain in unit.crosstalk_gains() {
-            match gains.iter_mut().find(|(known, _)| (known - gain).abs() <= 1e-6 * gain.abs()) {
+            match gains
+                .iter_mut()
+                .find(|(known, _)| alike(known.mean, gain.mean) && alike(known.variance, gain.variance))
+             {
                 Some((_, count)) => *count += 1,
                 None => gains.push((gain, 1)),
             }
@@ -444,11 +451,17 @@ impl Stage {
         for (gain, count) in gains {
             let mut one = vec![Complex64::ZERO; columns];
             for (drive, row) in self.drives.iter().zip(by_level.chunks(columns)) {
-                let turn = polar(2.0 * PI / grid.phase_period * gain * drive);
+                let dk = 2.0 * PI / grid.phase_period;
+                let turn = polar(dk * gain.mean * drive);
+                // exp(-k^2 v/2) by the recurrence of `phase_factors`.
+                let variance = gain.variance * drive * drive;
+                let fall = (-dk * dk * variance).exp();
+                let mut factor = (-0.5 * dk * dk * variance).exp();
                 let mut phasor = Complex64::new(1.0, 0.0);
                 for (sum, value) in one.iter_mut().zip(row) {
                     *sum += phasor * value;
-                    phasor *= turn;
+                    phasor *= turn * factor;
+                    factor *= fall;
                 }
             }
             total.iter_mut().zip(one).for_each(|(product, value)| *product *= value.powi(count));
@@ -500,7 +513,11 @@ impl Stage {
     fn trims(&self, unit: &Mdpu, dk: f64) -> Vec<f64> {
         let digits = unit.digits();
         let one = |share: f64| -> Vec<f64> {
-            (0..COLUMNS).map(|n| unit.residue().characteristic(n as f64 * dk * share).powi(2)).collect()
+            let at = |n: usize| {
+                let k = n as f64 * dk * share;
+                unit.residue().characteristic(k).powi(2) * (-0.5 * k * k * unit.lock_variance()).exp()
+            };
+            (0..COLUMNS).map(at).collect()
         };
         let by_bit: Vec<[Vec<f64>; 2]> = self.ones.iter().map(|&p| [one(-p), one(1.0 - p)]).collect();
         let m = self.gains.len();

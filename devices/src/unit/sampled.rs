@@ -5,7 +5,7 @@
 //! reaches half a turn, where every read is wrong anyway.
 
 use crate::unit::chips::Sample;
-use crate::unit::mmu::{Mdpu, MmuErrors};
+use crate::unit::mmu::{Mdpu, MdpuErrors};
 use crate::unit::operands::{Group, Operands};
 use num_complex::Complex64;
 use rand::RngExt;
@@ -20,6 +20,10 @@ pub(crate) struct SampledMdpu<'a> {
     unit: &'a Mdpu,
     /// At (mmu x m + level) x digits + digit.
     digits: Vec<Digit>,
+    /// Phase added to the whole MDPU per phase of each MMU's unit shifter, by thermal crosstalk.
+    gains: Vec<f64>,
+    /// Phase from the ambient, rad.
+    ambient: f64,
     /// What the read-out's calibration takes out: the mean deviation over independent operands.
     mean: f64,
     mean_level: f64,
@@ -28,12 +32,11 @@ pub(crate) struct SampledMdpu<'a> {
 impl<'a> SampledMdpu<'a> {
     /// Draws one from the stream `rng`.
     pub fn sample(unit: &'a Mdpu, operands: &Operands, rng: &mut Pcg64) -> Self {
-        let errors: Vec<MmuErrors> = (0..unit.parameters().group).map(|_| unit.sample_errors(rng)).collect();
-        Self::new(unit, operands, &errors)
+        Self::new(unit, operands, &unit.sample(rng))
     }
 
-    /// With given errors, one for each MMU.
-    pub fn new(unit: &'a Mdpu, operands: &Operands, errors: &[MmuErrors]) -> Self {
+    /// With given errors.
+    pub fn new(unit: &'a Mdpu, operands: &Operands, MdpuErrors { mmus: errors, ambient }: &MdpuErrors) -> Self {
         let (m, count) = (unit.modulus() as usize, unit.digits().count());
         let turn = 2.0 * PI / m as f64;
         let ones = ones(unit, operands);
@@ -55,15 +58,16 @@ impl<'a> SampledMdpu<'a> {
                 }
             }
         }
-        SampledMdpu { unit, digits, mean, mean_level }
+        let gains = unit.crosstalk_gains().iter().zip(errors).map(|(gain, e)| gain.mean + e.heat).collect();
+        SampledMdpu { unit, digits, gains, ambient: *ambient, mean, mean_level }
     }
 
     /// True level, phase deviation and log-amplitude of a read.
     pub fn read(&self, (w, x): &Group) -> Sample {
         let (m, code) = (self.unit.modulus() as usize, self.unit.digits());
         let turn = 2.0 * PI / m as f64;
-        let mut sample = Sample { truth: 0, deviation: -self.mean, log_amplitude: 0.0, dac_variance: 0.0 };
-        for (mmu, ((&w, &x), gain)) in w.iter().zip(x).zip(self.unit.crosstalk_gains()).enumerate() {
+        let mut sample = Sample { truth: 0, deviation: self.ambient - self.mean, log_amplitude: 0.0, dac_variance: 0.0 };
+        for (mmu, ((&w, &x), gain)) in w.iter().zip(x).zip(&self.gains).enumerate() {
             let row = &self.digits[(mmu * m + w) * code.count()..][..code.count()];
             for (d, digit) in row.iter().enumerate() {
                 let (deviation, log_amplitude) = digit[usize::from(code.bit(x, d))];
@@ -120,7 +124,9 @@ mod tests {
         p.dac = Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
         p.trim = Trim { fabrication: 0.5, resolution: 0.006, range: PI };
         p.crosstalk = Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6 };
-        for m in [31, 33] {
+        (p.heat.drift, p.heat.ring_lock, p.link.delay_mismatch) = (0.1, 1e-3, 2e-12);
+        for (m, compensation) in [(31, None), (33, Some(0.1))] {
+            p.heat.compensation = compensation;
             let unit = Mdpu::new(&p, m).unwrap();
             let operands = Operands::uniform(m);
             let (mut one, mut two) = (Pcg64::new(5, 1), Pcg64::new(5, 1));
