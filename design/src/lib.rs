@@ -48,7 +48,7 @@ pub use edit::{Scalar, quantity};
 pub use error::{DesignError, closest};
 pub use quantity::{
     Angle, Area, Capacity, Current, DataRate, Decibel, Energy, Frequency, Length, Power, PropagationLoss,
-    Ratio, RelativeIntensityNoise, Resistance, Responsivity, Temperature, Time, VoltLength, Voltage,
-    VoltageNoise, convert,
+    Ratio, RelativeIntensityNoise, Resistance, Responsivity, Temperature, TemperatureDifference, ThermoOptic,
+    Time, VoltLength, Voltage, VoltageNoise, convert,
 };
 pub use value::{Mark, Setting, Value};

@@ -192,6 +192,14 @@ quantity!(
     Temperature, "temperature", "300 K", 0.0, 5000.0, [unit("K", 1.0), Unit { text: "degC", to_si: Conversion::Offset(273.15) }]
 );
 quantity!(
+    /// Difference of temperatures in kelvin.
+    TemperatureDifference, "temperature difference", "20 mK", 0.0, 5000.0, [unit("K", 1.0), unit("mK", 1e-3)]
+);
+quantity!(
+    /// Change of a refractive index per kelvin.
+    ThermoOptic, "thermo-optic coefficient", "1.87e-4 /K", -1.0, 1.0, [unit("/K", 1.0), unit("1/K", 1.0)]
+);
+quantity!(
     /// Voltage in volts.
     Voltage, "voltage", "1 V", -ANY, ANY, [unit("V", 1.0), unit("mV", 1e-3), unit("kV", 1e3)]
 );

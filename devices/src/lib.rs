@@ -88,9 +88,9 @@ pub use characterise::variance::{VarianceRow, variance_budget};
 pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
 pub use section::{
-    AdcSection, CrosstalkSection, DacSection, DevicesSection, DistributionSection, HybridSection,
-    LaserSection, PhotodiodeSection, RingSection, ShifterSection, SolveSection, TiaSection, TrimSection,
-    UnitSection, WaveguideSection,
+    AdcSection, AmbientSection, Compensation, CrosstalkSection, DacSection, DevicesSection,
+    DistributionSection, HybridSection, LaserSection, PhotodiodeSection, RingSection, ShifterSection,
+    SolveSection, TiaSection, TrimSection, UnitSection, WaveguideSection,
 };
 pub use unit::bounds::Bounds;
 pub use unit::chain::{Chains, FieldTables};
@@ -100,8 +100,8 @@ pub use unit::link::{Light, Noise};
 pub use unit::mmu::{Mdpu, MmuErrors};
 pub use unit::operands::Operands;
 pub use unit::parameters::{
-    Adc, Codes, ConverterNoise, Crosstalk, Dac, Detector, FrontEnd, Heat, Link, LossAccounting, MdpuParameters,
-    Rings, Shifters, Trim,
+    Adc, Codes, ConverterNoise, Crosstalk, Dac, Detector, FrontEnd, Heat, Link, LossAccounting,
+    MdpuParameters, Rings, Shifters, Trim,
 };
 pub use unit::population::{Moments, Population};
 pub use unit::rates::{Dominance, Quantisation, Rates, rates};

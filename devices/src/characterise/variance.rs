@@ -43,7 +43,7 @@ pub struct VarianceRow {
 type Remedy = fn(&mut MdpuParameters);
 
 /// Static imperfections, each with its remedy.
-const STATIC: [(&str, Remedy); 9] = [
+const STATIC: [(&str, Remedy); 11] = [
     ("ring extinction", |p| p.rings.extinction_db = f64::INFINITY),
     ("rounding to DAC codes", |p| {
         // The same INL and DNL in volts on a scale so fine that every level has a code.
@@ -57,6 +57,8 @@ const STATIC: [(&str, Remedy); 9] = [
     ("settling", |p| p.shifters.settling_time = 0.0),
     ("trim residue", |p| p.trim.fabrication = 0.0),
     ("thermal crosstalk", |p| p.crosstalk.coefficient = 0.0),
+    ("ambient drift", |p| p.heat.drift = 0.0),
+    ("ring locks", |p| p.heat.ring_lock = 0.0),
     ("hybrid", |p| (p.link.hybrid_gain_error, p.link.hybrid_phase_error) = (0.0, 0.0)),
 ];
 

@@ -10,7 +10,6 @@ mod touchstone;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::number;
 pub(crate) use sparameters::enforce_passivity;
 
 pub use error::FileError;

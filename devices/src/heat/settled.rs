@@ -77,7 +77,11 @@ impl Response {
     pub fn drive(&mut self, settled: DVector<f64>) -> Result<(), DeviceError> {
         if settled.len() != self.phases.len() {
             let problem = format!("settled phases for {} guides", self.phases.len());
-            return Err(DeviceError::Parameter { name: "heat.settled", value: settled.len() as f64, problem });
+            return Err(DeviceError::Parameter {
+                name: "heat.settled",
+                value: settled.len() as f64,
+                problem,
+            });
         }
         self.target = settled;
         Ok(())
@@ -135,7 +139,9 @@ mod tests {
         coarse.drive(one(1.0)).unwrap();
         fine.drive(one(1.0)).unwrap();
         let end = coarse.advance(3e-6)[0];
-        (0..300).for_each(|_| drop(fine.advance(1e-8).len()));
+        for _ in 0..300 {
+            fine.advance(1e-8);
+        }
         assert!((end - (1.0 - (-1.5f64).exp())).abs() < 1e-14 && (fine.phases[0] - end).abs() < 1e-12);
         // A square wave of half period h settles between 1/(1 + e^{h/tau}) and 1/(1 + e^{-h/tau}).
         for k in 0..60 {

@@ -1,6 +1,6 @@
 //! Physical ranges of the values of `[devices]`.
 
-use super::{DevicesSection, given};
+use super::{Compensation, DevicesSection, given};
 use mirage_design::{Decibel, DesignError, Value};
 
 fn within<T>(value: &Value<T>, number: f64, low: f64, high: f64, text: &str) -> Result<(), DesignError> {
@@ -22,6 +22,7 @@ impl DevicesSection {
         within(&s.power_penalty, s.power_penalty.db(), 0.01, 20.0, "0.01 dB to 20 dB")?;
         self.check_optics()?;
         self.check_units()?;
+        self.check_heat()?;
         self.check_electronics()
     }
 
@@ -61,6 +62,7 @@ impl DevicesSection {
         if let Some(extinction) = given(&r.extinction) {
             within(&r.extinction, extinction.db(), 0.0, 200.0, "0 dB to 200 dB")?;
         }
+        within(&r.lock_residue, r.lock_residue.si(), 0.0, 0.5, "0 % to 50 % of half the linewidth")?;
         loss(&p.loss)?;
         within(&p.drive_loss, p.drive_loss.si(), 0.0, 10.0, "0 % to 1000 %")?;
         within(&p.v_pi_length, p.v_pi_length.si(), 1e-9, 1.0, "1e-7 V cm to 100 V cm")?;
@@ -80,6 +82,16 @@ impl DevicesSection {
         }
         within(&c.decay, c.decay.si(), 1e-9, 1.0, "1 nm to 1 m")?;
         within(&c.pitch, c.pitch.si(), 1e-9, 1.0, "1 nm to 1 m")
+    }
+
+    fn check_heat(&self) -> Result<(), DesignError> {
+        let (c, a) = (&self.crosstalk, &self.ambient);
+        if let Compensation::Known(error) = *c.compensation {
+            within(&c.compensation, error.si(), 0.0, 1.0, "none, or known to 0 % to 100 %")?;
+        }
+        within(&a.drift, a.drift.si(), 0.0, 100.0, "0 K to 100 K")?;
+        within(&a.thermo_optic, a.thermo_optic.si(), 0.0, 1e-2, "0 /K to 0.01 /K")?;
+        within(&a.group_index, *a.group_index, 1.0, 10.0, "1 to 10")
     }
 
     fn check_electronics(&self) -> Result<(), DesignError> {

@@ -1,6 +1,6 @@
 //! From the design file to plain parameters.
 
-use super::{DevicesSection, given};
+use super::{Compensation, DevicesSection, given};
 use crate::characterise::solve::{DesignPoint, Tolerance};
 use crate::unit::parameters::{self as plain, Codes, FrontEnd, MdpuParameters};
 
@@ -53,6 +53,7 @@ impl DevicesSection {
             link: self.link(group),
             detector: self.detector(),
             adc: plain::Adc { bits: Some(*self.adc.bits), headroom: *self.adc.headroom },
+            heat: self.heat(),
             noise: plain::ConverterNoise {
                 dac_density: self.dac.noise.si(),
                 dac_bandwidth: self.dac.bandwidth.si(),
@@ -69,6 +70,20 @@ impl DevicesSection {
             wall_plug_efficiency: self.laser.wall_plug_efficiency.si(),
             target: *self.solve.target_error_rate,
             penalty_db: self.solve.power_penalty.db(),
+        }
+    }
+
+    fn heat(&self) -> plain::Heat {
+        plain::Heat {
+            compensation: match *self.crosstalk.compensation {
+                Compensation::None => None,
+                Compensation::Known(error) => Some(error.si()),
+            },
+            ring_lock: self.ring.lock_residue.si(),
+            drift: self.ambient.drift.si(),
+            thermo_optic: self.ambient.thermo_optic.si(),
+            group_index: *self.ambient.group_index,
+            wavelength: self.laser.wavelength.si(),
         }
     }
 

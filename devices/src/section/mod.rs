@@ -24,6 +24,7 @@ pub struct DevicesSection {
     pub dac: DacSection,
     pub trim: TrimSection,
     pub crosstalk: CrosstalkSection,
+    pub ambient: AmbientSection,
     pub hybrid: HybridSection,
     pub photodiode: PhotodiodeSection,
     pub tia: TiaSection,

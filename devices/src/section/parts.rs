@@ -4,9 +4,11 @@ use crate::unit::encoding::Encoding;
 use crate::unit::parameters::{Codes, LossAccounting};
 use mirage_design::{
     Angle, Current, Decibel, Frequency, Length, Power, PropagationLoss, Ratio, RelativeIntensityNoise,
-    Resistance, Responsivity, Setting, Temperature, Time, Value, VoltLength, Voltage, VoltageNoise,
+    Resistance, Responsivity, Setting, Temperature, TemperatureDifference, ThermoOptic, Time, Value,
+    VoltLength, Voltage, VoltageNoise,
 };
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 /// `[devices.unit]`: how numbers and losses are represented.
 #[derive(Debug, Clone, Deserialize)]
@@ -84,6 +86,8 @@ pub struct RingSection {
     pub drop_loss: Value<Decibel>,
     /// Extinction of one ring towards the wrong path, or "required".
     pub extinction: Value<Setting<Decibel>>,
+    /// Detuning that the lock leaves in a ring that drops light, rms over half the linewidth.
+    pub lock_residue: Value<Ratio>,
 }
 
 /// `[devices.shifter]`: the phase shifters.
@@ -150,6 +154,40 @@ pub struct CrosstalkSection {
     pub decay: Value<Length>,
     /// Distance of neighbouring stages.
     pub pitch: Value<Length>,
+    /// "none", or "known to 5 %": drives corrected with a matrix of which each entry is known to that relative error.
+    pub compensation: Value<Compensation>,
+}
+
+/// How the drives are corrected for thermal crosstalk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Compensation {
+    /// Not at all.
+    None,
+    /// By the inverse of the matrix, each entry known to this relative error (standard deviation).
+    Known(Ratio),
+}
+
+impl<'de> Deserialize<'de> for Compensation {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        match (text.as_str(), text.strip_prefix("known to ")) {
+            ("none", _) => Ok(Compensation::None),
+            (_, Some(ratio)) => ratio.parse().map(Compensation::Known).map_err(D::Error::custom),
+            _ => Err(D::Error::custom(format!("`{text}` is neither \"none\" nor like \"known to 5 %\""))),
+        }
+    }
+}
+
+/// `[devices.ambient]`: the temperature of the whole chip.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AmbientSection {
+    /// How far the temperature strays between calibrations of the read-out, rms.
+    pub drift: Value<TemperatureDifference>,
+    /// dn_eff/dT of the guides.
+    pub thermo_optic: Value<ThermoOptic>,
+    /// Group index of the guides.
+    pub group_index: Value<f64>,
 }
 
 /// `[devices.hybrid]`: the 90-degree hybrid.

@@ -68,7 +68,10 @@ impl<'a> Chains<'a> {
             stages: (0..digits.count()).map(|digit| stage(e, digit)).collect(),
             levels: (0..m).map(|w| mdpu.driven_level(e, w)).collect(),
             rotations: (0..m)
-                .map(|w| (gain.mean + e.heat) * (f64::from(digits.level(w)) - mean_level) / m as f64 + rotation / TAU)
+                .map(|w| {
+                    (gain.mean + e.heat) * (f64::from(digits.level(w)) - mean_level) / m as f64
+                        + rotation / TAU
+                })
                 .collect(),
         };
         let bits = |x: usize| (0..digits.count()).map(|digit| u64::from(digits.bit(x, digit)) << digit).sum();

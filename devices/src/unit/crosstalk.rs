@@ -1,7 +1,7 @@
 //! Thermal crosstalk between the stages of an MDPU.
 
-use crate::unit::encoding::Digits;
 use crate::heat::{Layout, ThermalMatrix};
+use crate::unit::encoding::Digits;
 use crate::unit::parameters::Crosstalk;
 use nalgebra::DMatrix;
 

@@ -443,7 +443,7 @@ impl Stage {
             match gains
                 .iter_mut()
                 .find(|(known, _)| alike(known.mean, gain.mean) && alike(known.variance, gain.variance))
-             {
+            {
                 Some((_, count)) => *count += 1,
                 None => gains.push((gain, 1)),
             }

@@ -36,7 +36,11 @@ impl<'a> SampledMdpu<'a> {
     }
 
     /// With given errors.
-    pub fn new(unit: &'a Mdpu, operands: &Operands, MdpuErrors { mmus: errors, ambient }: &MdpuErrors) -> Self {
+    pub fn new(
+        unit: &'a Mdpu,
+        operands: &Operands,
+        MdpuErrors { mmus: errors, ambient }: &MdpuErrors,
+    ) -> Self {
         let (m, count) = (unit.modulus() as usize, unit.digits().count());
         let turn = 2.0 * PI / m as f64;
         let ones = ones(unit, operands);
@@ -66,7 +70,8 @@ impl<'a> SampledMdpu<'a> {
     pub fn read(&self, (w, x): &Group) -> Sample {
         let (m, code) = (self.unit.modulus() as usize, self.unit.digits());
         let turn = 2.0 * PI / m as f64;
-        let mut sample = Sample { truth: 0, deviation: self.ambient - self.mean, log_amplitude: 0.0, dac_variance: 0.0 };
+        let mut sample =
+            Sample { truth: 0, deviation: self.ambient - self.mean, log_amplitude: 0.0, dac_variance: 0.0 };
         for (mmu, ((&w, &x), gain)) in w.iter().zip(x).zip(&self.gains).enumerate() {
             let row = &self.digits[(mmu * m + w) * code.count()..][..code.count()];
             for (d, digit) in row.iter().enumerate() {

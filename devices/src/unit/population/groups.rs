@@ -124,7 +124,8 @@ impl Stage {
         let drive_square: f64 =
             self.drives.iter().zip(&self.drive_probabilities).map(|(d, p)| p * d * d).sum();
         let one = |(w, x): &(Vec<usize>, Vec<usize>)| {
-            let mut read = Read { deviation: 0.0, variance: unit.ambient().powi(2), fresh: 0.0, log_amplitude: 0.0 };
+            let mut read =
+                Read { deviation: 0.0, variance: unit.ambient().powi(2), fresh: 0.0, log_amplitude: 0.0 };
             for ((&w, &x), heat) in w.iter().zip(x).zip(unit.crosstalk_gains()) {
                 // Operands checks that every pair of a group has a probability.
                 let Some(pair) = table[w * m + x] else { continue };
@@ -147,8 +148,7 @@ impl Stage {
     fn trim_variances(&self, unit: &Mdpu) -> Vec<f64> {
         let (digits, path) = (unit.digits(), 2.0 * unit.residue().variance() + unit.lock_variance());
         let of = |x: usize| {
-            let one =
-                |(d, p): (usize, &f64)| path * (f64::from(u8::from(digits.bit(x, d))) - p).powi(2);
+            let one = |(d, p): (usize, &f64)| path * (f64::from(u8::from(digits.bit(x, d))) - p).powi(2);
             self.ones.iter().enumerate().map(one).sum()
         };
         (0..self.gains.len()).map(of).collect()
