@@ -54,12 +54,12 @@
 //! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked, and turned into [`MdpuParameters`] |
 //! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`] |
 //! | [`files`] | S-parameters of INTERCONNECT and Touchstone, their reciprocity and passivity |
+//! | [`variation`] | correlated maps of width and thickness, and the phases, gains and resonances that follow |
 //! | [`heat`] | crosstalk matrices, settled states, compensation, ambient drift, ring locks |
 //! | [`noise`] | spectral densities, filters, sampled series, a seed for each source |
 //! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
 //!
-//! Not here yet: inter-symbol interference and the time domain (a read has no memory of the last symbol), wavelength,
-//! correlated process variation, ambient drift.
+//! Not here yet: inter-symbol interference and the time domain (a read has no memory of the last symbol).
 
 mod characterise;
 pub mod circuit;
@@ -70,6 +70,7 @@ pub mod heat;
 pub mod noise;
 mod section;
 mod unit;
+pub mod variation;
 
 pub use unit::chips;
 
@@ -88,9 +89,9 @@ pub use characterise::variance::{VarianceRow, variance_budget};
 pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
 pub use section::{
-    AdcSection, AmbientSection, Compensation, CrosstalkSection, DacSection, DevicesSection,
-    DistributionSection, HybridSection, LaserSection, PhotodiodeSection, RingSection, ShifterSection,
-    SolveSection, TiaSection, TrimSection, UnitSection, WaveguideSection,
+    AdcSection, AmbientSection, ChipVariation, Compensation, CrosstalkSection, DacSection, DevicesSection,
+    DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, RingSection,
+    ShifterSection, SolveSection, TiaSection, TrimSection, UnitSection, VariationSection, WaveguideSection,
 };
 pub use unit::bounds::Bounds;
 pub use unit::chain::{Chains, FieldTables};

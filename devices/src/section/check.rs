@@ -1,6 +1,7 @@
 //! Physical ranges of the values of `[devices]`.
 
-use super::{Compensation, DevicesSection, given};
+use super::{Compensation, DevicesSection, Fabrication, given};
+use crate::variation::Process;
 use mirage_design::{Decibel, DesignError, Value};
 
 fn within<T>(value: &Value<T>, number: f64, low: f64, high: f64, text: &str) -> Result<(), DesignError> {
@@ -23,6 +24,7 @@ impl DevicesSection {
         self.check_optics()?;
         self.check_units()?;
         self.check_heat()?;
+        self.check_variation()?;
         self.check_electronics()
     }
 
@@ -72,7 +74,9 @@ impl DevicesSection {
         within(&p.mismatch, p.mismatch.si(), 0.0, 0.5, "0 % to 50 %")?;
         within(&p.settling_time, p.settling_time.si(), 0.0, 1.0, "0 s to 1 s")?;
         within(&p.program_time, p.program_time.si(), 0.0, 1.0, "0 s to 1 s")?;
-        within(&t.fabrication, t.fabrication.si(), 0.0, 100.0, "0 rad to 100 rad")?;
+        if let Fabrication::Given(fabrication) = *t.fabrication {
+            within(&t.fabrication, fabrication.si(), 0.0, 100.0, "0 rad to 100 rad")?;
+        }
         if let Some(resolution) = given(&t.resolution) {
             within(&t.resolution, resolution.si(), 0.0, 6.3, "0 rad to 6.3 rad")?;
         }
@@ -92,6 +96,22 @@ impl DevicesSection {
         within(&a.drift, a.drift.si(), 0.0, 100.0, "0 K to 100 K")?;
         within(&a.thermo_optic, a.thermo_optic.si(), 0.0, 1e-2, "0 /K to 0.01 /K")?;
         within(&a.group_index, *a.group_index, 1.0, 10.0, "1 to 10")
+    }
+
+    fn check_variation(&self) -> Result<(), DesignError> {
+        let v = &self.variation;
+        Process::find(&v.process).map_err(|problem| v.process.invalid(format!("is not known: {problem}")))?;
+        within(&v.path_length, v.path_length.si(), 1e-9, 1.0, "1 nm to 1 m")?;
+        within(&v.separation, v.separation.si(), 0.0, 1e-2, "0 m to 1 cm")?;
+        within(&v.gain_per_nm, *v.gain_per_nm, -1.0, 1.0, "-1 to 1 per nm")?;
+        let made = self.varied().map_err(|e| v.process.invalid(format!("cannot be used: {e}")))?;
+        within(
+            &v.path_length,
+            made.path_deviation(false),
+            0.0,
+            100.0,
+            "lengths with a phase error below 100 rad",
+        )
     }
 
     fn check_electronics(&self) -> Result<(), DesignError> {

@@ -1,8 +1,10 @@
 //! From the design file to plain parameters.
 
-use super::{Compensation, DevicesSection, given};
+use super::{ChipVariation, Compensation, DevicesSection, Fabrication, given};
 use crate::characterise::solve::{DesignPoint, Tolerance};
+use crate::error::DeviceError;
 use crate::unit::parameters::{self as plain, Codes, FrontEnd, MdpuParameters};
+use crate::variation::{Process, Variation};
 
 impl DevicesSection {
     /// The plain parameters of an MDPU of `group` MMUs; what is required stands at its ideal value and in the list.
@@ -40,11 +42,7 @@ impl DevicesSection {
                 inl: *self.dac.inl,
                 dnl: *self.dac.dnl,
             },
-            trim: plain::Trim {
-                fabrication: self.trim.fabrication.si(),
-                resolution,
-                range: self.trim.range.si(),
-            },
+            trim: plain::Trim { fabrication: self.fabrication(), resolution, range: self.trim.range.si() },
             crosstalk: plain::Crosstalk {
                 coefficient,
                 decay: self.crosstalk.decay.si(),
@@ -54,6 +52,11 @@ impl DevicesSection {
             detector: self.detector(),
             adc: plain::Adc { bits: Some(*self.adc.bits), headroom: *self.adc.headroom },
             heat: self.heat(),
+            // A checked section has a process that can be used.
+            variation: match *self.variation.chips {
+                ChipVariation::Correlated => self.varied().ok(),
+                ChipVariation::Independent => None,
+            },
             noise: plain::ConverterNoise {
                 dac_density: self.dac.noise.si(),
                 dac_bandwidth: self.dac.bandwidth.si(),
@@ -70,6 +73,24 @@ impl DevicesSection {
             wall_plug_efficiency: self.laser.wall_plug_efficiency.si(),
             target: *self.solve.target_error_rate,
             penalty_db: self.solve.power_penalty.db(),
+        }
+    }
+
+    /// The variations of the process on the paths of this design.
+    pub(super) fn varied(&self) -> Result<Variation, DeviceError> {
+        let v = &self.variation;
+        let process = Process::find(&v.process).map_err(DeviceError::Question)?;
+        let (length, separation) = (v.path_length.si(), v.separation.si());
+        let pitch = self.crosstalk.pitch.si();
+        let varied = Variation::of(process, self.laser.wavelength.si(), length, separation, pitch)?;
+        Ok(Variation { gain_per_width: *v.gain_per_nm * 1e9, ..varied })
+    }
+
+    fn fabrication(&self) -> f64 {
+        match *self.trim.fabrication {
+            Fabrication::Given(angle) => angle.si(),
+            // A checked section has one; no number would be refused with the parameters.
+            Fabrication::FromVariation => self.varied().map_or(f64::NAN, |v| v.path_deviation(false)),
         }
     }
 

@@ -25,6 +25,7 @@ pub struct DevicesSection {
     pub trim: TrimSection,
     pub crosstalk: CrosstalkSection,
     pub ambient: AmbientSection,
+    pub variation: VariationSection,
     pub hybrid: HybridSection,
     pub photodiode: PhotodiodeSection,
     pub tia: TiaSection,

@@ -136,12 +136,59 @@ pub struct DacSection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrimSection {
-    /// Phase error of each path as made, standard deviation.
-    pub fabrication: Value<Angle>,
+    /// Phase error of each path as made, standard deviation, or "from-variation".
+    pub fabrication: Value<Fabrication>,
     /// Step of the trim, or "required".
     pub resolution: Value<Setting<Angle>>,
     /// Largest correction.
     pub range: Value<Angle>,
+}
+
+/// Where the phase errors of paths as made come from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fabrication {
+    /// A given standard deviation.
+    Given(Angle),
+    /// What `[devices.variation]` implies for a path.
+    FromVariation,
+}
+
+impl<'de> Deserialize<'de> for Fabrication {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text == "from-variation" {
+            return Ok(Fabrication::FromVariation);
+        }
+        text.parse()
+            .map(Fabrication::Given)
+            .map_err(|e| D::Error::custom(format!("{e}; or \"from-variation\"")))
+    }
+}
+
+/// How the paths of sampled chips vary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChipVariation {
+    /// By correlated maps of width and thickness.
+    Correlated,
+    /// Each path by itself, with the deviation of `trim.fabrication`.
+    Independent,
+}
+
+/// `[devices.variation]`: width and thickness of the guides over chip and wafer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VariationSection {
+    /// Name of the process in `data/siepic-fdtd/process_variation.xml`.
+    pub process: Value<String>,
+    /// "correlated" or "independent".
+    pub chips: Value<ChipVariation>,
+    /// Length of each path (bus or detour) of a stage.
+    pub path_length: Value<Length>,
+    /// Distance between bus and detour of a stage.
+    pub separation: Value<Length>,
+    /// Relative change of a shifter's phase per volt with the width of its guide, per nm: a plain number.
+    pub gain_per_nm: Value<f64>,
 }
 
 /// `[devices.crosstalk]`: thermal crosstalk.

@@ -326,6 +326,16 @@ mod tests {
     }
 
     #[test]
+    fn paths_that_vary_alike_are_trimmed_to_the_same_residues() {
+        use crate::variation::{Process, Variation};
+        let process = Process::find("Electron Beam Lithography (Applied Nanotools)").unwrap();
+        let mut p = rough();
+        let varied = Variation::of(process, 1.55e-6, 240e-6, 20e-6, 30e-6).unwrap();
+        (p.trim.fabrication, p.variation) = (varied.path_deviation(false), Some(varied));
+        agree(&p, &Operands::uniform(32), 32, 2.4e-4);
+    }
+
+    #[test]
     fn estimators_agree_on_what_compensation_and_locks_leave_of_heat() {
         let mut p = rough();
         // Left alone, this crosstalk would misread every other product; drift and locks take a share of their own.

@@ -14,6 +14,7 @@ use crate::unit::encoding::Digits;
 use crate::unit::parameters::{LossAccounting, MdpuParameters};
 use crate::unit::shifter::{Drive, normal_pair};
 use crate::unit::trim::TrimResidue;
+use crate::variation::{MadeErrors, MapSampler};
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use std::f64::consts::{LN_10, PI};
@@ -55,6 +56,7 @@ pub struct Mdpu {
     shifter_db: Vec<f64>,
     crosstalk: Vec<SourceGain>,
     lock: RingLock,
+    maps: Option<MapSampler>,
 }
 
 impl Mdpu {
@@ -94,6 +96,10 @@ impl Mdpu {
                 parameters.group,
             ),
             lock,
+            maps: parameters
+                .variation
+                .map(|v| MapSampler::new(v, parameters.group * digits.count(), digits.count()))
+                .transpose()?,
             parameters: parameters.clone(),
             digits,
             drive,
@@ -154,6 +160,9 @@ impl Mdpu {
     /// Errors of one sampled MDPU.
     pub fn sample(&self, rng: &mut Pcg64) -> MdpuErrors {
         let mut mmus: Vec<MmuErrors> = self.crosstalk.iter().map(|_| self.sample_errors(rng)).collect();
+        if let Some(maps) = &self.maps {
+            self.vary(&maps.sample(rng), &mut mmus, rng);
+        }
         for (errors, gain) in mmus.iter_mut().zip(&self.crosstalk).filter(|(_, gain)| gain.variance > 0.0) {
             errors.heat = gain.variance.sqrt() * normal_pair(rng).0;
         }
@@ -161,7 +170,20 @@ impl Mdpu {
         MdpuErrors { mmus, ambient: if ambient > 0.0 { ambient * normal_pair(rng).0 } else { 0.0 } }
     }
 
-    /// Fabrication errors of one sampled MMU.
+    /// Puts what trimming leaves of correlated errors in the place of independent ones.
+    fn vary(&self, made: &MadeErrors, mmus: &mut [MmuErrors], rng: &mut Pcg64) {
+        let n = self.digits.count();
+        for (j, errors) in mmus.iter_mut().enumerate() {
+            for d in 0..n {
+                let stage = j * n + d;
+                errors.bus[d] = self.residue.left_of(made.bus[stage]);
+                errors.detour[d] = self.residue.left_of(made.detour[stage]) + self.sample_lock(rng);
+                errors.gain[d] += made.gain[stage];
+            }
+        }
+    }
+
+    /// Fabrication errors of one sampled MMU, its paths independent of each other.
     pub fn sample_errors(&self, rng: &mut Pcg64) -> MmuErrors {
         let n = self.digits.count();
         let mismatch = self.parameters.shifters.mismatch;

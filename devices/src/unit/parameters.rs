@@ -2,6 +2,7 @@
 
 use crate::error::DeviceError;
 use crate::unit::encoding::Encoding;
+use crate::variation::Variation;
 use serde::Deserialize;
 
 /// How the published losses per ring and per shifter are charged to the stages of an MMU.
@@ -241,6 +242,8 @@ pub struct MdpuParameters {
     pub noise: ConverterNoise,
     /// What controllers leave of heat.
     pub heat: Heat,
+    /// Correlated fabrication errors of sampled chips; none = independent ones of [`Trim::fabrication`].
+    pub variation: Option<Variation>,
 }
 
 impl MdpuParameters {
@@ -288,6 +291,7 @@ impl MdpuParameters {
             adc: Adc { bits: None, headroom: 1.0 },
             noise: ConverterNoise::NONE,
             heat: Heat::NONE,
+            variation: None,
         }
     }
 
@@ -359,6 +363,13 @@ impl MdpuParameters {
             ("link.units_per_laser", f64::from(l.units_per_laser)),
         ] {
             positive(name, value)?;
+        }
+        if let Some((name, value)) = self.variation.as_ref().and_then(Variation::fault) {
+            return Err(DeviceError::parameter(
+                name,
+                value,
+                "must be finite and not negative, lengths above zero",
+            ));
         }
         self.check_ranges()
     }

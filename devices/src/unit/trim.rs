@@ -55,7 +55,11 @@ impl TrimResidue {
         if self.trim.fabrication == 0.0 {
             return 0.0;
         }
-        let made = self.trim.fabrication * normal_pair(rng).0;
+        self.left_of(self.trim.fabrication * normal_pair(rng).0)
+    }
+
+    /// What trimming leaves of a phase error of `made` rad.
+    pub fn left_of(&self, made: f64) -> f64 {
         let error = made - 2.0 * PI * (made / (2.0 * PI)).round();
         let (largest, half_step) = limits(&self.trim);
         let correction =

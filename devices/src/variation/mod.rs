@@ -1,0 +1,20 @@
+//! Fabrication: width and thickness vary over a chip as correlated maps, so that nearby devices vary alike.
+//!
+//! | quantity | formula | source |
+//! |---|---|---|
+//! | correlation of two points | exp(-2 (d/l)^2), l the foundry's correlation length | Ansys INTERCONNECT, "Monte Carlo analysis with spatial correlations"; Jhoja et al., Opt. Express 28, 7799 (2020) |
+//! | a map at given points | L z, L L^T the covariance, by pivoted Cholesky factors | Harbrecht, Peters, Schneider, Appl. Numer. Math. 62, 428 (2012) |
+//! | phase error of a path | (2 pi/lambda) (dn/dw dw + dn/dh dh) integrated over its length | definition of the effective index |
+//! | resonance shift of a ring | lambda/n_g (dn/dw dw + dn/dh dh) | Bogaerts et al., Laser Photonics Rev. 6, 47 (2012) |
+//!
+//! Standard deviations and correlation lengths come from the foundry's numbers in `data/siepic-fdtd`, dn/dw and dn/dh from
+//! the table of strip guides beside them. The maps know nothing of roughness at the scale of micrometres.
+
+mod field;
+mod paths;
+mod process;
+
+pub use field::{CorrelatedField, correlation, path_average};
+pub(crate) use paths::MapSampler;
+pub use paths::{MadeErrors, Variation};
+pub use process::{Process, Spread};
