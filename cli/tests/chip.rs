@@ -25,12 +25,12 @@ fn with_channel(words: &[&str], design: &Path, channel: &Path) -> Command {
 fn a_sampled_chip_drives_products_training_and_the_system() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    // A small chip with little light, so that it errs often and its rows differ.
+    // A small chip with too little light, so that it errs often and its rows differ.
     let mut design = given_design();
     for (from, to) in [
         ("units            = { value = 8", "units = { value = 2"),
         ("rows             = { value = 32", "rows = { value = 4"),
-        ("62 mW", "16 mW"),
+        ("62 mW", "24 mW"),
     ] {
         assert!(design.contains(from), "{from}");
         design = design.replacen(from, to, 1);

@@ -19,6 +19,9 @@ const VECTORS: usize = 256;
 /// Laser power above the design's at which tolerances are inverted, dB: a design that just meets its target leaves no slack.
 const MARGINS_DB: [f64; 3] = [0.0, 1.0, 3.0];
 
+/// Shares of the phase variance below this are not worth a word.
+const SMALLEST: f64 = 1e-3;
+
 /// The long questions that were asked, each with the journal of what is already answered.
 pub struct Depth {
     chips: Option<(u32, Journal)>,
@@ -86,6 +89,8 @@ pub struct Budget {
     pub limit: Vec<LimitRow>,
     /// Why there is no limit.
     no_limit: Option<String>,
+    /// The modulus that errs most.
+    worst: Option<u32>,
 }
 
 impl Budget {
@@ -105,19 +110,15 @@ impl Budget {
         if no_limit.is_none() {
             folder.rows("limit.csv", &limit)?;
         }
-        Ok(Self { variance, limit, no_limit })
+        let rates = &answer.characterisation.rates;
+        let worst = rates.iter().max_by(|a, b| a.error_rate.total_cmp(&b.error_rate)).map(|r| r.modulus);
+        Ok(Self { variance, limit, no_limit, worst })
     }
 
-    /// The modulus whose phase errors are largest beside its sectors.
-    fn worst(&self) -> Option<&VarianceRow> {
-        let totals = self.variance.iter().filter(|r| r.imperfection == "total");
-        totals.min_by(|a, b| a.sigmas.total_cmp(&b.sigmas))
-    }
-
-    /// The imperfections of the worst modulus, largest share of the phase variance first.
+    /// What the worst modulus owes its phase variance to, the largest share first.
     pub fn ranking(&self) -> Vec<&VarianceRow> {
-        let Some(worst) = self.worst() else { return Vec::new() };
-        let own = |r: &&VarianceRow| r.modulus == worst.modulus && r.without.is_some() && r.alone > 0.0;
+        let own =
+            |r: &&VarianceRow| Some(r.modulus) == self.worst && r.without.is_some() && r.share >= SMALLEST;
         let mut rows: Vec<&VarianceRow> = self.variance.iter().filter(own).collect();
         rows.sort_by(|a, b| b.share.total_cmp(&a.share));
         rows
@@ -126,18 +127,14 @@ impl Budget {
     /// What limits the design, in words.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
-        if let Some(worst) = self.worst() {
-            let list: Vec<String> = self
-                .ranking()
-                .iter()
-                .filter(|r| r.share >= 0.005)
-                .map(|r| format!("{} {:.0} %", r.imperfection, 100.0 * r.share))
-                .collect();
+        let total = self.variance.iter().find(|r| Some(r.modulus) == self.worst && r.imperfection == "total");
+        if let Some(total) = total {
+            let share = |r: &&VarianceRow| format!("{} {:.1} %", r.imperfection, 100.0 * r.share);
             words.push(format!(
-                "modulus {}, whose half sector is {:.2} standard deviations of phase wide, owes its phase variance to: {}",
-                worst.modulus,
-                worst.sigmas,
-                list.join(", ")
+                "modulus {}, which errs most, has half a sector of {:.2} standard deviations of phase, and owes their variance to: {}",
+                total.modulus,
+                total.sigmas,
+                self.ranking().iter().map(share).collect::<Vec<_>>().join(", ")
             ));
         }
         for (least, all) in self.limits() {
