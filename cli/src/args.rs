@@ -22,6 +22,8 @@ pub enum Command {
     /// Turn the devices of a design into a residue channel, error tables and the tolerances they need.
     #[command(visible_alias = "characterise")]
     Characterize(CharacterizeArgs),
+    /// Solve a netlist of photonic components: its S-parameters over wavelength.
+    Circuit(CircuitArgs),
     /// Train a network with every product on the emulated hardware.
     Train(TrainArgs),
     /// Simulate a training step of a network on the chip, tile by tile.
@@ -122,6 +124,56 @@ pub struct DepthArgs {
     /// (chip-channel.csv); the yield's chips are numbered from 0.
     #[arg(long, value_name = "NUMBER")]
     pub chip: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SolverName {
+    /// Forward where the circuit allows it, general otherwise.
+    Auto,
+    /// In order from inputs to outputs: fast, for circuits without loops.
+    Forward,
+    /// With all loops and reflections.
+    General,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mirage circuit data/circuits/mzi.yml --wavelength 1.50um:1.58um:2001 -o s.csv --plot\n  \
+    mirage circuit data/circuits/mzi.yml --set long.length=60 --set split.coupling=0.3\n  mirage circuit --list\n\n\
+    Reads netlists as SAX and gdsfactory write them (YAML or JSON); docs/circuits.md describes the form. Writes\n\
+    wavelength_um,out,in,re,im for every pair of ports between which light can run; other elements are zero."
+)]
+pub struct CircuitArgs {
+    /// Netlist, YAML or JSON.
+    #[arg(required_unless_present = "list")]
+    pub netlist: Option<PathBuf>,
+    /// Wavelengths FROM:TO:COUNT, or one wavelength.
+    #[arg(long, value_name = "RANGE", default_value = "1.50um:1.60um:1001")]
+    pub wavelength: String,
+    /// Another setting for a part, such as arm.length=12.5, in the setting's unit or with one (12.5um); may be repeated.
+    #[arg(long, value_name = "PART.SETTING=VALUE")]
+    pub set: Vec<String>,
+    /// File for the S-parameters [default: standard output].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Solver.
+    #[arg(long, value_enum, default_value_t = SolverName::Auto)]
+    pub solver: SolverName,
+    /// Draw |S|^2 over wavelength beside the output, as SVG.
+    #[arg(long, requires = "output")]
+    pub plot: bool,
+    /// Write a Touchstone file as well, .sNp for N ports, in the convention e^{-i omega t}.
+    #[arg(long, value_name = "FILE")]
+    pub touchstone: Option<PathBuf>,
+    /// Take this cell of the netlist as the circuit [default: top_level, or the first].
+    #[arg(long, value_name = "NAME")]
+    pub cell: Option<String>,
+    /// Leave out settings that a component does not know, with a warning, such as gdsfactory's settings of the layout.
+    #[arg(long)]
+    pub lenient: bool,
+    /// List the components with their ports and settings.
+    #[arg(long, conflicts_with = "netlist")]
+    pub list: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

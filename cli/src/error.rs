@@ -55,6 +55,7 @@ from_library!(
     mirage_arithmetic::GemmListError,
     mirage_arithmetic::HistogramError,
     mirage_calibration::CalibrationError,
+    mirage_devices::circuit::CircuitError,
     mirage_system::SystemError,
     mirage_system::TableError,
     mirage_training::DataError,

@@ -71,6 +71,7 @@ pub mod noise;
 mod section;
 mod unit;
 pub mod variation;
+mod vectorised;
 
 pub use unit::chips;
 

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 pub mod characterize;
+pub mod circuit;
 pub mod design;
 pub mod gemm;
 pub mod run;

@@ -138,6 +138,18 @@ pub(super) struct Program {
 const SINGULAR: f64 = 1e-24;
 
 impl Program {
+    /// The same with slots renamed.
+    pub fn renamed(&self, name: impl Fn(u32) -> u32) -> Self {
+        let rename = |op: &Op| match *op {
+            Op::Product { to, a, b } => Op::Product { to, a: name(a), b: name(b) },
+            Op::PlusProduct { to, from, a, b } => {
+                Op::PlusProduct { to, from: name(from), a: name(a), b: name(b) }
+            }
+            Op::Resolvent { to, a, node } => Op::Resolvent { to, a: name(a), node },
+        };
+        Self { slots: self.slots, ops: self.ops.iter().map(rename).collect() }
+    }
+
     /// Runs all steps; the node whose round trip is a resonance without loss, where there is one.
     #[inline(always)]
     pub fn run(&self, slots: &mut [Lanes]) -> Option<u32> {

@@ -48,8 +48,16 @@ pub(super) fn flatten(netlist: &Netlist, library: &Library, lenient: bool) -> Re
     }
     let top = netlist.cells.first().ok_or_else(|| in_file(CircuitError::new("the netlist has no cells")))?;
     let folder = netlist.file.as_deref().and_then(|f| Path::new(f).parent());
-    let mut flattener =
-        Flattener { cells, library, folder, lenient, flat: Flat::default(), stack: Vec::new(), elements: 0 };
+    let mut flattener = Flattener {
+        cells,
+        library,
+        folder,
+        lenient,
+        flat: Flat::default(),
+        stack: Vec::new(),
+        elements: 0,
+        loaded: Vec::new(),
+    };
     let ports = flattener.cell(top, "", &[]).map_err(in_file)?;
     let mut flat = flattener.flat;
     flat.ports = top.ports.iter().map(|p| p.name.clone()).zip(ports.into_iter().map(|(_, p)| p)).collect();
@@ -69,6 +77,8 @@ struct Flattener<'a> {
     stack: Vec<&'a str>,
     /// Elements so far, cells too: cells without parts can multiply as well.
     elements: usize,
+    /// Components that had to be loaded, with their settings.
+    loaded: Vec<(String, Settings, Arc<dyn Component>)>,
 }
 
 /// Ports of an instance within its cell: names to ports of the flat circuit. A component also takes `o1, o2, ..`.
@@ -264,8 +274,7 @@ impl<'a> Flattener<'a> {
             settings.set(key, self.resolve_file(component, key, value)).map_err(|e| wrong(e, node.line))?;
         }
         settings.check_complete().map_err(|e| wrong(e, instance.line))?;
-        let loaded = component.load(&settings).map_err(|e| wrong(e, instance.line))?;
-        let component = loaded.unwrap_or_else(|| component.clone());
+        let component = self.load(component, &settings).map_err(|e| wrong(e, instance.line))?;
         let first = self.flat.port_count;
         self.flat.port_count += component.ports().len();
         self.flat.parts.push(Part {
@@ -276,6 +285,21 @@ impl<'a> Flattener<'a> {
             first_port: first,
         });
         Ok(Ports::Component { first, component })
+    }
+
+    /// The component for these settings; a file is read once for all parts that name it.
+    fn load(
+        &mut self,
+        component: &Arc<dyn Component>,
+        settings: &Settings,
+    ) -> Result<Arc<dyn Component>, ComponentError> {
+        let known = self.loaded.iter().find(|(name, s, _)| name == component.name() && s == settings);
+        if let Some((_, _, loaded)) = known {
+            return Ok(loaded.clone());
+        }
+        let Some(loaded) = component.load(settings)? else { return Ok(component.clone()) };
+        self.loaded.push((component.name().to_owned(), settings.clone(), loaded.clone()));
+        Ok(loaded)
     }
 
     /// Files are named relative to the netlist.

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::eliminate::{Elimination, Program};
 use super::graph::Graph;
-use super::lanes::{Lanes, WIDTH, vectorised};
+use super::lanes::{Lanes, Planar, Shared, WIDTH};
+use crate::vectorised::vectorised;
 
 #[derive(Debug, Clone)]
 pub(super) struct Forward {
@@ -82,20 +83,29 @@ impl Forward {
         &self.pairs
     }
 
+    /// The same with slots renamed.
+    fn renamed(&self, name: impl Fn(u32) -> u32) -> Self {
+        let mut plan = self.clone();
+        plan.program = plan.program.renamed(&name);
+        plan.terms.iter_mut().for_each(|t| t.slot = name(t.slot as u32) as usize);
+        plan.directs.iter_mut().for_each(|d| d.slot = name(d.slot as u32) as usize);
+        plan
+    }
+
     /// Evaluates all points. `elements` are planar lanes in the graph's order; the lanes of the results follow
     /// [`Forward::pairs`].
-    pub fn solve(&self, elements: &[(&[f64], &[f64])], points: usize, results: (&mut [f64], &mut [f64])) {
+    pub fn solve(&self, elements: &[Planar<'_>], points: usize, results: (&mut [f64], &mut [f64])) {
         let (re, im) = results;
+        let shared = Shared::new(elements);
+        let plan = self.renamed(|slot| shared.slot(slot));
         let mut work = Work {
-            slots: vec![Lanes::ZERO; self.program.slots],
-            buffers: vec![vec![Lanes::ZERO; self.columns]; self.buffers],
-            spare: vec![Lanes::ZERO; self.columns],
+            slots: vec![Lanes::ZERO; plan.program.slots],
+            buffers: vec![vec![Lanes::ZERO; plan.columns]; plan.buffers],
+            spare: vec![Lanes::ZERO; plan.columns],
         };
         for start in (0..points).step_by(WIDTH) {
-            for (slot, element) in work.slots.iter_mut().zip(elements) {
-                *slot = Lanes::load(*element, start);
-            }
-            run(self, &mut work, (re, im), points, start);
+            shared.load(&mut work.slots, start);
+            run(&plan, &mut work, (re, im), points, start);
         }
     }
 }

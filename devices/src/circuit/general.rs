@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use super::eliminate::{Elimination, Program};
 use super::graph::Graph;
-use super::lanes::{Lanes, WIDTH, vectorised};
+use super::lanes::{Lanes, Planar, Shared, WIDTH};
+use crate::vectorised::vectorised;
 
 /// Steps of arithmetic for each point beyond which a circuit is refused: some gigabytes of plan.
 const MOST_OPS: usize = 200_000_000;
@@ -66,21 +67,21 @@ impl General {
     /// [`General::pairs`]. Fails with the wave and the first point of the block where a resonance has no loss.
     pub fn solve(
         &self,
-        elements: &[(&[f64], &[f64])],
+        elements: &[Planar<'_>],
         points: usize,
         (re, im): (&mut [f64], &mut [f64]),
     ) -> Result<(), (u32, usize)> {
-        let mut slots = vec![Lanes::ZERO; self.program.slots];
+        let shared = Shared::new(elements);
+        let program = self.program.renamed(|slot| shared.slot(slot));
+        let mut slots = vec![Lanes::ZERO; program.slots];
         for start in (0..points).step_by(WIDTH) {
-            for (slot, element) in slots.iter_mut().zip(elements) {
-                *slot = Lanes::load(*element, start);
-            }
-            if let Some(node) = run(&self.program, &mut slots) {
+            shared.load(&mut slots, start);
+            if let Some(node) = run(&program, &mut slots) {
                 return Err((node, start));
             }
             let lanes = re.chunks_exact_mut(points).zip(im.chunks_exact_mut(points));
             for (&(_, _, slot), lane) in self.results.iter().zip(lanes) {
-                slots[slot as usize].store(lane, start);
+                slots[shared.slot(slot) as usize].store(lane, start);
             }
         }
         Ok(())

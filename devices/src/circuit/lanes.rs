@@ -1,7 +1,12 @@
 //! Complex numbers side by side, one for each of a few points, so that loops over them become vector instructions.
 
+use std::collections::HashMap;
+
 /// Points that are worked on at once.
 pub(super) const WIDTH: usize = 4;
+
+/// Real and imaginary parts over all points.
+pub(super) type Planar<'a> = (&'a [f64], &'a [f64]);
 
 /// A complex number at each of [`WIDTH`] points.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,7 +21,7 @@ impl Lanes {
 
     /// Points `start..` of a planar lane; zeros beyond its end.
     #[inline(always)]
-    pub fn load((re, im): (&[f64], &[f64]), start: usize) -> Self {
+    pub fn load((re, im): Planar<'_>, start: usize) -> Self {
         let mut lanes = Self::ZERO;
         if let (Some(r), Some(i)) = (re[start..].first_chunk(), im[start..].first_chunk()) {
             (lanes.re, lanes.im) = (*r, *i);
@@ -88,28 +93,37 @@ impl Lanes {
     }
 }
 
-/// Defines a function that runs `$body` compiled for the vector instructions that the processor has. The result does not
-/// depend on it.
-macro_rules! vectorised {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> $out:ty $body:block) => {
-        $(#[$doc])*
-        fn $name($($arg: $type),*) -> $out {
-            #[inline(always)]
-            fn body($($arg: $type),*) -> $out $body
-
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma")]
-                fn vector($($arg: $type),*) -> $out {
-                    body($($arg),*)
-                }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has both features, as was just asked; the function has no other precondition.
-                    return unsafe { vector($($arg),*) };
-                }
-            }
-            body($($arg),*)
-        }
-    };
+/// Elements of S-matrices by slot, of which many are the same: those of equal parts are loaded once.
+pub(super) struct Shared<'a> {
+    /// The first slot with the same element, for each.
+    first: Vec<u32>,
+    distinct: Vec<(u32, Planar<'a>)>,
 }
-pub(super) use vectorised;
+
+impl<'a> Shared<'a> {
+    pub fn new(elements: &[Planar<'a>]) -> Self {
+        let mut known = HashMap::new();
+        let mut distinct = Vec::new();
+        let mut first = Vec::with_capacity(elements.len());
+        for (slot, element) in (0u32..).zip(elements) {
+            let same = *known.entry(element.0.as_ptr()).or_insert(slot);
+            if same == slot {
+                distinct.push((slot, *element));
+            }
+            first.push(same);
+        }
+        Self { first, distinct }
+    }
+
+    /// The slot to be read instead of this one.
+    pub fn slot(&self, slot: u32) -> u32 {
+        self.first.get(slot as usize).copied().unwrap_or(slot)
+    }
+
+    /// Loads a block of points.
+    pub fn load(&self, slots: &mut [Lanes], start: usize) {
+        for (slot, element) in &self.distinct {
+            slots[*slot as usize] = Lanes::load(*element, start);
+        }
+    }
+}

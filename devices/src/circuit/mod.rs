@@ -180,6 +180,19 @@ impl Circuit {
         Ok(())
     }
 
+    /// The same with the value as text, which may carry a unit ([`crate::component::Setting::parse`]).
+    ///
+    /// # Errors
+    /// As [`Circuit::set`], and text that is no value of the setting.
+    pub fn set_text(&mut self, part: &str, setting: &str, text: &str) -> Result<(), CircuitError> {
+        let declared = self.flat.parts.iter().find(|p| p.name == part).map(|p| p.component.settings());
+        let parsed = declared.and_then(|d| d.iter().find(|s| s.name == setting)).map(|s| s.parse(text));
+        // Unknown names are refused by `set`, whatever the value.
+        let value = parsed.unwrap_or(Ok(Value::Text(text.to_owned())));
+        let value = value.map_err(|e| self.error(CircuitError::new(format!("instance `{part}`: {e}"))))?;
+        self.set(part, setting, value)
+    }
+
     /// Plans and solves at once, between all ports.
     ///
     /// # Errors
@@ -218,6 +231,12 @@ impl Circuit {
     fn evaluate(&self, points: &Points) -> Result<Vec<Scattering>, CircuitError> {
         if points.is_empty() {
             return Err(self.error(CircuitError::new("there are no points to evaluate")));
+        }
+        let lanes: usize = self.groups.iter().map(|g| g.component.couplings().len()).sum();
+        if lanes.saturating_mul(points.len()) > plan::MOST_VALUES {
+            let message =
+                format!("{} components at {} points are too much at once", self.groups.len(), points.len());
+            return Err(self.error(CircuitError::new(message)));
         }
         let one = |group: &Group| {
             let component = &group.component;

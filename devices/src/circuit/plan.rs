@@ -2,8 +2,12 @@ use super::error::{CircuitError, hint};
 use super::forward::Forward;
 use super::general::General;
 use super::graph::{Element, Graph, Wanted};
+use super::lanes::Planar;
 use super::{Circuit, Response};
 use crate::component::{Points, Scattering};
+
+/// Values of a response beyond which it is refused: 4 GiB.
+pub(super) const MOST_VALUES: usize = 1 << 28;
 
 /// How a circuit is solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,12 +137,13 @@ impl Circuit {
         points: &Points,
     ) -> Result<Response, CircuitError> {
         self.check_holds(plan, evaluated)?;
-        let lanes: Vec<(&[f64], &[f64])> = plan
+        let zeros = vec![0.0; points.len()];
+        let lanes: Vec<Planar<'_>> = plan
             .elements
             .iter()
             .map(|e| {
                 let s = &evaluated[self.group_of[e.part as usize]];
-                s.lane(e.out as usize, e.input as usize).unwrap_or_default()
+                s.lane(e.out as usize, e.input as usize).unwrap_or((&zeros, &zeros))
             })
             .collect();
         let pairs: Vec<(usize, usize)> = match &plan.method {
@@ -147,6 +152,11 @@ impl Circuit {
         };
         let mut pairs: Vec<_> =
             pairs.into_iter().map(|(o, i)| (plan.wanted.outputs[o], plan.wanted.inputs[i])).collect();
+        if pairs.len().saturating_mul(points.len()) > MOST_VALUES {
+            let message =
+                format!("{} pairs of ports at {} points are too much at once", pairs.len(), points.len());
+            return Err(self.error(CircuitError::new(message)));
+        }
         let mut s = Scattering::new(self.flat.ports.len(), &pairs, points.len());
         match &plan.method {
             Method::Forward(forward) => forward.solve(&lanes, points.len(), s.planes_mut()),

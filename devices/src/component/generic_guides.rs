@@ -1,12 +1,10 @@
 //! SAX's generic guides: one input, one output.
 
-use std::f64::consts::{PI, TAU};
-
-use num_complex::Complex64;
-
 use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_ONE, UM, WL0, amplitude};
 use super::simple::Simple;
-use super::{ComponentError, Points, Scattering, Setting, Settings};
+use super::{ComponentError, Numbers, Points, Scattering, Setting, Settings};
+use crate::unit::chain::sincos_turns;
+use crate::vectorised::vectorised;
 
 const NEFF: Setting = Setting::number("neff", 2.34, "", ANY, "effective index at wl0");
 const NG: Setting = Setting::number("ng", 3.4, "", ANY, "group index at wl0");
@@ -49,12 +47,39 @@ pub(super) const BEND: Simple = Simple {
 fn guide(points: &Points, settings: &Settings, s: &mut Scattering) -> Result<(), ComponentError> {
     let [wl0, neff, ng, length, loss] =
         ["wl0", "neff", "ng", "length", "loss_dB_cm"].map(|n| settings.number(n));
-    s.fill_both(1, 0, |i| {
+    let turns = |i: usize| {
         let wl = points.wavelengths()[i] * UM;
         let n = neff.at(i) - (wl - wl0.at(i)) * (ng.at(i) - neff.at(i)) / wl0.at(i);
-        Complex64::from_polar(amplitude(1e-4 * loss.at(i) * length.at(i)), TAU * n * length.at(i) / wl)
-    });
+        n * length.at(i) / wl
+    };
+    transmit(points, turns, Numbers::map2(loss, length, |loss, length| amplitude(1e-4 * loss * length)), s);
     Ok(())
+}
+
+/// Fills both directions of a guide with amplitude e^{2 pi i turns}.
+fn transmit(
+    points: &Points,
+    turns: impl Fn(usize) -> f64,
+    amplitude: impl Fn(usize) -> f64,
+    s: &mut Scattering,
+) {
+    if let Some((re, im)) = s.lane_mut(1, 0) {
+        for (i, (re, im)) in re.iter_mut().zip(im.iter_mut()).enumerate().take(points.len()) {
+            (*re, *im) = (amplitude(i), turns(i));
+        }
+        phasors(re, im);
+    }
+    s.copy((0, 1), (1, 0));
+}
+
+vectorised! {
+    /// From amplitudes and turns to real and imaginary parts.
+    fn phasors(re: &mut [f64], im: &mut [f64]) -> () {
+        for (re, im) in re.iter_mut().zip(im) {
+            let (sine, cosine) = sincos_turns(*im - im.round_ties_even());
+            (*re, *im) = (*re * cosine, *re * sine);
+        }
+    }
 }
 
 /// Passes 10^(-loss/20) of the field.
@@ -85,10 +110,9 @@ pub(super) const PHASE_SHIFTER: Simple = Simple {
     pairs: &[(1, 0)],
     scatter: |points, settings, s| {
         let [neff, voltage, length, loss] = ["neff", "voltage", "length", "loss"].map(|n| settings.number(n));
-        s.fill_both(1, 0, |i| {
-            let phase = TAU * neff.at(i) * length.at(i) / (points.wavelengths()[i] * UM) + PI * voltage.at(i);
-            Complex64::from_polar(amplitude(loss.at(i) * length.at(i)), phase)
-        });
+        let turns =
+            |i: usize| neff.at(i) * length.at(i) / (points.wavelengths()[i] * UM) + voltage.at(i) / 2.0;
+        transmit(points, turns, Numbers::map2(loss, length, |loss, length| amplitude(loss * length)), s);
         Ok(())
     },
 };

@@ -57,6 +57,30 @@ impl Setting {
         Self { name, kind: Kind::Text(default), unit: "", range: (0.0, 0.0), doc }
     }
 
+    /// The value that a text stands for: for a number also with a unit, such as "0.5 mm" where the setting is in um.
+    ///
+    /// # Errors
+    /// Text that is no number, or has a unit that cannot become the setting's.
+    pub fn parse(&self, text: &str) -> Result<Value, ComponentError> {
+        if matches!(self.kind, Kind::Text(_) | Kind::File) {
+            return Ok(Value::Text(text.to_owned()));
+        }
+        if let Ok(x) = text.trim().parse() {
+            return Ok(Value::Number(x));
+        }
+        let with_unit = mirage_design::quantity(text).and_then(|(number, unit)| {
+            let x = number.parse().ok()?;
+            if unit == self.unit { Some(x) } else { mirage_design::convert(x, unit, self.unit) }
+        });
+        with_unit.map(Value::Number).ok_or_else(|| {
+            let unit = if self.unit.is_empty() { "without unit".into() } else { format!("in {}", self.unit) };
+            ComponentError::of(
+                self.name,
+                format!("setting `{}` is a number {unit}, not \"{text}\"", self.name),
+            )
+        })
+    }
+
     /// The name of a file.
     pub const fn file(name: &'static str, doc: &'static str) -> Self {
         Self { name, kind: Kind::File, unit: "", range: (0.0, 0.0), doc }
@@ -254,6 +278,12 @@ impl Numbers<'_> {
         }
     }
 
+    /// A function of two numbers at each point, worked out once where both are the same at every point.
+    pub(crate) fn map2(self, other: Self, f: impl Fn(f64, f64) -> f64) -> impl Fn(usize) -> f64 {
+        let both = self.same().zip(other.same()).map(|(a, b)| f(a, b));
+        move |point| both.unwrap_or_else(|| f(self.at(point), other.at(point)))
+    }
+
     /// The number, where it is the same at every point.
     pub fn same(&self) -> Option<f64> {
         match self {
@@ -290,6 +320,17 @@ mod tests {
         assert!(settings.check_complete().unwrap_err().problem.contains("`file` is missing"));
         let bad: Arc<[f64]> = vec![1.0, -1.0].into();
         assert!(settings.set("length", Value::Numbers(bad)).is_err());
+    }
+
+    #[test]
+    fn texts_may_carry_a_unit() {
+        let (length, coupling) = (&DECLARED[0], &DECLARED[1]);
+        assert_eq!(length.parse("12.5").unwrap(), Value::Number(12.5));
+        assert_eq!(length.parse("0.5 mm").unwrap(), Value::Number(500.0));
+        assert_eq!(coupling.parse("0.25").unwrap(), Value::Number(0.25));
+        assert!(length.parse("5 V").unwrap_err().problem.contains("a number in um"));
+        assert!(coupling.parse("half").is_err());
+        assert_eq!(DECLARED[3].parse("5").unwrap(), Value::Text("5".into()));
     }
 
     #[test]
