@@ -22,6 +22,7 @@ for reader in "${readers[@]}"; do
     [ -d "seeds/$reader" ] && seeds=("seeds/$reader")
     case $reader in
         design) seeds+=(../data/designs/parts) ;;
+        netlist) seeds+=(../data/circuits) ;;
         layers) seeds+=(../data/workloads) ;;
     esac
     echo "fuzzing $reader for $each s"

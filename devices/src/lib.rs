@@ -53,6 +53,8 @@
 //! |---|---|
 //! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked, and turned into [`MdpuParameters`] |
 //! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`] |
+//! | [`component`] | what a component is: ports, settings, S-matrix; the library of them, SAX's generic models among them |
+//! | [`circuit`] | netlists in SAX's form, and the forward and the general solver |
 //! | [`files`] | S-parameters of INTERCONNECT and Touchstone, their reciprocity and passivity |
 //! | [`variation`] | correlated maps of width and thickness, and the phases, gains and resonances that follow |
 //! | [`heat`] | crosstalk matrices, settled states, compensation, ambient drift, ring locks |

@@ -8,6 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use mirage_arithmetic::{ArithmeticSection, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_design::Document;
 use mirage_devices::DevicesSection;
+use mirage_devices::circuit::{Circuit, Netlist};
+use mirage_devices::component::Library;
 use mirage_system::System;
 use mirage_training::TrainingSection;
 use std::sync::OnceLock;
@@ -26,12 +28,20 @@ const READERS: &[(&str, Reader)] = &[
     ("labels", |bytes| drop(mirage_training::parse_idx_labels(bytes, "fuzz", 10))),
     ("guide", |bytes| text(bytes, |t| drop(mirage_calibration::Spectrum::read(t, "fuzz.csv")))),
     ("adc-survey", |bytes| text(bytes, |t| drop(mirage_calibration::AdcSurvey::read(t, "fuzz.csv")))),
+    ("netlist", |bytes| text(bytes, netlist)),
 ];
 
 fn text(bytes: &[u8], read: impl Fn(&str)) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         read(text);
     }
+}
+
+/// A netlist, the circuit that it stands for, and its text again.
+fn netlist(text: &str) {
+    let Ok(netlist) = Netlist::read(text, "fuzz.yml") else { return };
+    drop(Circuit::new(&netlist, &Library::standard()));
+    assert_eq!(Netlist::read(&netlist.to_yaml(), "again.yml").as_ref(), Ok(&netlist));
 }
 
 /// A whole design, section by section, down to the plain parameters.

@@ -10,7 +10,7 @@ use super::node::Node;
 use crate::component::{Component, ComponentError, Kind, Library, Settings, Value, port_index};
 
 /// Parts beyond which a circuit is refused, and cells within cells.
-const MOST: usize = 2_000_000;
+const MOST: usize = 300_000;
 const DEEPEST: usize = 100;
 
 /// A part of the flat circuit.

@@ -9,7 +9,10 @@ use super::error::CircuitError;
 /// Nesting beyond which a file is refused.
 const DEEPEST: usize = 64;
 /// Number of values beyond which a file is refused; aliases count each time they are used.
-const MOST: usize = 5_000_000;
+const MOST: usize = 4_000_000;
+
+/// Length of a key beyond which a file is refused: YAML ends at 1,024 characters, escapes included.
+const LONGEST: usize = 160;
 
 /// A value of the tree.
 #[derive(Debug, Clone)]
@@ -299,6 +302,9 @@ impl Reader {
                     let Some(text) = node.as_text().map(str::to_owned) else {
                         return Err(node.error(format!("a key must be text, not {}", node.kind())));
                     };
+                    if text.chars().count() > LONGEST {
+                        return Err(node.error(format!("a name of more than {LONGEST} characters")));
+                    }
                     if !parent.keys.insert(text.clone()) {
                         return Err(node.error(format!("`{text}` stands here for the second time")));
                     }

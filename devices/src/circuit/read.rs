@@ -25,8 +25,10 @@ const TOP: &str = "top_level";
 pub(super) fn cells(root: &Node) -> Result<Vec<Cell>, CircuitError> {
     let entries = root.entries("a netlist")?;
     if root.get("instances").is_some() {
-        let named = root.get("name").and_then(Node::as_text);
-        return Ok(vec![cell(named.unwrap_or(TOP), root.line, root)?]);
+        let named = root.get("name").filter(|n| !n.is_null()).and_then(Node::as_text);
+        let mut only = cell(named.unwrap_or(TOP), root.line, root)?;
+        only.kept.retain(|(key, _)| key != "name" || named.is_none());
+        return Ok(vec![only]);
     }
     if let Some((key, _)) =
         entries.iter().find(|(k, v)| KEPT.contains(&k.text.as_str()) || v.get("instances").is_none())
@@ -181,8 +183,12 @@ fn array(node: &Node, kept: &mut Vec<(String, Node)>) -> Result<Option<(usize, u
     let (mut columns, mut rows, mut pitches) = (None, None, Vec::new());
     for (key, value) in node.entries("`array`")? {
         match key.text.as_str() {
-            "columns" | "num_a" => columns = Some(count(value)?),
-            "rows" | "num_b" => rows = Some(count(value)?),
+            "columns" | "num_a" if columns.is_none() => columns = Some(count(value)?),
+            "rows" | "num_b" if rows.is_none() => rows = Some(count(value)?),
+            "columns" | "num_a" | "rows" | "num_b" => {
+                let message = format!("`{}` says again how many there are", key.text);
+                return Err(CircuitError::new(message).at_line(key.line));
+            }
             "column_pitch" | "row_pitch" | "pitch_a" | "pitch_b" => {
                 pitches.push((key.text.as_str(), value.clone()))
             }
@@ -205,6 +211,6 @@ fn array(node: &Node, kept: &mut Vec<(String, Node)>) -> Result<Option<(usize, u
 
 fn count(node: &Node) -> Result<usize, CircuitError> {
     let given = node.as_text().filter(|_| node.as_number().is_some()).and_then(|t| t.parse::<usize>().ok());
-    let fits = given.filter(|n| (1..=1_000_000).contains(n));
-    fits.ok_or_else(|| node.error("columns and rows are whole numbers from 1 to 1,000,000"))
+    let fits = given.filter(|n| (1..=100_000).contains(n));
+    fits.ok_or_else(|| node.error("columns and rows are whole numbers from 1 to 100,000"))
 }

@@ -7,10 +7,9 @@ use super::node::{Content, Node};
 
 pub(super) fn netlist(netlist: &Netlist) -> Node {
     match netlist.cells.as_slice() {
-        // A flat netlist keeps its name under `name`, or is `top_level`.
-        [only] => {
-            let named = only.name == "top_level" || only.kept.iter().any(|(k, _)| k == "name");
-            cell(only, (!named).then_some(only.name.as_str()))
+        // The name of a flat netlist is its `name`; a cell that has kept another one is written by its own.
+        [only] if !only.kept.iter().any(|(key, _)| key == "name") => {
+            cell(only, (only.name != "top_level").then_some(only.name.as_str()))
         }
         cells => Node::map(cells.iter().map(|c| (c.name.as_str(), cell(c, None)))),
     }
