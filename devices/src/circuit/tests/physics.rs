@@ -56,7 +56,9 @@ ports: {in: 'coupler,in0', through: 'coupler,out0'}
         let n = 2.34 - (wl - 1.55) * (3.4 - 2.34) / 1.55;
         let turn = Complex64::from_polar(a, TAU * n * 60.0 / wl);
         let expected = (t - turn) / (1.0 - t * turn);
-        assert!((response.at("through", "in", i).unwrap() - expected).norm() < 1e-12);
+        // A phase of 570 rad is rounded to 1e-13, which the resonance amplifies up to forty times.
+        let difference = (response.at("through", "in", i).unwrap() - expected).norm();
+        assert!(difference < 1e-11, "{difference:e}");
     }
 }
 
