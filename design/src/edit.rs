@@ -85,8 +85,8 @@ impl Document {
             format!("`{key}` is a section with the keys {}", under.join(", "))
         } else {
             match nearest(key, &keys) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "`mirage design show` lists all keys".to_owned(),
+                Some(near) => format!("did you mean `{near}`? A key that the file leaves out must be written there first"),
+                None => "`mirage design show` lists all keys; one that the file leaves out must be written there first".to_owned(),
             }
         };
         Err(DesignError::new(format!("{}: there is no key `{key}`", self.file())).with_help(help))
