@@ -12,6 +12,8 @@ mod generic;
 mod generic_guides;
 mod generic_mmi;
 mod generic_nxm;
+#[cfg(test)]
+mod generic_tests;
 mod guide;
 mod guide_table;
 mod interferometer;
