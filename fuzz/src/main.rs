@@ -29,7 +29,9 @@ const READERS: &[(&str, Reader)] = &[
     ("guide", |bytes| text(bytes, |t| drop(mirage_calibration::Spectrum::read(t, "fuzz.csv")))),
     ("adc-survey", |bytes| text(bytes, |t| drop(mirage_calibration::AdcSurvey::read(t, "fuzz.csv")))),
     ("netlist", |bytes| text(bytes, netlist)),
-    ("thermal-matrix", |bytes| text(bytes, |t| drop(mirage_devices::heat::ThermalMatrix::read_csv(t, "fuzz.csv")))),
+    ("thermal-matrix", |bytes| {
+        text(bytes, |t| drop(mirage_devices::heat::ThermalMatrix::read_csv(t, "fuzz.csv")))
+    }),
     ("thermal-layout", |bytes| text(bytes, |t| drop(mirage_devices::heat::Layout::read_csv(t, "fuzz.csv")))),
     ("process", |bytes| text(bytes, |t| drop(mirage_devices::variation::Process::read_xml(t, "fuzz.xml")))),
 ];

@@ -5,6 +5,7 @@ pub(crate) mod chain;
 pub mod chips;
 pub(crate) mod crosstalk;
 pub(crate) mod deviations;
+pub(crate) mod disturbances;
 pub(crate) mod encoding;
 pub(crate) mod link;
 pub(crate) mod mmu;
