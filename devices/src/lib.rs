@@ -80,6 +80,7 @@ pub use unit::chips;
 pub use characterise::bench::{Bench, Report, RequiredPower, Watch};
 pub use characterise::budget::{UnitBudget, unit_budget};
 pub use characterise::channel::{Characterisation, Provenance, characterise};
+pub use characterise::importance::{DeepRow, ImportanceStudy};
 pub use characterise::inversion::{InversionRow, InversionStudy};
 pub use characterise::limit::{LimitRow, Symbol, photon_limit, quantum_limit};
 pub use characterise::rows::{SampledChips, Seat};

@@ -185,3 +185,60 @@ impl Study for InversionStudy<'_> {
         Ok(self.questions.iter().zip(items).map(row).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::characterise::bench::RequiredPower;
+    use crate::characterise::study::run_study;
+    use crate::unit::operands::Operands;
+    use crate::unit::parameters::{FrontEnd, MdpuParameters, Trim};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn limits_meet_the_target_and_looser_values_do_not() {
+        let mut p = MdpuParameters::ideal(16);
+        p.trim = Trim { fabrication: 1.0, resolution: 0.004, range: 4.0 };
+        p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
+        p.adc.bits = Some(8);
+        let operands = [Operands::uniform(32)];
+        let target = 1e-6;
+        let bench = Bench::new(&p, &[32], &operands).unwrap();
+        let RequiredPower::Power(power) = bench.required_power(target, 1.0) else { panic!("reachable") };
+        let setting = SweepSetting {
+            parameters: &p,
+            laser_power: power,
+            max_laser_power: 1.0,
+            target,
+            moduli: &[32],
+            operands: &operands,
+            seed: 1,
+        };
+        let study = InversionStudy::new(setting, &[0.0, 1.0]).unwrap();
+        let asked =
+            |key: &str| (0..study.items()).filter(|&i| study.questions[i].0.key() == key).collect::<Vec<_>>();
+        let mut known = BTreeMap::new();
+        // All others are not what this test is about: they are taken as found before.
+        (0..study.items()).for_each(|i| drop(known.insert(i, vec![0.0, 1.0, 1.0, 0.0])));
+        for key in
+            ["devices.laser.power", "devices.trim.resolution", "devices.ring.extinction", "devices.adc.bits"]
+        {
+            asked(key).iter().for_each(|i| drop(known.remove(i)));
+        }
+        let rows = run_study(&study, &known, &|_, _| Ok(()), Watch::default()).unwrap();
+        let of = |key: &str, margin: f64| {
+            rows.iter().find(|r| (r.parameter, r.margin_db) == (key, margin)).unwrap()
+        };
+        let limit = of("devices.laser.power", 0.0).limit.unwrap();
+        assert!(limit >= power && limit < 1.12 * power, "{limit} {power}");
+        let trims = [0.0, 1.0].map(|m| of("devices.trim.resolution", m).limit.unwrap());
+        assert!((0.0039..=0.0042).contains(&trims[0]) && trims[1] > 1.2 * trims[0], "{trims:?}");
+        let mut looser = p.clone();
+        looser.trim.resolution = trims[1] * 1.03;
+        let rate = Bench::new(&looser, &[32], &operands).unwrap().worst(power * 10f64.powf(0.1));
+        assert!(rate > target && of("devices.trim.resolution", 1.0).error_rate <= target, "{rate}");
+        assert_eq!(of("devices.adc.bits", 0.0).limit, Some(8.0));
+        let extinction = of("devices.ring.extinction", 1.0);
+        assert!(extinction.limit.unwrap() > 15.0 && extinction.sense == "smallest", "{extinction:?}");
+    }
+}

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod budget;
 pub(crate) mod channel;
+pub(crate) mod importance;
 pub(crate) mod inversion;
 pub(crate) mod limit;
 pub(crate) mod rows;

@@ -9,7 +9,7 @@ use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Group;
 use crate::unit::population::Population;
 use crate::unit::rates::Operating;
-use crate::unit::sampled::{SampledMdpu, draw};
+use crate::unit::sampled::{SampledMdpu, draw, draw_previous};
 use mirage_arithmetic::{ChannelKey, ChannelTable, Place, Placement, ResidueChannel, SlipCode};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -29,9 +29,12 @@ const MOST: u64 = 1 << 20;
 pub struct SampledChips<'a> {
     setting: SweepSetting<'a>,
     placement: Placement,
-    /// For each modulus: the unit, the largest log-amplitude, the operand vectors.
-    units: Vec<(Mdpu, f64, Vec<Group>)>,
+    /// For each modulus: the unit, the largest log-amplitude, the operand vectors with the levels before.
+    units: Vec<(Mdpu, f64, Vec<Vector>)>,
 }
+
+/// Operands of a read, and the stationary levels before it.
+type Vector = (Group, Vec<usize>);
 
 /// Where an MDPU sits on its chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,11 @@ impl<'a> SampledChips<'a> {
             let unit = Mdpu::new(setting.parameters, modulus)?;
             let largest = Population::moments_of(&unit, operands).largest_log_amplitude;
             let mut rng = Pcg64::new(u128::from(setting.seed), 0x0bed_0000 + u128::from(modulus));
-            let vectors = (0..reads).map(|_| draw(operands, setting.parameters.group, &mut rng)).collect();
+            let mut vector = || {
+                let group = draw(operands, setting.parameters.group, &mut rng);
+                (group, draw_previous(&unit, operands, &mut rng))
+            };
+            let vectors = (0..reads).map(|_| vector()).collect();
             units.push((unit, largest, vectors));
         }
         Ok(SampledChips { setting, placement, units })
@@ -79,7 +86,7 @@ impl<'a> SampledChips<'a> {
     }
 
     /// Error rate of every MDPU of chip `chip`, in the order of [`SampledChips::seats`]: the mean over its operand vectors
-    /// of the probability of a wrong read, summed over ADC cells.
+    /// of the probability of a wrong read, summed over ADC cells, true levels equally likely as in [`SampledChips::channel`].
     ///
     /// # Errors
     /// [`DeviceError::Cancelled`].
@@ -88,11 +95,7 @@ impl<'a> SampledChips<'a> {
         let rate = |(index, seat): (usize, Seat)| -> Result<f64, DeviceError> {
             watch.check()?;
             let (at, reads) = (&operating[seat.modulus], self.reads(chip, index, seat));
-            let mut row = vec![0.0; at.unit.modulus() as usize];
-            for read in &reads {
-                at.readout.add_errors(read.truth, point(at, read, read.truth), 1.0, &mut row);
-            }
-            Ok(row.iter().sum::<f64>() / reads.len() as f64)
+            Ok(offsets(at, &reads).0.iter().sum::<f64>() / f64::from(at.unit.modulus()))
         };
         self.seats().into_iter().enumerate().collect::<Vec<_>>().into_par_iter().map(rate).collect()
     }
@@ -157,7 +160,7 @@ impl<'a> SampledChips<'a> {
         let stream = (u128::from(chip) << 32) | index as u128;
         let mut rng = Pcg64::new((stream << 64) | u128::from(self.setting.seed), stream);
         let mdpu = SampledMdpu::sample(unit, &self.setting.operands[seat.modulus], &mut rng);
-        vectors.iter().map(|group| mdpu.read(group)).collect()
+        vectors.iter().map(|(group, previous)| mdpu.read(group, previous)).collect()
     }
 }
 
@@ -205,4 +208,88 @@ fn offsets(at: &Operating, reads: &[Sample]) -> (Vec<f64>, f64) {
         row.iter_mut().zip(&common).skip(1).for_each(|(p, c)| *p += c);
     }
     (table, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::operands::Operands;
+    use crate::unit::parameters::{FrontEnd, MdpuParameters, Trim};
+    use crate::unit::rates::{Quantisation, rates};
+    use mirage_arithmetic::Moduli;
+
+    #[test]
+    fn rows_differ_their_mean_is_the_populations_and_the_channel_is_theirs() {
+        let mut p = MdpuParameters::ideal(16);
+        p.trim = Trim { fabrication: 1.0, resolution: 0.008, range: PI };
+        p.shifters.loss_db = 0.1;
+        p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
+        p.adc.bits = Some(8);
+        let (moduli, operands) = (Moduli::new(&[31, 32]).unwrap(), [31, 32].map(Operands::uniform));
+        let setting = SweepSetting {
+            parameters: &p,
+            laser_power: 8e-5,
+            max_laser_power: 1.0,
+            target: 1e-4,
+            moduli: moduli.as_slice(),
+            operands: &operands,
+            seed: 3,
+        };
+        let chips = SampledChips::new(setting, Placement { units: 2, rows: 32 }, 64).unwrap();
+        let found = chips.rates(1, Watch::default()).unwrap();
+        assert_eq!((found.len(), &found), (128, &chips.rates(1, Watch::default()).unwrap()));
+        assert_ne!(found, chips.rates(2, Watch::default()).unwrap());
+        let provenance = Provenance { design: "test".into(), seed: 3 };
+        let code = SlipCode::with_changes(&moduli, &[17, 23]).unwrap();
+        let channel = chips.channel(1, &code, &provenance, Watch::default()).unwrap();
+        for (rate, seat) in found.iter().zip(chips.seats()) {
+            let m = moduli.as_slice()[seat.modulus];
+            let table = channel.table_at(Some(1), seat.place, m).unwrap();
+            assert!((table.mean_rate() / rate - 1.0).abs() < 1e-9, "{seat:?} {rate}");
+        }
+        for (index, &m) in moduli.as_slice().iter().enumerate() {
+            let own: Vec<f64> = found.iter().skip(index).step_by(2).copied().collect();
+            let mean = own.iter().sum::<f64>() / own.len() as f64;
+            let scatter = own.iter().map(|r| (r - mean).powi(2)).sum::<f64>().sqrt() / own.len() as f64;
+            let unit = Mdpu::new(&p, m).unwrap();
+            let all = Population::new(&unit, &operands[index]);
+            let expected = rates(&unit, &all, 8e-5, Quantisation::Cells).error_rate;
+            // Rows share their operand vectors, which adds to their scatter.
+            assert!(
+                (mean - expected).abs() < 5.0 * scatter + 0.15 * expected,
+                "{m}: {mean} {expected} {scatter}"
+            );
+            assert!(
+                own.iter().any(|r| *r > 1.3 * mean) && own.iter().any(|r| *r < 0.8 * mean),
+                "{m}: {own:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quarter_turn_changes_nothing_and_the_rest_is_close() {
+        let mut p = MdpuParameters::ideal(16);
+        p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
+        p.adc.bits = Some(7);
+        let unit = Mdpu::new(&p, 32).unwrap();
+        let at = Operating::new(&unit, 0.0, 8e-5);
+        let read = |i: usize| Sample {
+            truth: 0,
+            deviation: 0.01 * (i as f64 - 4.0),
+            log_amplitude: -0.1 * i as f64,
+            dac_variance: 0.0,
+        };
+        let reads: Vec<Sample> = (0..8).map(read).collect();
+        let (table, _) = offsets(&at, &reads);
+        for truth in 0..32 {
+            let mut row = vec![0.0; 32];
+            for read in &reads {
+                at.readout.add_errors(truth, point(&at, read, truth), 1.0 / 8.0, &mut row);
+            }
+            for j in [1, 31] {
+                let ours = table[truth * 32 + j];
+                assert!((ours / row[j] - 1.0).abs() < 0.01, "{truth} {j}: {ours} {}", row[j]);
+            }
+        }
+    }
 }

@@ -189,3 +189,46 @@ impl Study for YieldStudy<'_> {
         Ok(YieldReport { rows, curve: self.curve(items), mean, median: at(0.5), worst: at(1.0) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::characterise::sweep::SweepSetting;
+    use crate::unit::operands::Operands;
+    use crate::unit::parameters::MdpuParameters;
+    use mirage_arithmetic::Placement;
+
+    #[test]
+    fn shares_count_units_chips_and_rows_that_may_fail() {
+        let (p, operands) = (MdpuParameters::ideal(16), [31, 32].map(Operands::uniform));
+        let setting = SweepSetting {
+            parameters: &p,
+            laser_power: 1e-3,
+            max_laser_power: 1.0,
+            target: 1e-8,
+            moduli: &[31, 32],
+            operands: &operands,
+            seed: 1,
+        };
+        let chips = SampledChips::new(setting, Placement { units: 1, rows: 3 }, 1).unwrap();
+        let study = YieldStudy::new(chips, 3).unwrap();
+        // Row by row: modulus 31, modulus 32. A good chip, one with two bad rows of modulus 32, one with a row of each.
+        let items = [
+            vec![1e-9; 6],
+            vec![1e-9, 1e-7, 1e-9, 1e-7, 1e-9, 1e-9],
+            vec![1e-7, f64::NAN, 1e-9, 1e-9, 1e-9, 1e-9],
+        ];
+        let report = study.outcome(&items).unwrap();
+        let passed = |of: &str, modulus, mapped_out| {
+            let found = |r: &&YieldRow| (r.of, r.modulus, r.mapped_out) == (of, modulus, mapped_out);
+            report.rows.iter().find(found).map(|r| (r.passed, r.sampled)).unwrap()
+        };
+        assert_eq!(passed("mdpu", Some(31), 0), (8, 9));
+        assert_eq!(passed("mdpu", Some(32), 0), (6, 9));
+        assert_eq!(passed("mdpu", None, 0), (14, 18));
+        assert_eq!([0, 1, 2].map(|n| passed("chip", None, n).0), [1, 2, 3]);
+        let row = report.rows.iter().find(|r| r.of == "mdpu" && r.modulus.is_none()).unwrap();
+        assert_eq!((row.lower, row.upper), clopper_pearson(14.0, 18.0));
+        assert!(report.curve.windows(2).all(|w| w[0].mdpus <= w[1].mdpus && w[0].chips <= w[1].chips));
+    }
+}

@@ -17,4 +17,5 @@ pub(crate) mod rates;
 pub(crate) mod readout;
 pub(crate) mod sampled;
 pub(crate) mod shifter;
+pub(crate) mod tilt;
 pub(crate) mod trim;

@@ -17,6 +17,7 @@ use crate::unit::deviations::deviations;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
 use crate::unit::parameters::MdpuParameters;
+use crate::unit::sampled::unsettled;
 use num_complex::Complex64;
 use rustfft::FftPlannerScalar;
 use std::f64::consts::PI;
@@ -314,11 +315,7 @@ impl Stage {
         let (p_w, p_x) = (operands.stationary(), operands.streaming());
         let shifters = &unit.parameters().shifters;
         let mean_level: f64 = (0..m).map(|w| p_w[w] * f64::from(digits.level(w))).sum();
-        let settling = if shifters.settling_time > 0.0 {
-            (-shifters.program_time / shifters.settling_time).exp()
-        } else {
-            0.0
-        };
+        let settling = unsettled(shifters);
         let mut stage = Stage {
             pairs: Vec::with_capacity(m * m),
             drives: (0..m).map(|w| turn * (f64::from(digits.level(w)) - mean_level)).collect(),

@@ -5,15 +5,16 @@
 //! reaches half a turn, where every read is wrong anyway.
 
 use crate::unit::chips::Sample;
-use crate::unit::mmu::{Mdpu, MdpuErrors};
+use crate::unit::mmu::{Mdpu, MdpuErrors, MmuErrors};
 use crate::unit::operands::{Group, Operands};
+use crate::unit::parameters::Shifters;
 use num_complex::Complex64;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 
 /// Phase deviation and log-amplitude of one digit with bit 0 and bit 1.
-type Digit = [(f64, f64); 2];
+pub(crate) type Digit = [(f64, f64); 2];
 
 /// A sampled MDPU.
 pub(crate) struct SampledMdpu<'a> {
@@ -27,6 +28,8 @@ pub(crate) struct SampledMdpu<'a> {
     /// What the read-out's calibration takes out: the mean deviation over independent operands.
     mean: f64,
     mean_level: f64,
+    /// Share of the level before that has not settled when it is read.
+    unsettled: f64,
 }
 
 impl<'a> SampledMdpu<'a> {
@@ -42,7 +45,6 @@ impl<'a> SampledMdpu<'a> {
         MdpuErrors { mmus: errors, ambient }: &MdpuErrors,
     ) -> Self {
         let (m, count) = (unit.modulus() as usize, unit.digits().count());
-        let turn = 2.0 * PI / m as f64;
         let ones = ones(unit, operands);
         let mut digits = Vec::with_capacity(errors.len() * m * count);
         let (mut mean, mut mean_level) = (0.0, 0.0);
@@ -51,40 +53,73 @@ impl<'a> SampledMdpu<'a> {
         }
         for errors in errors {
             for w in 0..m {
-                let level = f64::from(unit.digits().level(w));
-                for (d, &one) in ones.iter().enumerate() {
-                    let [bus, detour] = unit.stage(errors, d, w);
-                    let ideal = turn * f64::from(unit.digits().weights()[d]) * level;
-                    let part = |field: Complex64| (field.arg(), 0.5 * libm::log(field.norm_sqr()));
-                    let digit = [part(bus), part(detour * Complex64::from_polar(1.0, -ideal))];
+                for (digit, &one) in digit_errors(unit, errors, w).zip(&ones) {
                     mean += operands.stationary()[w] * ((1.0 - one) * digit[0].0 + one * digit[1].0);
                     digits.push(digit);
                 }
             }
         }
         let gains = unit.crosstalk_gains().iter().zip(errors).map(|(gain, e)| gain.mean + e.heat).collect();
-        SampledMdpu { unit, digits, gains, ambient: *ambient, mean, mean_level }
+        let unsettled = unsettled(&unit.parameters().shifters);
+        SampledMdpu { unit, digits, gains, ambient: *ambient, mean, mean_level, unsettled }
     }
 
-    /// True level, phase deviation and log-amplitude of a read.
-    pub fn read(&self, (w, x): &Group) -> Sample {
+    /// True level, phase deviation and log-amplitude of a read, after the stationary levels `previous` (empty: all settled).
+    pub fn read(&self, (w, x): &Group, previous: &[usize]) -> Sample {
         let (m, code) = (self.unit.modulus() as usize, self.unit.digits());
         let turn = 2.0 * PI / m as f64;
         let mut sample =
             Sample { truth: 0, deviation: self.ambient - self.mean, log_amplitude: 0.0, dac_variance: 0.0 };
         for (mmu, ((&w, &x), gain)) in w.iter().zip(x).zip(&self.gains).enumerate() {
-            let row = &self.digits[(mmu * m + w) * code.count()..][..code.count()];
-            for (d, digit) in row.iter().enumerate() {
-                let (deviation, log_amplitude) = digit[usize::from(code.bit(x, d))];
+            for d in 0..code.count() {
+                let (deviation, log_amplitude) = self.digit(mmu, w, d)[usize::from(code.bit(x, d))];
                 sample.deviation += deviation;
                 sample.log_amplitude += log_amplitude;
             }
             sample.truth = (sample.truth + w * x) % m;
             sample.dac_variance += self.unit.dac_phase_variance(w, x);
             sample.deviation += gain * turn * (f64::from(code.level(w)) - self.mean_level);
+            sample.deviation += self.unsettled(mmu, w, x, previous);
         }
         sample
     }
+
+    /// Deviation and log-amplitude of digit `d` of an MMU that holds level `w`, with bit 0 and bit 1.
+    pub fn digit(&self, mmu: usize, w: usize, d: usize) -> &Digit {
+        let (m, count) = (self.unit.modulus() as usize, self.unit.digits().count());
+        &self.digits[(mmu * m + w) * count + d]
+    }
+
+    /// Phase that the level before has left in an MMU.
+    pub fn unsettled(&self, mmu: usize, w: usize, x: usize, previous: &[usize]) -> f64 {
+        let digits = self.unit.digits();
+        let Some(&before) = previous.get(mmu) else { return 0.0 };
+        let step = f64::from(digits.level(before)) - f64::from(digits.level(w));
+        self.unsettled * 2.0 * PI / f64::from(digits.modulus()) * f64::from(digits.value(x)) * step
+    }
+}
+
+/// For each digit of an MMU that holds level `w`, what its fields deviate from the ideal ones.
+pub(crate) fn digit_errors(unit: &Mdpu, errors: &MmuErrors, w: usize) -> impl Iterator<Item = Digit> {
+    let digits = unit.digits();
+    let level = 2.0 * PI / f64::from(digits.modulus()) * f64::from(digits.level(w));
+    let part = |field: Complex64| (field.arg(), 0.5 * libm::log(field.norm_sqr()));
+    (0..digits.count()).map(move |d| {
+        let [bus, detour] = unit.stage(errors, d, w);
+        let ideal = f64::from(digits.weights()[d]) * level;
+        [part(bus), part(detour * Complex64::from_polar(1.0, -ideal))]
+    })
+}
+
+/// Share of the level before that is left when the first read is made.
+pub(crate) fn unsettled(shifters: &Shifters) -> f64 {
+    if shifters.settling_time > 0.0 { (-shifters.program_time / shifters.settling_time).exp() } else { 0.0 }
+}
+
+/// Stationary levels of the tile before: those of another read; none where everything settles.
+pub(crate) fn draw_previous(unit: &Mdpu, operands: &Operands, rng: &mut Pcg64) -> Vec<usize> {
+    let settled = unsettled(&unit.parameters().shifters) == 0.0;
+    if settled { Vec::new() } else { draw(operands, unit.parameters().group, rng).0 }
 }
 
 /// Probability of each digit of the streamed operand to be one.
@@ -139,7 +174,7 @@ mod tests {
             let sampled = SampledMdpu::sample(&unit, &operands, &mut two);
             for _ in 0..50 {
                 let group = draw(&operands, 16, &mut one);
-                let (a, b) = (chip.read(&group.0, &group.1), sampled.read(&group));
+                let (a, b) = (chip.read(&group.0, &group.1), sampled.read(&group, &[]));
                 assert_eq!(a.truth, b.truth);
                 assert!((a.deviation - b.deviation).abs() < 1e-10, "{a:?} {b:?}");
                 assert!((a.log_amplitude - b.log_amplitude).abs() < 1e-10, "{a:?} {b:?}");

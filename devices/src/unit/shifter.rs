@@ -20,6 +20,9 @@ pub(crate) struct Drive {
     pub levels_per_volt: Vec<f64>,
     /// Code of each residue and levels per LSB there.
     codes: Vec<(i64, f64)>,
+    /// Which of the distinct codes each residue has, and how many there are.
+    rough: Vec<usize>,
+    distinct: usize,
     code_span: f64,
     inl: f64,
     dnl: f64,
@@ -52,6 +55,8 @@ impl Drive {
             rounding: Vec::with_capacity(m),
             levels_per_volt: Vec::with_capacity(m),
             codes: Vec::with_capacity(m),
+            rough: Vec::with_capacity(m),
+            distinct: 0,
             code_span: if p.encoding == Encoding::Natural { steps + 1.0 } else { 2.0 * steps + 1.0 },
             inl: if exact { 0.0 } else { p.dac.inl },
             dnl: if exact { 0.0 } else { p.dac.dnl },
@@ -63,6 +68,9 @@ impl Drive {
             drive.relative_voltage.push(voltage / full);
             drive.rounding.push(if exact { 0.0 } else { level_at(voltage) - level });
             let slope = unit * (1.0 + 2.0 * q * voltage.abs());
+            let known = drive.codes.iter().position(|known| known.0 == code as i64);
+            drive.rough.push(known.map_or(drive.distinct, |at| drive.rough[at]));
+            drive.distinct += usize::from(known.is_none());
             drive.levels_per_volt.push(slope);
             drive.codes.push((code as i64, slope * lsb));
         }
@@ -81,23 +89,35 @@ impl Drive {
     /// Unknown level errors of one sampled DAC: INL is a random sum of three harmonics over the code range (normal
     /// with the stated rms at every code), DNL an independent normal for each code.
     pub fn sample(&self, rng: &mut Pcg64) -> Vec<f64> {
-        let waves: Vec<(f64, f64)> = (0..HARMONICS).map(|_| normal_pair(rng)).collect();
-        let mut rough: Vec<(i64, f64)> = Vec::with_capacity(self.codes.len());
-        let mut errors = Vec::with_capacity(self.codes.len());
-        for &(code, slope) in &self.codes {
-            let known = rough.iter().find(|entry| entry.0 == code).map(|entry| entry.1);
-            let dnl = known.unwrap_or_else(|| normal_pair(rng).0);
-            rough.push((code, dnl));
-            let turn = 2.0 * PI * code as f64 / self.code_span;
-            let inl: f64 = waves
-                .iter()
-                .enumerate()
-                .map(|(h, (a, b))| a * ((h + 1) as f64 * turn).cos() + b * ((h + 1) as f64 * turn).sin())
-                .sum::<f64>()
-                / (HARMONICS as f64).sqrt();
-            errors.push(slope * (self.inl * inl + self.dnl * dnl));
+        let mut normals: Vec<f64> = Vec::with_capacity(self.normals());
+        (0..HARMONICS).for_each(|_| normals.extend(<[f64; 2]>::from(normal_pair(rng))));
+        (0..self.distinct).for_each(|_| normals.push(normal_pair(rng).0));
+        (0..self.codes.len()).map(|w| self.error(w, &normals)).collect()
+    }
+
+    /// Number of independent standard normal numbers behind the errors of one DAC.
+    pub fn normals(&self) -> usize {
+        2 * HARMONICS + self.distinct
+    }
+
+    /// Level error of residue `w` from them.
+    pub fn error(&self, w: usize, normals: &[f64]) -> f64 {
+        let mut sum = 0.0;
+        self.for_each_part(w, |index, part| sum += part * normals[index]);
+        sum
+    }
+
+    /// What each normal number contributes to the level error of residue `w`: its index and its factor.
+    pub fn for_each_part(&self, w: usize, mut part: impl FnMut(usize, f64)) {
+        let (code, slope) = self.codes[w];
+        let turn = 2.0 * PI * code as f64 / self.code_span;
+        let inl = slope * self.inl / (HARMONICS as f64).sqrt();
+        for h in 0..HARMONICS {
+            let (sine, cosine) = libm::sincos((h + 1) as f64 * turn);
+            part(2 * h, inl * cosine);
+            part(2 * h + 1, inl * sine);
         }
-        errors
+        part(2 * HARMONICS + self.rough[w], slope * self.dnl);
     }
 }
 

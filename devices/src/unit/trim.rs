@@ -50,12 +50,18 @@ impl TrimResidue {
         self.nodes.iter().map(|&(r, weight)| weight * r * r).sum()
     }
 
-    /// One sampled residue.
-    pub fn sample(&self, rng: &mut Pcg64) -> f64 {
-        if self.trim.fabrication == 0.0 {
-            return 0.0;
+    /// How the residue can be drawn with its distribution tilted.
+    pub fn law(&self) -> Law {
+        let (sigma, (largest, half_step)) = (self.trim.fabrication, limits(&self.trim));
+        if sigma == 0.0 {
+            Law::Other
+        } else if largest == 0.0 {
+            Law::Normal(sigma)
+        } else if half_step > 0.0 && sigma > 4.0 * half_step {
+            Law::Uniform(half_step)
+        } else {
+            Law::Other
         }
-        self.left_of(self.trim.fabrication * normal_pair(rng).0)
     }
 
     /// What trimming leaves of a phase error of `made` rad.
@@ -66,6 +72,25 @@ impl TrimResidue {
             if half_step > 0.0 { (error / (2.0 * half_step)).round() * 2.0 * half_step } else { error };
         error - correction.clamp(-largest, largest)
     }
+
+    /// One sampled residue.
+    pub fn sample(&self, rng: &mut Pcg64) -> f64 {
+        if self.trim.fabrication == 0.0 {
+            return 0.0;
+        }
+        self.left_of(self.trim.fabrication * normal_pair(rng).0)
+    }
+}
+
+/// What the residue of one path is, as far as it matters for tilting its distribution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Law {
+    /// Not trimmed: normal with this standard deviation (wrapped).
+    Normal(f64),
+    /// Trimmed in steps far finer than the error: uniform over this much to either side, if the error is within the range.
+    Uniform(f64),
+    /// Anything else: drawn as it is.
+    Other,
 }
 
 /// Largest correction (a whole number of steps) and half a step.
