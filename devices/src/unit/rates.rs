@@ -2,7 +2,7 @@
 
 use crate::unit::mmu::Mdpu;
 use crate::unit::population::{Cell, Population};
-use crate::unit::readout::{Point, ReadOut};
+use crate::unit::readout::{Point, ReadOut, wrap};
 use num_complex::Complex64;
 use std::f64::consts::PI;
 
@@ -124,6 +124,23 @@ impl<'a> Operating<'a> {
         self.snr(log_amplitude, self.phase_noise(dac_variance))
     }
 
+    /// What the hybrid makes of the true levels: amplitude over noise and shift of the angle; one entry if all are alike.
+    fn images(&self, log_amplitude: f64) -> Vec<(f64, f64)> {
+        let snr = self.snr(log_amplitude, 0.0);
+        if !self.imbalanced() {
+            return vec![(snr, 0.0)];
+        }
+        let straight = self.point(log_amplitude, 0.0);
+        let m = self.unit.modulus();
+        let image = |level: u32| {
+            let angle = 2.0 * PI * f64::from(level) / f64::from(m);
+            let point = self.point(log_amplitude, angle);
+            let louder = point.i.hypot(point.q) / straight.i.hypot(straight.q);
+            (snr * louder, wrap(point.q.atan2(point.i) - angle))
+        };
+        (0..m).map(image).collect()
+    }
+
     pub fn imbalanced(&self) -> bool {
         let link = &self.unit.parameters().link;
         link.hybrid_gain_error != 0.0 || link.hybrid_phase_error != 0.0
@@ -219,18 +236,21 @@ fn orbits(m: usize, imbalanced: bool) -> Vec<Orbit> {
     all
 }
 
-/// The error rate alone, with quantisation as noise and an ideal hybrid.
+/// The error rate alone, with quantisation as noise. An unbalanced hybrid counts by what it does to the angle and amplitude of
+/// each true level.
 pub(crate) fn quick_rate(unit: &Mdpu, population: &Population, laser_power: f64) -> f64 {
     let moments = population.moments();
     let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
     let width = integrand_width(operating.snr(moments.mean_log_amplitude, 0.0), moments.deviation);
-    let mut loudness = (f64::NAN, 0.0);
+    let mut loudness = (f64::NAN, Vec::new());
     let mut total = 0.0;
     for cell in population.cells(1.2 * width, f64::INFINITY).iter().filter(|cell| cell.live > 0.0) {
         if loudness.0 != cell.log_amplitude {
-            loudness = (cell.log_amplitude, operating.snr(cell.log_amplitude, 0.0));
+            loudness = (cell.log_amplitude, operating.images(cell.log_amplitude));
         }
-        total += cell.live * operating.readout.wedge_error(loudness.1, cell.deviation);
+        let error =
+            |&(snr, shift): &(f64, f64)| operating.readout.wedge_error(snr, wrap(cell.deviation + shift));
+        total += cell.live * loudness.1.iter().map(error).sum::<f64>() / loudness.1.len() as f64;
     }
     total
 }
@@ -341,127 +361,4 @@ impl Summary {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::unit::numerics::normal_tail;
-    use crate::unit::operands::Operands;
-    use crate::unit::parameters::{FrontEnd, MdpuParameters};
-
-    fn noisy(snr: f64) -> MdpuParameters {
-        // 1 W, even split, responsivity 1: amplitude 0.5 A.
-        let mut p = MdpuParameters::ideal(16);
-        p.detector.bandwidth = 1.0; // no shot noise worth speaking of
-        p.detector.front_end = FrontEnd::InputNoise(0.5 / snr);
-        p
-    }
-
-    fn run(p: &MdpuParameters, m: u32) -> Rates {
-        let unit = Mdpu::new(p, m).unwrap();
-        let population = Population::new(&unit, &Operands::uniform(m));
-        rates(&unit, &population, 1.0, Quantisation::Cells)
-    }
-
-    #[test]
-    fn noise_alone_gives_the_phase_shift_keying_formula() {
-        for m in [31u32, 32, 33] {
-            let half = PI / f64::from(m);
-            for depth in [2.6, 3.1, 4.9, 6.1, 7.1] {
-                let snr = depth / half.sin();
-                let steps = 100_000;
-                let h = (PI - half) / steps as f64;
-                let exact: f64 = (0..steps)
-                    .map(|i| (-0.5 * depth * depth / ((i as f64 + 0.5) * h).sin().powi(2)).exp() * h / PI)
-                    .sum();
-                let ours = run(&noisy(snr), m);
-                assert!(
-                    (ours.error_rate / exact - 1.0).abs() < 0.01,
-                    "{m} {depth}: {} {exact}",
-                    ours.error_rate
-                );
-                assert!((ours.snr / snr - 1.0).abs() < 1e-6 && ours.adjacent > 0.99 * ours.error_rate);
-                assert!((ours.again / exact - 1.0).abs() < 0.03, "nothing static: {} {exact}", ours.again);
-            }
-        }
-    }
-
-    #[test]
-    fn static_errors_add_their_variance_at_every_depth() {
-        // E[Q((a - d)/s)] = Q(a / sqrt(s^2 + sigma^2)), on either side of a sector of half width a.
-        let (m, group) = (32u32, 16);
-        for depth in [3.0, 5.0, 7.03] {
-            let half = PI / f64::from(m);
-            let total = half / depth;
-            let each = total / 2f64.sqrt(); // static as large as noise
-            let mut p = noisy(1.0 / each);
-            // Untrimmed normal errors: the difference of two paths counts half, in five digits of sixteen MMUs.
-            p.trim.range = 0.0;
-            p.trim.fabrication = (each * each / (group as f64 * 5.0 * 0.5)).sqrt();
-            let ours = run(&p, m);
-            let exact = 2.0 * normal_tail(half / (2.0 * each * each).sqrt());
-            assert!((ours.error_rate / exact - 1.0).abs() < 0.05, "{depth}: {} {exact}", ours.error_rate);
-            // Repeats: E[p^2]/E[p] from the normal static error, by quadrature.
-            let (mut one, mut two) = (0.0, 0.0);
-            for i in -2000..=2000 {
-                let d = i as f64 / 2000.0 * 12.0 * each;
-                let density = (-0.5 * (d / each).powi(2)).exp();
-                let q = normal_tail((half - d) / each) + normal_tail((half + d) / each);
-                (one, two) = (one + density * q, two + density * q * q);
-            }
-            assert!(
-                (ours.again / (two / one) - 1.0).abs() < 0.05,
-                "{depth}: again {} {}",
-                ours.again,
-                two / one
-            );
-        }
-    }
-
-    #[test]
-    fn without_imperfections_nothing_is_misread() {
-        for m in [31, 32, 33] {
-            let mut p = MdpuParameters::ideal(16);
-            p.adc.bits = Some(10);
-            let ours = run(&p, m);
-            assert!(ours.error_rate < 1e-12, "{m}: {}", ours.error_rate);
-        }
-    }
-
-    #[test]
-    fn symmetry_and_thinning_change_nothing() {
-        for m in [31u32, 32] {
-            let mut p = noisy(40.0);
-            p.adc.bits = Some(6);
-            (p.shifters.loss_db, p.rings.extinction_db) = (0.9, 30.0); // the deviations are not symmetric
-            let unit = Mdpu::new(&p, m).unwrap();
-            let population = Population::new(&unit, &Operands::uniform(m));
-            let ours = rates(&unit, &population, 1.0, Quantisation::Cells);
-            let operating = Operating::new(&unit, population.moments().largest_log_amplitude, 1.0);
-            for truth in [0usize, 1, 5, 9, 20, 30] {
-                let mut row = vec![0.0; m as usize];
-                for cell in population.cells(0.0, 0.0) {
-                    let angle = truth as f64 * 2.0 * PI / f64::from(m) + cell.deviation;
-                    let point = operating.point(cell.log_amplitude, angle);
-                    operating.readout.add_errors(truth, point, cell.live, &mut row);
-                }
-                for j in [1, m as usize - 1] {
-                    let fast = ours.offsets[truth * m as usize + j];
-                    assert!((fast / row[j] - 1.0).abs() < 0.05, "{m} {truth} {j}: {fast} {}", row[j]);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn more_bits_approach_no_quantisation() {
-        let mut last = f64::INFINITY;
-        for bits in [5, 6, 8, 10] {
-            let mut p = noisy(55.0);
-            p.adc.bits = Some(bits);
-            let rate = run(&p, 33).error_rate;
-            assert!(rate < last, "{bits} bits: {rate} after {last}");
-            last = rate;
-        }
-        let plain = run(&noisy(55.0), 33).error_rate;
-        assert!((last / plain - 1.0).abs() < 0.05, "{last} {plain}");
-    }
-}
+mod tests;

@@ -4,7 +4,8 @@
 //! detours sixteen times, and arrives with far less light than sixteen independent values do. So each sampled read counts with
 //! its own loss and its own deviation, both exact; only its random errors, sums over dozens of stages, are taken as normal.
 
-use super::{AMPLITUDES, Grid, Moments, PHASES, Pair, Population, Stage};
+use super::stage::Stage;
+use super::{AMPLITUDES, Grid, Moments, PHASES, Pair, Population};
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
 use std::f64::consts::PI;
