@@ -30,6 +30,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Multiply two matrices (.npy, float32) in the arithmetic of a design, with or without errors.
     Gemm(GemmArgs),
+    /// Look at a file of S-parameters (INTERCONNECT or Touchstone): ports, range, reciprocity, passivity; convert it.
+    Sparam(SparamArgs),
     /// Look at a design file.
     #[command(subcommand)]
     Design(DesignCommand),
@@ -286,6 +288,65 @@ pub struct GemmArgs {
     pub reference: bool,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// What to do about a table that emits more than it receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PassivityChoice {
+    /// Take the numbers as they are.
+    Ignore,
+    /// Refuse a table with a singular value above one.
+    Test,
+    /// Lower the singular values above one to one.
+    Enforce,
+}
+
+/// The sign of time in a file's phasors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConventionName {
+    /// e^{-i omega t}, as in optics; what SAX writes.
+    Optics,
+    /// e^{+j omega t}, as network analysers have it.
+    Engineering,
+}
+
+impl From<ConventionName> for mirage_devices::files::TimeConvention {
+    fn from(name: ConventionName) -> Self {
+        match name {
+            ConventionName::Optics => Self::Optics,
+            ConventionName::Engineering => Self::Engineering,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mirage sparam data/siepic-fdtd/ybranch_te1550.sparam\n  \
+    mirage sparam coupler.sparam --passivity enforce -o coupler.s4p\n\n\
+    Reads .sparam, .dat and .txt as INTERCONNECT, .s1p, .s2p, ... as Touchstone. Writes Touchstone (.sNp) or CSV.")]
+pub struct SparamArgs {
+    /// The file.
+    pub file: PathBuf,
+    /// Mode of an INTERCONNECT file [default: the first].
+    #[arg(long, value_name = "N")]
+    pub mode: Option<u32>,
+    /// Values of the parameters that an INTERCONNECT file sweeps, as name=value;name=value.
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub sweep: String,
+    /// Sign of time in a Touchstone file that is read.
+    #[arg(long, value_enum, default_value_t = ConventionName::Optics)]
+    pub convention: ConventionName,
+    /// What to do about singular values above one.
+    #[arg(long, value_enum, default_value_t = PassivityChoice::Ignore)]
+    pub passivity: PassivityChoice,
+    /// Convert to this file: .sNp for Touchstone, .csv for columns wavelength_um,out,in,re,im.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Sign of time in a Touchstone file that is written.
+    #[arg(long, value_enum, default_value_t = ConventionName::Optics, requires = "output")]
+    pub output_convention: ConventionName,
+    /// Print the summary as JSON to standard output, and nothing else.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A probability on the command line.

@@ -47,6 +47,7 @@ fn dispatch(command: &Command) -> Result<()> {
         Command::Train(a) => on_threads(a.common.threads, || commands::train::run(a)),
         Command::Simulate(a) => on_threads(a.common.threads, || commands::simulate::run(a)),
         Command::Gemm(a) => on_threads(a.common.threads, || commands::gemm::run(a)),
+        Command::Sparam(a) => commands::sparam::run(a),
         Command::Design(command) => commands::design::run(command),
     }
 }

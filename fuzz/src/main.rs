@@ -10,6 +10,9 @@ use mirage_design::Document;
 use mirage_devices::DevicesSection;
 use mirage_devices::circuit::{Circuit, Netlist};
 use mirage_devices::component::Library;
+use mirage_devices::files::{
+    InterconnectFile, SParameters, Selection, TimeConvention, read_touchstone, write_touchstone,
+};
 use mirage_system::System;
 use mirage_training::TrainingSection;
 use std::sync::OnceLock;
@@ -34,6 +37,9 @@ const READERS: &[(&str, Reader)] = &[
     }),
     ("thermal-layout", |bytes| text(bytes, |t| drop(mirage_devices::heat::Layout::read_csv(t, "fuzz.csv")))),
     ("process", |bytes| text(bytes, |t| drop(mirage_devices::variation::Process::read_xml(t, "fuzz.xml")))),
+    ("sparam", |bytes| text(bytes, sparam)),
+    ("touchstone", |bytes| text(bytes, touchstone)),
+    ("guide-table", |bytes| text(bytes, |t| drop(mirage_devices::component::GuideTable::read(t, "fuzz.txt")))),
 ];
 
 fn text(bytes: &[u8], read: impl Fn(&str)) {
@@ -66,6 +72,33 @@ fn design(bytes: &[u8]) {
             drop(training.check());
         }
     });
+}
+
+/// INTERCONNECT S-parameters: the first table of the file, all the way to its report.
+fn sparam(text: &str) {
+    let Ok(file) = InterconnectFile::read(text, "fuzz.dat") else { return };
+    let firsts = file.sweeps().into_iter().filter_map(|(name, values)| Some((name, *values.first()?)));
+    let selection = Selection { mode: None, sweep: firsts.collect() };
+    if let Ok(table) = file.select(&selection) {
+        report(&table);
+    }
+}
+
+fn touchstone(text: &str) {
+    for name in ["fuzz.s1p", "fuzz.s2p", "fuzz.s3p"] {
+        if let Ok(read) = read_touchstone(text, name, TimeConvention::Engineering) {
+            report(&read.parameters);
+            let again = write_touchstone(&read.parameters, TimeConvention::Engineering);
+            assert!(read_touchstone(&again, name, TimeConvention::Engineering).is_ok(), "what is written reads again");
+        }
+    }
+}
+
+fn report(table: &SParameters) {
+    assert!(table.reciprocity().deviation >= 0.0);
+    assert!(table.enforced().passivity().singular_value.is_finite());
+    let (low, high) = table.range();
+    assert!(table.at(0.5 * low + 0.5 * high).is_some());
 }
 
 fn chosen() -> Reader {

@@ -2,6 +2,8 @@
 
 use comfy_table::Table;
 
+use mirage_devices::component::RingSwitch;
+
 use crate::args::DesignCommand;
 use crate::design::Design;
 use crate::error::Result;
@@ -12,6 +14,9 @@ pub fn run(command: &DesignCommand) -> Result<()> {
             let design = Design::read(design.as_deref())?;
             for warning in design.system.warnings() {
                 println!("note: {warning}");
+            }
+            if let Some(ring) = design.devices.ring_switch()? {
+                print_ring(&ring);
             }
             println!(
                 "{} is a sound design of {} values",
@@ -38,4 +43,21 @@ pub fn run(command: &DesignCommand) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What follows from a ring that is described by its own parameters.
+fn print_ring(ring: &RingSwitch) {
+    println!(
+        "ring: free spectral range {:.1} GHz, linewidth {:.2} GHz, photon lifetime {:.3} ps",
+        ring.free_spectral_range() * 1e-9,
+        ring.linewidth() * 1e-9,
+        ring.photon_lifetime() * 1e12
+    );
+    println!(
+        "ring: pass loss {:.4} dB, drop loss {:.4} dB, extinction {:.2} dB detuned and {:.2} dB on resonance",
+        ring.pass_loss_db(),
+        ring.drop_loss_db(),
+        ring.off_extinction_db(),
+        ring.on_extinction_db()
+    );
 }

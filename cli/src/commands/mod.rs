@@ -6,4 +6,5 @@ pub mod design;
 pub mod gemm;
 pub mod run;
 pub mod simulate;
+pub mod sparam;
 pub mod train;

@@ -21,6 +21,8 @@ mod passives;
 mod physical;
 mod ring;
 mod ring_switch;
+#[cfg(test)]
+mod ring_tests;
 mod scattering;
 mod settings;
 mod shifters;

@@ -270,6 +270,32 @@ mod tests {
         assert!(ring(20e9).drop_loss_db() > ring(0.0).drop_loss_db());
     }
 
+    /// The table of docs/ring-switch.md: what 28.5 dB asks of a critically coupled ring of 5 um.
+    #[test]
+    fn the_table_of_the_documentation() {
+        let make = |loss_db_cm: f64, drop: f64, detuning: f64, error: f64| {
+            let round_trip = loss_db_cm * 100.0 * TAU * 5e-6;
+            let bus = 1.0 - (1.0 - drop) * 10f64.powf(-round_trip / 10.0);
+            RingSwitch::new(5e-6, bus, drop, round_trip, 4.2, detuning, error).unwrap()
+        };
+        for (loss, drop, width, lifetime, drop_loss, detuning, error) in [
+            (2.0, 0.02, 15.7e9, 10.16e-12, 0.300, 211e9, 0.294e9),
+            (2.0, 0.05, 38.2e9, 4.17e-12, 0.121, 562e9, 0.717e9),
+            (10.0, 0.02, 19.8e9, 8.02e-12, 1.329, 270e9, 0.373e9),
+            (10.0, 0.05, 42.3e9, 3.76e-12, 0.573, 645e9, 0.796e9),
+        ] {
+            let ring = make(loss, drop, detuning, 0.0);
+            assert!((ring.linewidth() - width).abs() < 0.05e9, "{}", ring.linewidth());
+            assert!((ring.photon_lifetime() - lifetime).abs() < 0.006e-12, "{}", ring.photon_lifetime());
+            assert!((ring.drop_loss_db() - drop_loss).abs() < 0.0006, "{}", ring.drop_loss_db());
+            assert!((ring.off_extinction_db() - 28.5).abs() < 0.02, "{}", ring.off_extinction_db());
+            let on = make(loss, drop, detuning, error).on_extinction_db();
+            assert!((on - 28.5).abs() < 0.02, "{on}");
+        }
+        // 10 %: too wide at half of the free spectral range.
+        assert!(make(2.0, 0.1, 1136e9, 0.0).off_extinction_db() < 28.5);
+    }
+
     #[test]
     fn impossible_switches_are_refused() {
         let make = |bus, loss, detuning, error| RingSwitch::new(5e-6, bus, 0.1, loss, 4.2, detuning, error);

@@ -4,11 +4,17 @@ use super::{Compensation, DevicesSection, Fabrication, given};
 use crate::variation::Process;
 use mirage_design::{Decibel, DesignError, Value};
 
-fn within<T>(value: &Value<T>, number: f64, low: f64, high: f64, text: &str) -> Result<(), DesignError> {
+pub(super) fn within<T>(
+    value: &Value<T>,
+    number: f64,
+    low: f64,
+    high: f64,
+    text: &str,
+) -> Result<(), DesignError> {
     if (low..=high).contains(&number) { Ok(()) } else { Err(value.invalid(format!("must lie in {text}"))) }
 }
 
-fn loss(value: &Value<Decibel>) -> Result<(), DesignError> {
+pub(super) fn loss(value: &Value<Decibel>) -> Result<(), DesignError> {
     within(value, value.db(), 0.0, 100.0, "0 dB to 100 dB: a loss is not negative")
 }
 
@@ -58,13 +64,8 @@ impl DevicesSection {
     }
 
     fn check_units(&self) -> Result<(), DesignError> {
-        let (r, p, t, c) = (&self.ring, &self.shifter, &self.trim, &self.crosstalk);
-        loss(&r.pass_loss)?;
-        loss(&r.drop_loss)?;
-        if let Some(extinction) = given(&r.extinction) {
-            within(&r.extinction, extinction.db(), 0.0, 200.0, "0 dB to 200 dB")?;
-        }
-        within(&r.lock_residue, r.lock_residue.si(), 0.0, 0.5, "0 % to 50 % of half the linewidth")?;
+        let (p, t, c) = (&self.shifter, &self.trim, &self.crosstalk);
+        self.check_rings()?;
         loss(&p.loss)?;
         within(&p.drive_loss, p.drive_loss.si(), 0.0, 10.0, "0 % to 1000 %")?;
         within(&p.v_pi_length, p.v_pi_length.si(), 1e-9, 1.0, "1e-7 V cm to 100 V cm")?;

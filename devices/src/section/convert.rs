@@ -20,8 +20,8 @@ impl DevicesSection {
         or_ideal(Tolerance::DacBits, bits.map(f64::from), 0.0);
         let resolution =
             or_ideal(Tolerance::TrimResolution, given(&self.trim.resolution).map(|a| a.si()), 0.0);
-        let extinction =
-            or_ideal(Tolerance::RingExtinction, given(&self.ring.extinction).map(|d| d.db()), f64::INFINITY);
+        let (rings, extinction) = self.rings();
+        or_ideal(Tolerance::RingExtinction, extinction, f64::INFINITY);
         let coefficient = or_ideal(Tolerance::Crosstalk, given(&self.crosstalk.coefficient), 0.0);
         if *self.dac.codes == Codes::OnLevel {
             required.retain(|tolerance| *tolerance != Tolerance::DacBits);
@@ -30,11 +30,7 @@ impl DevicesSection {
             group,
             encoding: *self.unit.encoding,
             accounting: *self.unit.loss_accounting,
-            rings: plain::Rings {
-                pass_loss_db: self.ring.pass_loss.db(),
-                drop_loss_db: self.ring.drop_loss.db(),
-                extinction_db: extinction,
-            },
+            rings,
             shifters: self.shifters(),
             dac: plain::Dac {
                 codes: if bits.is_some() { *self.dac.codes } else { Codes::OnLevel },

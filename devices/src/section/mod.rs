@@ -3,6 +3,7 @@
 mod check;
 mod convert;
 mod parts;
+mod ring;
 
 pub use parts::*;
 

@@ -76,17 +76,32 @@ pub struct WaveguideSection {
     pub length_per_mmu: Value<Length>,
 }
 
-/// `[devices.ring]`: the ring switches.
+/// `[devices.ring]`: the ring switches, either by three given numbers (`pass_loss`, `drop_loss`, `extinction`) or by the ring's
+/// own parameters (`radius` to `detuning`), from which those three follow; see [`DevicesSection::ring_switch`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RingSection {
     /// Loss of a ring that lets light pass.
-    pub pass_loss: Value<Decibel>,
+    pub pass_loss: Option<Value<Decibel>>,
     /// Loss of a ring that drops light.
-    pub drop_loss: Value<Decibel>,
+    pub drop_loss: Option<Value<Decibel>>,
     /// Extinction of one ring towards the wrong path, or "required".
-    pub extinction: Value<Setting<Decibel>>,
-    /// Detuning that the lock leaves in a ring that drops light, rms over half the linewidth.
+    pub extinction: Option<Value<Setting<Decibel>>>,
+    /// Radius.
+    pub radius: Option<Value<Length>>,
+    /// Power coupled between bus and ring.
+    pub coupling_bus: Option<Value<Ratio>>,
+    /// Power coupled between detour and ring.
+    pub coupling_detour: Option<Value<Ratio>>,
+    /// Loss of one round trip, couplers apart.
+    pub round_trip_loss: Option<Value<Decibel>>,
+    /// Propagation loss of the ring's guide, instead of `round_trip_loss`.
+    pub loss: Option<Value<PropagationLoss>>,
+    /// Group index of the ring's guide, a plain number.
+    pub group_index: Option<Value<f64>>,
+    /// How far the resonance is moved when light shall pass (at 1550 nm, 1 nm is 124.8 GHz).
+    pub detuning: Option<Value<Frequency>>,
+    /// Detuning that the lock leaves in a ring that drops light, rms over half the linewidth; needed either way.
     pub lock_residue: Value<Ratio>,
 }
 
