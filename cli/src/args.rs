@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::study::stream::Sampling;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// From the laser to the loss curve: simulate a photonic accelerator that trains neural networks.
@@ -24,6 +25,8 @@ pub enum Command {
     Characterize(CharacterizeArgs),
     /// Solve a netlist of photonic components: its S-parameters over wavelength.
     Circuit(CircuitArgs),
+    /// Stream symbols through the units in time: memory of the last symbol, eye, constellation, settling.
+    Stream(StreamArgs),
     /// Train a network with every product on the emulated hardware.
     Train(TrainArgs),
     /// Simulate a training step of a network on the chip, tile by tile.
@@ -126,6 +129,36 @@ pub struct DepthArgs {
     /// (chip-channel.csv); the yield's chips are numbered from 0.
     #[arg(long, value_name = "NUMBER")]
     pub chip: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mirage stream my-chip.toml --modulus 33 --sampling 95ps -o runs/stream\n\n\
+    Writes memory.csv (error rates with what is left of other symbols), isi.csv (deviation by previous and present level),\n\
+    eye.csv, eye-opening.csv and constellation.csv of one sampled chip, settling.csv (phase error after reprogramming), and\n\
+    plots. docs/time-domain.md says what is modelled."
+)]
+pub struct StreamArgs {
+    /// Design file [default: the built-in design].
+    pub design: Option<PathBuf>,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/stream")]
+    pub output: PathBuf,
+    /// Symbols to stream, of each modulus.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub symbols: u64,
+    /// Modulus of eye and constellation [default: the largest].
+    #[arg(long, value_name = "M")]
+    pub modulus: Option<u32>,
+    /// When the converters sample after the beginning of a symbol: `best-eye`, `design` (devices.adc.sampling_time) or a time
+    /// such as 95ps.
+    #[arg(long, value_name = "WHEN", default_value = "best-eye")]
+    pub sampling: Sampling,
+    /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or a groups.csv of a run.
+    #[arg(long, value_name = "WHAT", default_value = "training")]
+    pub operands: String,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -114,6 +114,9 @@ impl Design {
         if let Some(sweep) = &self.training.sweep {
             sweep.sweep(&gemm, None, &self.train_config(None)).map_err(|e| self.document.locate(e))?;
         }
+        self.devices.time_parameters(self.system.clock.si()).map_err(|e| {
+            self.document.locate(self.system.clock.invalid(format!("does not fit [devices.time]: {e}")))
+        })?;
         self.system.check_for(gemm.format).map_err(|e| self.document.locate(e))?;
         Ok(())
     }

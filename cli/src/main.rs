@@ -44,6 +44,7 @@ fn dispatch(command: &Command) -> Result<()> {
         Command::Run(a) => on_threads(a.common.threads, || commands::run::run(a)),
         Command::Characterize(a) => on_threads(a.common.threads, || commands::characterize::run(a)),
         Command::Circuit(a) => commands::circuit::run(a),
+        Command::Stream(a) => on_threads(a.common.threads, || commands::stream::run(a)),
         Command::Train(a) => on_threads(a.common.threads, || commands::train::run(a)),
         Command::Simulate(a) => on_threads(a.common.threads, || commands::simulate::run(a)),
         Command::Gemm(a) => on_threads(a.common.threads, || commands::gemm::run(a)),

@@ -73,6 +73,7 @@ pub mod files;
 pub mod heat;
 pub mod noise;
 mod section;
+pub mod time;
 mod unit;
 pub mod variation;
 mod vectorised;
@@ -97,7 +98,8 @@ pub use error::DeviceError;
 pub use section::{
     AdcSection, AmbientSection, ChipVariation, Compensation, CrosstalkSection, DacSection, DevicesSection,
     DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, RingSection,
-    ShifterSection, SolveSection, TiaSection, TrimSection, UnitSection, VariationSection, WaveguideSection,
+    ShifterSection, SolveSection, TiaSection, TimeSection, TrimSection, UnitSection, VariationSection,
+    WaveguideSection,
 };
 pub use unit::bounds::Bounds;
 pub use unit::chain::{Chains, FieldTables};

@@ -7,4 +7,5 @@ pub mod gemm;
 pub mod run;
 pub mod simulate;
 pub mod sparam;
+pub mod stream;
 pub mod train;

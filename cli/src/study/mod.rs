@@ -4,6 +4,7 @@
 pub mod axis;
 pub mod depth;
 pub mod devices;
+pub mod stream;
 pub mod sweep;
 pub mod system;
 pub mod training;

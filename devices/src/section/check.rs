@@ -31,7 +31,11 @@ impl DevicesSection {
         self.check_units()?;
         self.check_heat()?;
         self.check_variation()?;
-        self.check_electronics()
+        self.check_electronics()?;
+        let t = &self.time;
+        within(&t.driver_rise, t.driver_rise.si(), 0.0, 1e-6, "0 s to 1 us")?;
+        within(&t.ring_lifetime, t.ring_lifetime.si(), 0.0, 1e-6, "0 s to 1 us")?;
+        within(&t.diode_bandwidth, t.diode_bandwidth.si(), 1e3, 1e15, "1 kHz to 1000 THz")
     }
 
     fn check_optics(&self) -> Result<(), DesignError> {

@@ -3,6 +3,7 @@
 use super::{ChipVariation, Compensation, DevicesSection, Fabrication, given};
 use crate::characterise::solve::{DesignPoint, Tolerance};
 use crate::error::DeviceError;
+use crate::time::TimeParameters;
 use crate::unit::parameters::{self as plain, Codes, FrontEnd, MdpuParameters};
 use crate::variation::{Process, Variation};
 
@@ -102,6 +103,21 @@ impl DevicesSection {
             group_index: *self.ambient.group_index,
             wavelength: self.laser.wavelength.si(),
         }
+    }
+
+    /// Speeds of the streaming path at a photonic clock of `clock` Hz.
+    ///
+    /// # Errors
+    /// As [`TimeParameters::check`].
+    pub fn time_parameters(&self, clock: f64) -> Result<TimeParameters, DeviceError> {
+        let time = TimeParameters {
+            clock,
+            driver_rise: self.time.driver_rise.si(),
+            ring_lifetime: self.time.ring_lifetime.si(),
+            diode_bandwidth: self.time.diode_bandwidth.si(),
+        };
+        time.check()?;
+        Ok(time)
     }
 
     fn shifters(&self) -> plain::Shifters {

@@ -31,6 +31,7 @@ pub struct DevicesSection {
     pub photodiode: PhotodiodeSection,
     pub tia: TiaSection,
     pub adc: AdcSection,
+    pub time: TimeSection,
 }
 
 /// The number of a setting, if it is given.

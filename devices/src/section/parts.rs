@@ -303,3 +303,16 @@ pub struct AdcSection {
     /// Full scale over the largest amplitude.
     pub headroom: Value<f64>,
 }
+
+/// `[devices.time]`: speeds of the streaming path. The amplifier's bandwidth is `photodiode.bandwidth`, the sampling instant
+/// and the jitter are those of the ADC, settling is the shifters', the clock is the system's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeSection {
+    /// Rise time of the switch drivers, 10 to 90 %.
+    pub driver_rise: Value<Time>,
+    /// Lifetime of the field in a ring: 2 Q/omega, twice that of the energy.
+    pub ring_lifetime: Value<Time>,
+    /// 3 dB bandwidth of the photodiodes alone.
+    pub diode_bandwidth: Value<Frequency>,
+}

@@ -92,11 +92,16 @@ impl<'a> Chip<'a> {
 
     /// The same fields for many vectors of operands at once; see [`Chains`].
     pub fn chains(&self) -> Chains<'a> {
+        Chains::new(self.unit, &self.errors, &self.rotations(), self.mean_level())
+    }
+
+    /// For each MMU the rotation of the read-out; the ambient's phase stands with the first.
+    pub(crate) fn rotations(&self) -> Vec<f64> {
         let mut rotations: Vec<f64> = (0..self.errors.len()).map(|j| self.rotation(j)).collect();
         if let Some(first) = rotations.first_mut() {
             *first += self.ambient;
         }
-        Chains::new(self.unit, &self.errors, &rotations, self.mean_level())
+        rotations
     }
 
     /// The rotation that centres the deviations of MMU `j`, as the calibrated read-out does, seen at operands (0, 0).
@@ -105,11 +110,19 @@ impl<'a> Chip<'a> {
     }
 
     /// Phase added to the whole MDPU per phase of each MMU's unit shifter.
-    fn gains(&self) -> impl Iterator<Item = f64> + '_ {
+    pub(crate) fn gains(&self) -> impl Iterator<Item = f64> + '_ {
         self.unit.crosstalk_gains().iter().zip(&self.errors).map(|(gain, e)| gain.mean + e.heat)
     }
 
-    fn mean_level(&self) -> f64 {
+    pub(crate) fn unit(&self) -> &'a Mdpu {
+        self.unit
+    }
+
+    pub(crate) fn errors(&self) -> &[MmuErrors] {
+        &self.errors
+    }
+
+    pub(crate) fn mean_level(&self) -> f64 {
         let levels = self.operands.stationary().iter().enumerate();
         levels.map(|(w, p)| p * f64::from(self.unit.digits().level(w))).sum()
     }
@@ -145,6 +158,13 @@ pub struct Estimate {
     pub reads: u64,
 }
 
+/// The read-out of a unit whose converters are set to the largest amplitude that operands can give.
+pub(crate) fn operating<'a>(unit: &'a Mdpu, operands: &Operands, laser_power: f64) -> Operating<'a> {
+    let nominal = deviations(unit, &unit.no_errors(), operands);
+    let largest = nominal.iter().map(|pair| pair.1).fold(f64::NEG_INFINITY, f64::max);
+    Operating::new(unit, largest * unit.parameters().group as f64, laser_power)
+}
+
 /// Estimates the error rate by sampling `chips` MDPUs and `reads` operand vectors of each, at `laser_power` W.
 ///
 /// With [`Judge::Noise`] the bounds are the wider of Clopper and Pearson's exact interval and twice the standard error
@@ -158,10 +178,7 @@ pub fn sample_rate(
     seed: u64,
     judge: Judge,
 ) -> Estimate {
-    let nominal = deviations(unit, &unit.no_errors(), operands);
-    let largest =
-        nominal.iter().map(|pair| pair.1).fold(f64::NEG_INFINITY, f64::max) * unit.parameters().group as f64;
-    let operating = Operating::new(unit, largest, laser_power);
+    let operating = operating(unit, operands, laser_power);
     let sums: Vec<f64> = (0..chips)
         .into_par_iter()
         .map(|k| {

@@ -1,0 +1,222 @@
+//! The streaming path in time: pictures of one chip, error rates with memory, and what reprogramming leaves.
+
+use std::str::FromStr;
+
+use mirage_design::Time;
+use mirage_devices::time::{
+    MemoryPlan, MemoryRates, Portrait, RequiredSettling, TimeParameters, memory_rates, portrait,
+    required_settling, unsettled_phase,
+};
+use serde::Serialize;
+
+use crate::error::{CliError, Result};
+use crate::folder::Folder;
+use crate::study::devices::{Answer, Question};
+
+/// Tiles of a sampled chip and symbols of a tile.
+const TILES: usize = 4;
+const SYMBOLS: usize = 64;
+
+/// Points of a settling curve, over twice the time of reprogramming.
+const POINTS: usize = 100;
+
+/// When the converters sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sampling {
+    /// Where the eye of each modulus is widest.
+    BestEye,
+    /// At `devices.adc.sampling_time`.
+    Design,
+    /// At a time after the beginning of a symbol, s.
+    At(f64),
+}
+
+impl FromStr for Sampling {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "best-eye" => Ok(Self::BestEye),
+            "design" => Ok(Self::Design),
+            time => match time.parse::<Time>() {
+                Ok(time) => Ok(Self::At(time.si())),
+                Err(e) => Err(format!("{e}; or `best-eye`, or `design` for devices.adc.sampling_time")),
+            },
+        }
+    }
+}
+
+/// A design that streams.
+pub struct Streaming<'a> {
+    pub question: &'a Question<'a>,
+    pub answer: &'a Answer,
+    pub time: TimeParameters,
+    pub sampling: Sampling,
+    /// Symbols of each modulus.
+    pub symbols: usize,
+}
+
+/// One line of memory.csv.
+#[derive(Debug, Clone, Serialize)]
+pub struct MemoryRow {
+    pub modulus: u32,
+    /// Sampling instant after the beginning of a symbol.
+    pub sampling_s: f64,
+    pub eye_opening: f64,
+    /// Symbols that were streamed, and how many of them the streamed rate rests on.
+    pub symbols: usize,
+    pub effective_symbols: f64,
+    pub phase_rms_rad: f64,
+    pub phase_worst_rad: f64,
+    pub amplitude_rms: f64,
+    /// Error rates on the same chips and symbols.
+    pub settled_rate: f64,
+    pub streamed_rate: f64,
+    pub ratio: f64,
+    pub ratio_error: f64,
+    /// The channel's rate, without memory, and times the ratio.
+    pub channel_rate: f64,
+    pub channel_rate_with_memory: f64,
+}
+
+/// One line of settling.csv.
+#[derive(Debug, Clone, Serialize)]
+struct SettlingRow {
+    modulus: u32,
+    shifter: &'static str,
+    time_constant_s: f64,
+    time_s: f64,
+    phase_rms_rad: f64,
+    phase_rms_levels: f64,
+}
+
+/// What reprogramming leaves of the phases before it.
+pub struct Settling {
+    pub required: Option<RequiredSettling>,
+    /// Phase error of the largest modulus, rad rms: unsettled, and after the time of reprogramming with the longest time
+    /// constant allowed.
+    pub unsettled: f64,
+    pub left: Option<f64>,
+}
+
+impl Streaming<'_> {
+    /// Eye, constellation and pair tables of one sampled chip of a modulus.
+    pub fn portrait(&self, folder: &Folder, modulus: u32) -> Result<Portrait> {
+        let (unit, operands) = self.unit(modulus)?;
+        let power = self.answer.solution.laser_power;
+        let found =
+            portrait(unit, operands, power, &self.time, self.instant(), self.symbols, self.question.seed)?;
+        folder.rows("eye.csv", &found.traces)?;
+        let opening = found.eye.instants.iter().zip(&found.eye.openings);
+        let row = |(instant, opening): (&f64, &f64)| [instant, opening].map(|x| crate::folder::number(*x));
+        folder.table("eye-opening.csv", &["instant_s", "opening"], opening.map(row))?;
+        folder.rows("constellation.csv", &found.constellation)?;
+        folder.rows("isi.csv", &found.pairs)?;
+        crate::plots::stream::eye(folder, modulus, found.instant)?;
+        crate::plots::stream::constellation(folder, modulus)?;
+        Ok(found)
+    }
+
+    fn unit(&self, modulus: u32) -> Result<(&mirage_devices::Mdpu, &mirage_devices::Operands)> {
+        let units = self.answer.bench.units().iter().zip(&self.question.operands);
+        let mut found = units.filter(|((unit, _), _)| unit.modulus() == modulus);
+        let ((unit, _), operands) = found.next().ok_or_else(|| {
+            let moduli = self.question.gemm.moduli.as_slice();
+            CliError::message(format!(
+                "--modulus {modulus}: the design computes modulo {moduli:?}; choose one of these"
+            ))
+        })?;
+        Ok((unit, operands))
+    }
+
+    /// The given instant; none for the best eye.
+    fn instant(&self) -> Option<f64> {
+        match self.sampling {
+            Sampling::BestEye => None,
+            Sampling::Design => Some(self.question.design.devices.adc.sampling_time.si()),
+            Sampling::At(time) => Some(time),
+        }
+    }
+
+    /// Writes memory.csv: error rates of all moduli with and without memory.
+    pub fn memory(&self, folder: &Folder) -> Result<Vec<MemoryRow>> {
+        let units = self.answer.bench.units();
+        let bar = self.question.progress.bar(units.len() as u64, "streaming");
+        let mut rows = Vec::new();
+        for (index, (unit, _)) in units.iter().enumerate() {
+            let (operands, power) = (&self.question.operands[index], self.answer.solution.laser_power);
+            let seed = self.question.seed;
+            let eye = portrait(unit, operands, power, &self.time, self.instant(), 1, seed)?;
+            let plan = MemoryPlan {
+                chips: self.symbols.div_ceil(TILES * SYMBOLS),
+                tiles: TILES,
+                symbols: SYMBOLS,
+                seed,
+            };
+            let watch = self.question.watch(&|_, _, _| {});
+            let found = memory_rates(unit, operands, power, &self.time, eye.instant, plan, watch)?;
+            let channel = self.answer.characterisation.rates[index].error_rate;
+            rows.push(memory_row(&found, &eye, channel));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        folder.rows("memory.csv", &rows)?;
+        Ok(rows)
+    }
+
+    /// Writes settling.csv: the phase error over the time since reprogramming.
+    pub fn settling(&self, folder: &Folder) -> Result<Settling> {
+        let (parameters, point) = (&self.answer.solution.parameters, &self.question.point);
+        let moduli = self.question.gemm.moduli.as_slice();
+        let bar = self.question.progress.bar(1, "solving for the settling time");
+        let watch = self.question.watch(&|_, _, _| {});
+        let required = required_settling(point, parameters, &self.question.operands, moduli, watch)?;
+        bar.finish_and_clear();
+        let shifters = &parameters.shifters;
+        let mut curves = vec![("design", shifters.settling_time)];
+        if let Some(found) = &required {
+            curves.push(("required", found.time_constant));
+            curves.push(("twice as slow", 2.0 * found.time_constant));
+            curves.push(("four times as slow", 4.0 * found.time_constant));
+        }
+        let (mut rows, mut largest) = (Vec::new(), 0.0);
+        for ((unit, _), operands) in self.answer.bench.units().iter().zip(&self.question.operands) {
+            let unsettled = unsettled_phase(unit, operands)?;
+            largest = f64::max(largest, unsettled);
+            for &(shifter, time_constant_s) in curves.iter().filter(|(_, tau)| *tau > 0.0) {
+                rows.extend((0..=POINTS).map(|at| {
+                    let time_s = 2.0 * shifters.program_time * at as f64 / POINTS as f64;
+                    let phase_rms_rad = unsettled * (-time_s / time_constant_s).exp();
+                    let turn = std::f64::consts::TAU / f64::from(unit.modulus());
+                    let phase_rms_levels = phase_rms_rad / turn;
+                    let modulus = unit.modulus();
+                    SettlingRow { modulus, shifter, time_constant_s, time_s, phase_rms_rad, phase_rms_levels }
+                }));
+            }
+        }
+        folder.rows("settling.csv", &rows)?;
+        crate::plots::stream::settling(folder, shifters.program_time)?;
+        let left = required.map(|r| largest * (-shifters.program_time / r.time_constant).exp());
+        Ok(Settling { required, unsettled: largest, left })
+    }
+}
+
+fn memory_row(found: &MemoryRates, eye: &Portrait, channel_rate: f64) -> MemoryRow {
+    let at = eye.eye.instants.iter().rposition(|instant| *instant <= eye.instant).unwrap_or(0);
+    MemoryRow {
+        modulus: found.modulus,
+        sampling_s: eye.instant,
+        eye_opening: eye.eye.openings[at],
+        symbols: found.symbols,
+        effective_symbols: found.effective_symbols,
+        phase_rms_rad: found.phase_rms,
+        phase_worst_rad: found.phase_worst,
+        amplitude_rms: found.amplitude_rms,
+        settled_rate: found.settled_rate,
+        streamed_rate: found.streamed_rate,
+        ratio: found.ratio(),
+        ratio_error: found.ratio_error,
+        channel_rate,
+        channel_rate_with_memory: (channel_rate * found.ratio()).min(1.0),
+    }
+}

@@ -1,0 +1,108 @@
+//! The streaming path in time: what is left of the last symbol when the next is read.
+//!
+//! ```text
+//!   x(k) at the clock ─ drivers ─ rings ──┐
+//!   w at reprogramming ─ shifters ─────── MMUs ─ hybrid ─ diode ─ amplifier ─ sampling ─ I, Q
+//! ```
+//!
+//! What is modelled:
+//!
+//! * **Switches.** A digit's two rings steer the field by one number s: its transfer is h0 + s (h1 - h0), where h0 and h1 are the
+//!   settled transfers at bit 0 and 1, leakage included. s follows its bit through two first-order poles on the field
+//!   amplitude: the driver (rise time from 10 to 90 % over ln 9) and the ring (field lifetime 2 Q/omega, twice that of the
+//!   energy, [`crate::component::RingSwitch::photon_lifetime`]). A ring's
+//!   ringing at its detuning, and the slower cavity of a ring that is heavily detuned, are left out.
+//! * **Skew.** Every stage's drive is delayed by the light's flight to it, so all stages switch at the same retarded time.
+//! * **Shifters.** After reprogramming the driven level (and the heat on the neighbours) goes from old to new with one time
+//!   constant; the detours' phases follow it, multiplied by their weights.
+//! * **Front end.** Diode and amplifier are one pole each. The balanced current is linear in the signal's field, so the
+//!   transfer is filtered and then detected, by the same formulas as the static read-out.
+//! * **Sampling** at one instant of every symbol; the clock's jitter acts through the slope of the filtered field.
+//! * The noise is the static read-out's, from the amplifier's bandwidth alone: the diode's pole would make it a little less.
+//!
+//! The simulation is driven by events in femtoseconds ([`stream`]). Between events the states are sums of exponentials and are
+//! moved exactly; only the front end's convolution of a product of dozens of such sums is integrated, by Gauss and
+//! Legendre's rule on panels short enough for 1e-12. There is no time step.
+
+mod eye;
+mod front;
+mod isi;
+mod path;
+mod poles;
+mod portrait;
+mod rate;
+mod settling;
+mod stream;
+
+pub use eye::{Eye, eye};
+pub use isi::{PairDeviation, pair_deviations};
+pub use portrait::{ConstellationPoint, EyePoint, Portrait, portrait};
+pub use rate::{MemoryPlan, MemoryRates, memory_rates};
+pub use settling::{RequiredSettling, required_settling, unsettled_phase};
+pub use stream::{Symbol, Tile, Trace, stream, trace};
+
+use crate::error::DeviceError;
+use poles::TwoPoles;
+
+/// Speeds of the streaming path.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeParameters {
+    /// Photonic clock: symbols per second, Hz.
+    pub clock: f64,
+    /// Rise time of the switch drivers from 10 to 90 %, s; zero = immediate.
+    pub driver_rise: f64,
+    /// Lifetime of the field amplitude in a ring, 2 Q/omega, s; zero = immediate.
+    pub ring_lifetime: f64,
+    /// 3 dB bandwidth of the photodiodes alone, Hz; the amplifiers' is the detector's bandwidth.
+    pub diode_bandwidth: f64,
+}
+
+impl TimeParameters {
+    /// Checks every value against its physical range.
+    ///
+    /// # Errors
+    /// [`DeviceError::Parameter`] names the first value that is out of range.
+    pub fn check(&self) -> Result<(), DeviceError> {
+        for (name, value, low, high, text) in [
+            ("time.clock", self.clock, 1e3, 1e13, "must lie in 1 kHz to 10 THz"),
+            (
+                "time.driver_rise",
+                self.driver_rise * self.clock,
+                0.0,
+                1e3,
+                "must lie within 0 to 1000 symbols",
+            ),
+            (
+                "time.ring_lifetime",
+                self.ring_lifetime * self.clock,
+                0.0,
+                1e3,
+                "must lie within 0 to 1000 symbols",
+            ),
+            (
+                "time.diode_bandwidth",
+                self.diode_bandwidth / self.clock,
+                1e-3,
+                1e6,
+                "must lie in 1e-3 to 1e6 of the clock",
+            ),
+        ] {
+            if !(low..=high).contains(&value) {
+                return Err(DeviceError::parameter(name, value, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn switches(&self) -> TwoPoles {
+        TwoPoles { first: self.driver_rise / 9f64.ln(), second: self.ring_lifetime }
+    }
+
+    fn front_end(&self, amplifier: f64) -> TwoPoles {
+        let tau = |bandwidth: f64| 1.0 / (std::f64::consts::TAU * bandwidth);
+        TwoPoles { first: tau(self.diode_bandwidth), second: tau(amplifier) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

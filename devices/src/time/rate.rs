@@ -1,0 +1,200 @@
+//! What the memory of the last symbol does to the error rate.
+
+use crate::characterise::bench::Watch;
+use crate::error::DeviceError;
+use crate::noise::jitter_variance;
+use crate::time::TimeParameters;
+use crate::time::eye::settled;
+use crate::time::isi::{deviation, levels};
+use crate::time::stream::{Symbol, Tile, stream};
+use crate::unit::chips::{Chip, operating};
+use crate::unit::mmu::Mdpu;
+use crate::unit::operands::Operands;
+use crate::unit::rates::Operating;
+use num_complex::Complex64;
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+
+/// How much is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Sampled chips (one MDPU each).
+    pub chips: usize,
+    /// Tiles streamed through each.
+    pub tiles: usize,
+    /// Symbols of each tile.
+    pub symbols: usize,
+    /// Seed; chip k draws from its stream k.
+    pub seed: u64,
+}
+
+/// Error rates of one modulus on the same sampled chips and symbols, settled and streamed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryRates {
+    /// The modulus.
+    pub modulus: u32,
+    /// Symbols that were looked at.
+    pub symbols: usize,
+    /// Mean probability of a wrong read if every symbol had settled.
+    pub settled_rate: f64,
+    /// The same with what switches and front end leave of other symbols, and with jitter.
+    pub streamed_rate: f64,
+    /// Standard error of the ratio streamed/settled, from the scatter between chips.
+    pub ratio_error: f64,
+    /// Effective number of symbols that the streamed rate rests on, (sum of p)^2 / sum of p^2.
+    pub effective_symbols: f64,
+    /// Probability of reading level t + j if every symbol had settled, mean over symbols, at index j; entry 0 is not filled.
+    pub settled_offsets: Vec<f64>,
+    /// The same as streamed.
+    pub streamed_offsets: Vec<f64>,
+    /// Phase deviation of a symbol from its settled answer, rad rms.
+    pub phase_rms: f64,
+    /// Its largest magnitude.
+    pub phase_worst: f64,
+    /// Deviation of the log of the field amplitude, rms.
+    pub amplitude_rms: f64,
+}
+
+impl MemoryRates {
+    /// Streamed over settled error rate; one where both are zero.
+    pub fn ratio(&self) -> f64 {
+        if self.settled_rate > 0.0 {
+            self.streamed_rate / self.settled_rate
+        } else if self.streamed_rate > 0.0 {
+            f64::INFINITY
+        } else {
+            1.0
+        }
+    }
+}
+
+/// Sums over the symbols of one chip.
+#[derive(Clone)]
+struct Sums {
+    settled: Vec<f64>,
+    streamed: Vec<f64>,
+    streamed_squares: f64,
+    phase_squares: f64,
+    phase_worst: f64,
+    amplitude_squares: f64,
+}
+
+/// Streams random tiles through sampled chips and integrates the read-out's noise over the sectors for every symbol, once at
+/// the sampled field and once at the settled one: semi-analytic, so that rates far below one over the number of symbols are
+/// seen as long as the deviations of the symbols carry them (see `effective_symbols`).
+///
+/// Stationary operands are those of one drawn read, streamed operands those of further ones. Noise across the field (of laser,
+/// DACs and jitter) acts in both quadratures, as in the static estimator given a chip; along the field it moves no read out of
+/// its sector.
+///
+/// # Errors
+/// As [`stream`]; a plan without symbols or with more than a thousand million; [`DeviceError::Cancelled`].
+pub fn memory_rates(
+    unit: &Mdpu,
+    operands: &Operands,
+    laser_power: f64,
+    time: &TimeParameters,
+    instant: f64,
+    plan: MemoryPlan,
+    watch: Watch<'_>,
+) -> Result<MemoryRates, DeviceError> {
+    let symbols = plan.chips.saturating_mul(plan.tiles).saturating_mul(plan.symbols);
+    if !(1..=1_000_000_000).contains(&symbols) {
+        let problem = format!("{symbols} symbols are to be streamed; give 1 to 1000000000");
+        return Err(DeviceError::Question(problem));
+    }
+    // Jitter acts through each sample's own slope here, not through the mean slope of the static read-out.
+    let mut without_jitter = unit.parameters().clone();
+    without_jitter.noise.jitter = 0.0;
+    let jitter = unit.parameters().noise.jitter;
+    let unit = &Mdpu::new(&without_jitter, unit.modulus())?;
+    let operating = operating(unit, operands, laser_power);
+    let one = |k: usize| -> Result<Sums, DeviceError> {
+        watch.check()?;
+        let mut rng = Pcg64::new(u128::from(plan.seed), k as u128);
+        let chip = Chip::sample(unit, operands, &mut rng);
+        let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
+        let streamed = stream(&chip, time, &tiles, instant)?;
+        Ok(judge(&operating, &chip, &tiles, &streamed, jitter))
+    };
+    let sums: Result<Vec<Sums>, DeviceError> = (0..plan.chips).into_par_iter().map(one).collect();
+    Ok(summarise(unit.modulus(), symbols, &sums?))
+}
+
+/// A random tile of `symbols` symbols.
+pub(crate) fn tile(chip: &Chip<'_>, symbols: usize, rng: &mut Pcg64) -> Tile {
+    let stationary = chip.draw(rng).0;
+    Tile { stationary, streamed: (0..symbols).map(|_| chip.draw(rng).1).collect() }
+}
+
+fn judge(
+    operating: &Operating<'_>,
+    chip: &Chip<'_>,
+    tiles: &[Tile],
+    symbols: &[Symbol],
+    jitter: f64,
+) -> Sums {
+    let m = operating.unit.modulus() as usize;
+    let known: Vec<_> = tiles.iter().map(|tile| (levels(tile, m), settled(chip, tile))).collect();
+    let mut sums = Sums {
+        settled: vec![0.0; m],
+        streamed: vec![0.0; m],
+        streamed_squares: 0.0,
+        phase_squares: 0.0,
+        phase_worst: 0.0,
+        amplitude_squares: 0.0,
+    };
+    let mut row = vec![0.0; m];
+    for symbol in symbols {
+        let (truth, expected) = (known[symbol.tile].0[symbol.place], known[symbol.tile].1[symbol.place]);
+        let tile = &tiles[symbol.tile];
+        let pairs = tile.stationary.iter().zip(&tile.streamed[symbol.place]);
+        let dac: f64 = pairs.map(|(&w, &x)| operating.unit.dac_phase_variance(w, x)).sum();
+        add(operating, truth, expected, dac, &mut sums.settled);
+        row.fill(0.0);
+        let across = jitter_variance((symbol.slope / symbol.field).im.powi(2), jitter);
+        add(operating, truth, symbol.field, dac + across, &mut row);
+        let wrong: f64 = row.iter().sum();
+        sums.streamed.iter_mut().zip(&row).for_each(|(sum, p)| *sum += p);
+        sums.streamed_squares += wrong * wrong;
+        let away = deviation(symbol.field, expected);
+        sums.phase_squares += away.im * away.im;
+        sums.phase_worst = sums.phase_worst.max(away.im.abs());
+        sums.amplitude_squares += away.re * away.re;
+    }
+    sums
+}
+
+/// Adds the probabilities of wrong reads of a field, with `variance` rad^2 of phase noise besides the laser's.
+fn add(operating: &Operating<'_>, truth: usize, field: Complex64, variance: f64, row: &mut [f64]) {
+    let away = deviation(field, Complex64::ONE);
+    operating.readout.add_errors(truth, operating.noisy_point(away.re, away.im, variance), 1.0, row);
+}
+
+fn summarise(modulus: u32, symbols: usize, chips: &[Sums]) -> MemoryRates {
+    let n = symbols as f64;
+    let total = |f: &dyn Fn(&Sums) -> f64| chips.iter().map(f).sum::<f64>();
+    let offsets = |f: &dyn Fn(&Sums) -> &Vec<f64>| -> Vec<f64> {
+        (0..modulus as usize).map(|j| total(&|sums| f(sums)[j]) / n).collect()
+    };
+    let (settled_offsets, streamed_offsets) = (offsets(&|s| &s.settled), offsets(&|s| &s.streamed));
+    let (settled_rate, streamed_rate) =
+        (settled_offsets.iter().sum::<f64>(), streamed_offsets.iter().sum::<f64>());
+    let squares = total(&|s| s.streamed_squares);
+    let ratio = if settled_rate > 0.0 { streamed_rate / settled_rate } else { 1.0 };
+    let residue = |s: &Sums| s.streamed.iter().sum::<f64>() - ratio * s.settled.iter().sum::<f64>();
+    let scatter = total(&|s| residue(s).powi(2)) * chips.len() as f64 / (chips.len() as f64 - 1.0).max(1.0);
+    MemoryRates {
+        modulus,
+        symbols,
+        settled_rate,
+        streamed_rate,
+        ratio_error: if settled_rate > 0.0 { scatter.sqrt() / (n * settled_rate) } else { 0.0 },
+        effective_symbols: if squares > 0.0 { (streamed_rate * n).powi(2) / squares } else { n },
+        settled_offsets,
+        streamed_offsets,
+        phase_rms: (total(&|s| s.phase_squares) / n).sqrt(),
+        phase_worst: chips.iter().map(|s| s.phase_worst).fold(0.0, f64::max),
+        amplitude_rms: (total(&|s| s.amplitude_squares) / n).sqrt(),
+    }
+}
