@@ -77,7 +77,7 @@ pub struct WaveguideSection {
 }
 
 /// `[devices.ring]`: the ring switches, either by three given numbers (`pass_loss`, `drop_loss`, `extinction`) or by the ring's
-/// own parameters (`radius` to `detuning`), from which those three follow; see [`DevicesSection::ring_switch`].
+/// own parameters (`radius` to `detuning`), from which those three follow; see `DevicesSection::ring_switch`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RingSection {
