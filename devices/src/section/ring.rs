@@ -162,8 +162,9 @@ mod tests {
     #[test]
     fn losses_and_extinction_follow_from_the_ring() {
         let section = read(&design(RING)).unwrap();
-        let make = |error| RingSwitch::new(5e-6, 0.1, 0.09, 0.05, 4.2, 600e9, error).unwrap();
-        let ring = make(0.01 * make(0.0).linewidth());
+        // Written as the units do, to the last digit.
+        let make = |error| RingSwitch::new(5.0 * 1e-6, 0.1, 0.09, 0.05, 4.2, 600e9, error).unwrap();
+        let ring = make(0.02 * make(0.0).linewidth() / 2.0);
         assert_eq!(section.ring_switch().unwrap(), Some(ring));
         let point = section.design_point(16);
         let rings = &point.parameters.rings;
