@@ -62,8 +62,9 @@
 //! | [`heat`] | crosstalk matrices, settled states, compensation, ambient drift, ring locks |
 //! | [`noise`] | spectral densities, filters, sampled series, a seed for each source |
 //! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
+//! | [`time`] | the streaming path driven by events: memory of the last symbol, eye, settling |
 //!
-//! Not here yet: inter-symbol interference and the time domain (a read has no memory of the last symbol).
+//! Reads of the channel have no memory of the symbol before; [`time`] says what that memory does to their error rate.
 
 mod characterise;
 pub mod circuit;
@@ -97,9 +98,9 @@ pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
 pub use section::{
     AdcSection, AmbientSection, ChipVariation, Compensation, CrosstalkSection, DacSection, DevicesSection,
-    DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, RingSection,
-    ShifterSection, SolveSection, TiaSection, TimeSection, TrimSection, UnitSection, VariationSection,
-    WaveguideSection,
+    DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, RingLifetime,
+    RingSection, ShifterSection, SolveSection, TiaSection, TimeSection, TrimSection, UnitSection,
+    VariationSection, WaveguideSection,
 };
 pub use unit::bounds::Bounds;
 pub use unit::chain::{Chains, FieldTables};

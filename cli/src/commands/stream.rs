@@ -72,7 +72,8 @@ fn table(memory: &[MemoryRow]) -> Table {
         "rate without",
         "with memory",
         "ratio",
-        "of symbols",
+        "ratio of the symbols",
+        "which rests on",
     ]);
     for row in memory {
         table.add_row([
@@ -83,7 +84,8 @@ fn table(memory: &[MemoryRow]) -> Table {
             format!("{:.2}", row.phase_worst_rad * 1e3),
             format!("{:.2e}", row.channel_rate),
             format!("{:.2e}", row.channel_rate_with_memory),
-            format!("{:.2} ± {:.2}", row.ratio, row.ratio_error),
+            format!("{:.2}", row.ratio),
+            format!("{:.2} ± {:.2}", row.sampled_ratio, row.sampled_ratio_error),
             format!("{:.0} of {}", row.effective_symbols, row.symbols),
         ]);
     }

@@ -72,9 +72,11 @@ pub struct MemoryRow {
     /// Error rates on the same chips and symbols.
     pub settled_rate: f64,
     pub streamed_rate: f64,
+    pub sampled_ratio: f64,
+    pub sampled_ratio_error: f64,
+    /// What memory does to the population's rate.
     pub ratio: f64,
-    pub ratio_error: f64,
-    /// The channel's rate, without memory, and times the ratio.
+    /// The channel's rate, without memory, and times that.
     pub channel_rate: f64,
     pub channel_rate_with_memory: f64,
 }
@@ -143,7 +145,8 @@ impl Streaming<'_> {
         let units = self.answer.bench.units();
         let bar = self.question.progress.bar(units.len() as u64, "streaming");
         let mut rows = Vec::new();
-        for (index, (unit, _)) in units.iter().enumerate() {
+        for (index, both) in units.iter().enumerate() {
+            let unit = &both.0;
             let (operands, power) = (&self.question.operands[index], self.answer.solution.laser_power);
             let seed = self.question.seed;
             let eye = portrait(unit, operands, power, &self.time, self.instant(), 1, seed)?;
@@ -154,7 +157,7 @@ impl Streaming<'_> {
                 seed,
             };
             let watch = self.question.watch(&|_, _, _| {});
-            let found = memory_rates(unit, operands, power, &self.time, eye.instant, plan, watch)?;
+            let found = memory_rates(both, operands, power, &self.time, eye.instant, plan, watch)?;
             let channel = self.answer.characterisation.rates[index].error_rate;
             rows.push(memory_row(&found, &eye, channel));
             bar.inc(1);
@@ -214,9 +217,10 @@ fn memory_row(found: &MemoryRates, eye: &Portrait, channel_rate: f64) -> MemoryR
         amplitude_rms: found.amplitude_rms,
         settled_rate: found.settled_rate,
         streamed_rate: found.streamed_rate,
-        ratio: found.ratio(),
-        ratio_error: found.ratio_error,
+        sampled_ratio: found.sampled_ratio(),
+        sampled_ratio_error: found.sampled_ratio_error,
+        ratio: found.ratio,
         channel_rate,
-        channel_rate_with_memory: (channel_rate * found.ratio()).min(1.0),
+        channel_rate_with_memory: (channel_rate * found.ratio).min(1.0),
     }
 }

@@ -1,6 +1,6 @@
 //! Physical ranges of the values of `[devices]`.
 
-use super::{Compensation, DevicesSection, Fabrication, given};
+use super::{Compensation, DevicesSection, Fabrication, RingLifetime, given};
 use crate::variation::Process;
 use mirage_design::{Decibel, DesignError, Value};
 
@@ -34,7 +34,14 @@ impl DevicesSection {
         self.check_electronics()?;
         let t = &self.time;
         within(&t.driver_rise, t.driver_rise.si(), 0.0, 1e-6, "0 s to 1 us")?;
-        within(&t.ring_lifetime, t.ring_lifetime.si(), 0.0, 1e-6, "0 s to 1 us")?;
+        match (*t.ring_lifetime, self.ring_switch()?) {
+            (RingLifetime::Given(time), _) => within(&t.ring_lifetime, time.si(), 0.0, 1e-6, "0 s to 1 us")?,
+            (RingLifetime::FromRing, Some(_)) => {}
+            (RingLifetime::FromRing, None) => {
+                let reason = "needs a ring described by its own parameters (radius, couplings, loss, detuning) in [devices.ring]";
+                return Err(t.ring_lifetime.invalid(reason));
+            }
+        }
         within(&t.diode_bandwidth, t.diode_bandwidth.si(), 1e3, 1e15, "1 kHz to 1000 THz")
     }
 

@@ -1,6 +1,6 @@
 //! From the design file to plain parameters.
 
-use super::{ChipVariation, Compensation, DevicesSection, Fabrication, given};
+use super::{ChipVariation, Compensation, DevicesSection, Fabrication, RingLifetime, given};
 use crate::characterise::solve::{DesignPoint, Tolerance};
 use crate::error::DeviceError;
 use crate::time::TimeParameters;
@@ -108,12 +108,18 @@ impl DevicesSection {
     /// Speeds of the streaming path at a photonic clock of `clock` Hz.
     ///
     /// # Errors
-    /// As [`TimeParameters::check`].
+    /// As [`TimeParameters::check`]; a lifetime from a ring that is not described by its own parameters.
     pub fn time_parameters(&self, clock: f64) -> Result<TimeParameters, DeviceError> {
+        let ring_lifetime = match (*self.time.ring_lifetime, self.ring_switch()?) {
+            (RingLifetime::Given(time), _) => time.si(),
+            // The field lives twice as long as the energy.
+            (RingLifetime::FromRing, Some(ring)) => 2.0 * ring.photon_lifetime(),
+            (RingLifetime::FromRing, None) => f64::NAN,
+        };
         let time = TimeParameters {
             clock,
             driver_rise: self.time.driver_rise.si(),
-            ring_lifetime: self.time.ring_lifetime.si(),
+            ring_lifetime,
             diode_bandwidth: self.time.diode_bandwidth.si(),
         };
         time.check()?;

@@ -311,8 +311,27 @@ pub struct AdcSection {
 pub struct TimeSection {
     /// Rise time of the switch drivers, 10 to 90 %.
     pub driver_rise: Value<Time>,
-    /// Lifetime of the field in a ring: 2 Q/omega, twice that of the energy.
-    pub ring_lifetime: Value<Time>,
+    /// Lifetime of the field in a ring: 2 Q/omega, twice that of the energy; or "from-ring".
+    pub ring_lifetime: Value<RingLifetime>,
     /// 3 dB bandwidth of the photodiodes alone.
     pub diode_bandwidth: Value<Frequency>,
+}
+
+/// How long a ring holds its field.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RingLifetime {
+    /// A given lifetime.
+    Given(Time),
+    /// What follows from the ring's own parameters in `[devices.ring]`.
+    FromRing,
+}
+
+impl<'de> Deserialize<'de> for RingLifetime {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text == "from-ring" {
+            return Ok(RingLifetime::FromRing);
+        }
+        text.parse().map(RingLifetime::Given).map_err(|e| D::Error::custom(format!("{e}; or \"from-ring\"")))
+    }
 }

@@ -181,6 +181,19 @@ mod tests {
     }
 
     #[test]
+    fn the_lifetime_of_the_field_follows_from_the_ring() {
+        let given = "ring_lifetime = { value = \"8 ps\"";
+        let from_ring = |text: &str| text.replace(given, "ring_lifetime = { value = \"from-ring\"");
+        let section = read(&from_ring(&design(RING))).unwrap();
+        let time = section.time_parameters(10e9).unwrap();
+        // Energy lives 1/(2 pi linewidth), the field twice as long.
+        let expected = 1.0 / (std::f64::consts::PI * section.ring_switch().unwrap().unwrap().linewidth());
+        assert!((time.ring_lifetime / expected - 1.0).abs() < 0.01, "{} {expected}", time.ring_lifetime);
+        let error = read(&from_ring(DEFAULT)).unwrap_err();
+        assert!(error.to_string().contains("its own parameters") && error.line().is_some(), "{error}");
+    }
+
+    #[test]
     fn mixtures_and_gaps_are_errors() {
         let faults = [
             ("radius = \"5 um\"", "radius = \"5 um\"\npass_loss = \"0.1 dB\"", "described twice"),

@@ -40,20 +40,24 @@ pub(crate) fn settled(chip: &Chip<'_>, tile: &Tile) -> Vec<Complex64> {
     chip.chains().fields(&reads)
 }
 
-/// The eye of a trace: the deviation of each symbol from its own settled answer, at most of the symbols.
+/// The eye of the traces of some tiles of one chip: the largest deviation of a symbol from its own settled answer.
 ///
-/// A trace of fewer than four symbols gives a shut eye.
-pub fn eye(chip: &Chip<'_>, tile: &Tile, trace: &Trace) -> Eye {
-    let (points, half) = (trace.points, PI / f64::from(chip.unit().modulus()));
-    let settled = settled(chip, tile);
-    let symbols = WARM_UP..settled.len().saturating_sub(1);
+/// Traces of fewer than four symbols give a shut eye.
+pub fn eye(chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Eye {
+    let half = PI / f64::from(chip.unit().modulus());
+    let (points, period) = traced.first().map_or((0, 0.0), |(_, trace)| (trace.points, trace.period));
+    let known: Vec<_> = traced.iter().map(|(tile, trace)| (settled(chip, tile), trace)).collect();
     let opening = |at: usize| -> f64 {
-        let deviation = |k: usize| (trace.fields[k * points + at] * settled[k].conj()).arg().abs();
-        1.0 - symbols.clone().map(deviation).fold(if symbols.is_empty() { PI } else { 0.0 }, f64::max) / half
+        let of_tile = |(settled, trace): &(Vec<Complex64>, &Trace)| -> f64 {
+            let symbols = WARM_UP..settled.len().saturating_sub(1);
+            let deviation = |k: usize| (trace.fields[k * points + at] * settled[k].conj()).arg().abs();
+            symbols.clone().map(deviation).fold(if symbols.is_empty() { PI } else { 0.0 }, f64::max)
+        };
+        1.0 - known.iter().map(of_tile).fold(0.0, f64::max) / half
     };
     let openings: Vec<f64> = (0..2 * points).map(opening).collect();
     Eye {
-        instants: (0..2 * points).map(|at| at as f64 / points as f64 * trace.period).collect(),
+        instants: (0..2 * points).map(|at| at as f64 / points as f64 * period).collect(),
         best: middle_of_best(&openings),
         openings,
     }

@@ -27,6 +27,7 @@
 mod eye;
 mod front;
 mod isi;
+mod memory;
 mod path;
 mod poles;
 mod portrait;

@@ -15,10 +15,10 @@ use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use serde::Serialize;
 
-/// Symbols from which the eye is measured, and points of each.
-const EYE: (usize, usize) = (300, 100);
-/// Symbols whose traces are kept, and every how many points.
-const KEPT: (usize, usize) = (60, 2);
+/// Tiles from which the eye is measured, symbols of each, and points of a symbol.
+const EYE: (usize, usize, usize) = (12, 30, 100);
+/// Symbols of each of these tiles whose traces are kept, and every how many points.
+const KEPT: (usize, usize) = (5, 2);
 /// Symbols of a tile.
 const TILE: usize = 64;
 
@@ -94,38 +94,42 @@ pub fn portrait(
     let mut rng = Pcg64::new(u128::from(seed), u128::from(unit.modulus()));
     let chip = Chip::sample(unit, operands, &mut rng);
     let operating = operating(unit, operands, laser_power);
-    let eye_tile = tile(&chip, EYE.0, &mut rng);
-    let traced = trace(&chip, time, &eye_tile, EYE.1)?;
-    let eye = eye(&chip, &eye_tile, &traced);
+    let mut traced: Vec<(Tile, Trace)> = Vec::new();
+    for _ in 0..EYE.0 {
+        let tile = tile(&chip, EYE.1, &mut rng);
+        let trace = trace(&chip, time, &tile, EYE.2)?;
+        traced.push((tile, trace));
+    }
+    let eye = eye(&chip, &traced);
     let instant = instant.unwrap_or_else(|| eye.instant());
     let tiles: Vec<Tile> =
         (0..symbols.div_ceil(TILE)).map(|at| tile(&chip, TILE.min(symbols - at * TILE), &mut rng)).collect();
     let streamed = stream(&chip, time, &tiles, instant)?;
     Ok(Portrait {
         instant,
-        traces: traces(&operating, &chip, &eye_tile, &traced),
+        traces: traces(&operating, &chip, &traced),
         constellation: constellation(&operating, &chip, &tiles, &streamed, &mut rng),
         pairs: pair_deviations(&chip, &tiles, &streamed),
         eye,
     })
 }
 
-fn traces(operating: &Operating<'_>, chip: &Chip<'_>, tile: &Tile, trace: &Trace) -> Vec<EyePoint> {
-    let settled = settled(chip, tile);
+fn traces(operating: &Operating<'_>, chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Vec<EyePoint> {
     let mut points = Vec::new();
-    // The first symbols follow no other.
-    for (symbol, settled) in settled.iter().enumerate().skip(2).take(KEPT.0) {
-        for at in (0..2 * trace.points).step_by(KEPT.1) {
-            let field = trace.fields[symbol * trace.points + at];
-            let [i_a, q_a] = operating.unit.detect(operating.light, field).0;
-            let time_s = at as f64 / trace.points as f64 * trace.period;
-            points.push(EyePoint {
-                symbol,
-                time_s,
-                i_a,
-                q_a,
-                phase_deviation_rad: deviation(field, *settled).im,
-            });
+    for (at_tile, (tile, trace)) in traced.iter().enumerate() {
+        // The first symbols follow no other.
+        for (place, settled) in settled(chip, tile).iter().enumerate().skip(2).take(KEPT.0) {
+            for at in (0..2 * trace.points).step_by(KEPT.1) {
+                let field = trace.fields[place * trace.points + at];
+                let [i_a, q_a] = operating.unit.detect(operating.light, field).0;
+                points.push(EyePoint {
+                    symbol: at_tile * KEPT.0 + place - 2,
+                    time_s: at as f64 / trace.points as f64 * trace.period,
+                    i_a,
+                    q_a,
+                    phase_deviation_rad: deviation(field, *settled).im,
+                });
+            }
         }
     }
     points

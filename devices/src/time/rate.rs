@@ -6,11 +6,13 @@ use crate::noise::jitter_variance;
 use crate::time::TimeParameters;
 use crate::time::eye::settled;
 use crate::time::isi::{deviation, levels};
+use crate::time::memory::{Memory, Remainder};
 use crate::time::stream::{Symbol, Tile, stream};
 use crate::unit::chips::{Chip, operating};
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
-use crate::unit::rates::Operating;
+use crate::unit::population::Population;
+use crate::unit::rates::{Operating, quick_rate, spread_rate};
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -39,8 +41,11 @@ pub struct MemoryRates {
     pub settled_rate: f64,
     /// The same with what switches and front end leave of other symbols, and with jitter.
     pub streamed_rate: f64,
-    /// Standard error of the ratio streamed/settled, from the scatter between chips.
-    pub ratio_error: f64,
+    /// Standard error of their ratio, from the scatter between chips.
+    pub sampled_ratio_error: f64,
+    /// Streamed over settled rate of the whole population of chips and operands: the deviations of the sampled symbols, by
+    /// their amplitude, added to the population's. Quantisation counts as noise in both.
+    pub ratio: f64,
     /// Effective number of symbols that the streamed rate rests on, (sum of p)^2 / sum of p^2.
     pub effective_symbols: f64,
     /// Probability of reading level t + j if every symbol had settled, mean over symbols, at index j; entry 0 is not filled.
@@ -56,8 +61,9 @@ pub struct MemoryRates {
 }
 
 impl MemoryRates {
-    /// Streamed over settled error rate; one where both are zero.
-    pub fn ratio(&self) -> f64 {
+    /// Streamed over settled rate of the sampled symbols alone; one where both are zero. Where few symbols carry the rates (see
+    /// `effective_symbols`) it says little, and `ratio` says more.
+    pub fn sampled_ratio(&self) -> f64 {
         if self.settled_rate > 0.0 {
             self.streamed_rate / self.settled_rate
         } else if self.streamed_rate > 0.0 {
@@ -77,20 +83,22 @@ struct Sums {
     phase_squares: f64,
     phase_worst: f64,
     amplitude_squares: f64,
+    remainders: Vec<Remainder>,
 }
 
 /// Streams random tiles through sampled chips and integrates the read-out's noise over the sectors for every symbol, once at
 /// the sampled field and once at the settled one: semi-analytic, so that rates far below one over the number of symbols are
-/// seen as long as the deviations of the symbols carry them (see `effective_symbols`).
+/// seen as long as the deviations of the symbols carry them (see `effective_symbols`). Rarer ones follow from the population,
+/// to whose deviations those of the sampled symbols are added as independent of all but the amplitude.
 ///
 /// Stationary operands are those of one drawn read, streamed operands those of further ones. Noise across the field (of laser,
 /// DACs and jitter) acts in both quadratures, as in the static estimator given a chip; along the field it moves no read out of
 /// its sector.
 ///
 /// # Errors
-/// As [`stream`]; a plan without symbols or with more than a thousand million; [`DeviceError::Cancelled`].
+/// As [`stream`]; a plan without symbols or with more than twenty million; [`DeviceError::Cancelled`].
 pub fn memory_rates(
-    unit: &Mdpu,
+    (unit, population): &(Mdpu, Population),
     operands: &Operands,
     laser_power: f64,
     time: &TimeParameters,
@@ -99,26 +107,31 @@ pub fn memory_rates(
     watch: Watch<'_>,
 ) -> Result<MemoryRates, DeviceError> {
     let symbols = plan.chips.saturating_mul(plan.tiles).saturating_mul(plan.symbols);
-    if !(1..=1_000_000_000).contains(&symbols) {
-        let problem = format!("{symbols} symbols are to be streamed; give 1 to 1000000000");
+    if !(1..=20_000_000).contains(&symbols) {
+        let problem = format!("{symbols} symbols are to be streamed; give 1 to 20000000");
         return Err(DeviceError::Question(problem));
     }
     // Jitter acts through each sample's own slope here, not through the mean slope of the static read-out.
     let mut without_jitter = unit.parameters().clone();
     without_jitter.noise.jitter = 0.0;
     let jitter = unit.parameters().noise.jitter;
-    let unit = &Mdpu::new(&without_jitter, unit.modulus())?;
-    let operating = operating(unit, operands, laser_power);
+    let steady = Mdpu::new(&without_jitter, unit.modulus())?;
+    let operating = operating(&steady, operands, laser_power);
     let one = |k: usize| -> Result<Sums, DeviceError> {
         watch.check()?;
         let mut rng = Pcg64::new(u128::from(plan.seed), k as u128);
-        let chip = Chip::sample(unit, operands, &mut rng);
+        let chip = Chip::sample(&steady, operands, &mut rng);
         let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
         let streamed = stream(&chip, time, &tiles, instant)?;
         Ok(judge(&operating, &chip, &tiles, &streamed, jitter))
     };
     let sums: Result<Vec<Sums>, DeviceError> = (0..plan.chips).into_par_iter().map(one).collect();
-    Ok(summarise(unit.modulus(), symbols, &sums?))
+    let mut sums = sums?;
+    let memory = Memory::new(sums.iter_mut().flat_map(|s| std::mem::take(&mut s.remainders)).collect());
+    let streamed = spread_rate(unit, population, laser_power, |log_amplitude| memory.spread(log_amplitude));
+    let settled = quick_rate(unit, population, laser_power);
+    let ratio = if settled > 0.0 { streamed / settled } else { 1.0 };
+    Ok(MemoryRates { ratio, ..summarise(unit.modulus(), symbols, &sums) })
 }
 
 /// A random tile of `symbols` symbols.
@@ -143,6 +156,7 @@ fn judge(
         phase_squares: 0.0,
         phase_worst: 0.0,
         amplitude_squares: 0.0,
+        remainders: Vec::with_capacity(symbols.len()),
     };
     let mut row = vec![0.0; m];
     for symbol in symbols {
@@ -161,6 +175,8 @@ fn judge(
         sums.phase_squares += away.im * away.im;
         sums.phase_worst = sums.phase_worst.max(away.im.abs());
         sums.amplitude_squares += away.re * away.re;
+        let size = expected.norm();
+        sums.remainders.push((libm::log(size), (symbol.field / expected - 1.0) * size));
     }
     sums
 }
@@ -189,7 +205,8 @@ fn summarise(modulus: u32, symbols: usize, chips: &[Sums]) -> MemoryRates {
         symbols,
         settled_rate,
         streamed_rate,
-        ratio_error: if settled_rate > 0.0 { scatter.sqrt() / (n * settled_rate) } else { 0.0 },
+        ratio: 1.0,
+        sampled_ratio_error: if settled_rate > 0.0 { scatter.sqrt() / (n * settled_rate) } else { 0.0 },
         effective_symbols: if squares > 0.0 { (streamed_rate * n).powi(2) / squares } else { n },
         settled_offsets,
         streamed_offsets,

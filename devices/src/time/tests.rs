@@ -4,6 +4,7 @@ use crate::unit::chips::Chip;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
 use crate::unit::parameters::{Codes, Crosstalk, Dac, FrontEnd, MdpuParameters, Trim};
+use crate::unit::population::Population;
 use num_complex::Complex64;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
@@ -142,6 +143,7 @@ fn a_slow_amplifier_gives_the_textbook_recursion() {
 fn with_bandwidths_far_above_the_clock_the_channel_is_the_static_one() {
     let unit = Mdpu::new(&rough(16), 31).unwrap();
     let operands = Operands::uniform(31);
+    let unit = (unit.clone(), Population::new(&unit, &operands));
     let plan = MemoryPlan { chips: 4, tiles: 2, symbols: 30, seed: 5 };
     let at = |clock: f64| {
         let time = TimeParameters { clock, ..speeds() };
@@ -152,11 +154,27 @@ fn with_bandwidths_far_above_the_clock_the_channel_is_the_static_one() {
     for (a, b) in slow.streamed_offsets.iter().zip(&slow.settled_offsets) {
         assert!((a - b).abs() < 1e-9 * slow.settled_rate, "{a} {b}");
     }
+    assert!((slow.ratio - 1.0).abs() < 1e-9, "{}", slow.ratio);
     // At the full clock the memory is seen, and raises the rate.
     let fast = at(10e9);
     assert!((fast.settled_rate / slow.settled_rate - 1.0).abs() < 1e-12);
-    assert!(fast.phase_rms > 1e-4 && fast.ratio() > 1.001, "{fast:?}");
+    assert!(fast.phase_rms > 1e-4 && fast.sampled_ratio() > 1.001, "{fast:?}");
     assert_eq!(fast, at(10e9));
+}
+
+#[test]
+fn the_population_sees_the_memory_that_sampled_symbols_see() {
+    let mut p = rough(16);
+    p.detector.bandwidth = 7e9;
+    let unit = Mdpu::new(&p, 31).unwrap();
+    let operands = Operands::uniform(31);
+    let both = (unit.clone(), Population::new(&unit, &operands));
+    let plan = MemoryPlan { chips: 60, tiles: 2, symbols: 64, seed: 5 };
+    let found = memory_rates(&both, &operands, 4e-4, &speeds(), 1.05e-10, plan, Watch::default()).unwrap();
+    assert!(found.effective_symbols > 300.0 && found.sampled_ratio() > 1.2, "{found:?}");
+    let sigmas = (found.ratio - found.sampled_ratio()) / found.sampled_ratio_error;
+    assert!(sigmas.abs() < 3.5, "{} {} {sigmas}", found.ratio, found.sampled_ratio());
+    assert!(found.sampled_ratio_error < 0.1 * found.ratio, "{found:?}");
 }
 
 #[test]
@@ -170,7 +188,7 @@ fn eyes_open_with_bandwidth_and_the_best_instant_follows_the_delay() {
         let chip = Chip::sample(&unit, &operands, &mut rng);
         let tile = rate::tile(&chip, 60, &mut rng);
         let found = trace(&chip, &speeds(), &tile, 40).unwrap();
-        eye(&chip, &tile, &found)
+        eye(&chip, &[(tile, found)])
     };
     let (narrow, middle, wide) = (eye_at(5e9), eye_at(10e9), eye_at(40e9));
     assert!(narrow.opening() < middle.opening() && middle.opening() < wide.opening(), "{narrow:?}");

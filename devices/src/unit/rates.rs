@@ -239,18 +239,39 @@ fn orbits(m: usize, imbalanced: bool) -> Vec<Orbit> {
 /// The error rate alone, with quantisation as noise. An unbalanced hybrid counts by what it does to the angle and amplitude of
 /// each true level.
 pub(crate) fn quick_rate(unit: &Mdpu, population: &Population, laser_power: f64) -> f64 {
+    spread_rate(unit, population, laser_power, |_| vec![(1.0, 0.0, 0.0)])
+}
+
+/// The same where a read of a log-amplitude becomes others: `spread` gives shares, each with its changes of log-amplitude and
+/// phase, rad.
+pub(crate) fn spread_rate(
+    unit: &Mdpu,
+    population: &Population,
+    laser_power: f64,
+    spread: impl Fn(f64) -> Vec<(f64, f64, f64)>,
+) -> f64 {
     let moments = population.moments();
     let operating = Operating::new(unit, moments.largest_log_amplitude, laser_power);
     let width = integrand_width(operating.snr(moments.mean_log_amplitude, 0.0), moments.deviation);
+    // Share, amplitude over noise and shift of the angle.
+    let images = |log_amplitude: f64| -> Vec<(f64, f64, f64)> {
+        let of_share = |(share, louder, turned): (f64, f64, f64)| {
+            let images = operating.images(log_amplitude + louder);
+            let each = share / images.len() as f64;
+            images.into_iter().map(move |(snr, shift)| (each, snr, shift + turned))
+        };
+        spread(log_amplitude).into_iter().flat_map(of_share).collect()
+    };
     let mut loudness = (f64::NAN, Vec::new());
     let mut total = 0.0;
     for cell in population.cells(1.2 * width, f64::INFINITY).iter().filter(|cell| cell.live > 0.0) {
         if loudness.0 != cell.log_amplitude {
-            loudness = (cell.log_amplitude, operating.images(cell.log_amplitude));
+            loudness = (cell.log_amplitude, images(cell.log_amplitude));
         }
-        let error =
-            |&(snr, shift): &(f64, f64)| operating.readout.wedge_error(snr, wrap(cell.deviation + shift));
-        total += cell.live * loudness.1.iter().map(error).sum::<f64>() / loudness.1.len() as f64;
+        let error = |&(share, snr, shift): &(f64, f64, f64)| {
+            share * operating.readout.wedge_error(snr, wrap(cell.deviation + shift))
+        };
+        total += cell.live * loudness.1.iter().map(error).sum::<f64>();
     }
     total
 }
