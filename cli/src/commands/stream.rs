@@ -102,7 +102,8 @@ fn words(settling: &Settling, program_time: f64) -> String {
             left * 1e3
         ),
         _ => format!(
-            "reprogramming: {unsettled:.0} rad rms at first; even a hundredth of {ns:.1} ns is too long a time constant"
+            "reprogramming: {unsettled:.0} rad rms at first; no settling time constant from a hundredth of {ns:.1} ns on reaches \
+             the target error rate within the allowed power"
         ),
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use mirage_design::Time;
+use mirage_devices::DeviceError;
 use mirage_devices::time::{
     MemoryPlan, MemoryRates, Portrait, RequiredSettling, TimeParameters, memory_rates, portrait,
     required_settling, unsettled_phase,
@@ -173,14 +174,21 @@ impl Streaming<'_> {
         let moduli = self.question.gemm.moduli.as_slice();
         let bar = self.question.progress.bar(1, "solving for the settling time");
         let watch = self.question.watch(&|_, _, _| {});
-        let required = required_settling(point, parameters, &self.question.operands, moduli, watch)?;
+        let required = match required_settling(point, parameters, &self.question.operands, moduli, watch) {
+            // A given laser power may be too little for the target; the other results stand all the same.
+            Err(DeviceError::Unreachable { .. }) => None,
+            found => found?,
+        };
         bar.finish_and_clear();
         let shifters = &parameters.shifters;
         let mut curves = vec![("design", shifters.settling_time)];
-        if let Some(found) = &required {
-            curves.push(("required", found.time_constant));
-            curves.push(("twice as slow", 2.0 * found.time_constant));
-            curves.push(("four times as slow", 4.0 * found.time_constant));
+        match &required {
+            Some(found) => {
+                curves.push(("required", found.time_constant));
+                curves.push(("twice as slow", 2.0 * found.time_constant));
+                curves.push(("four times as slow", 4.0 * found.time_constant));
+            }
+            None => curves.push(("a tenth of the time", 0.1 * shifters.program_time)),
         }
         let (mut rows, mut largest) = (Vec::new(), 0.0);
         for ((unit, _), operands) in self.answer.bench.units().iter().zip(&self.question.operands) {
