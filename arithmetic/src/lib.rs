@@ -24,6 +24,7 @@
 //! | `moduli`, `special`, `redundant` | residue number systems: CRT, shift-and-add forms, codes that detect and correct |
 //! | `slip` | how residues lie on phase levels, so that a slip is seen |
 //! | `bfp`, `bfp_avx2` | block floating point |
+//! | `formats` | bfloat16, HFP8 and integers, for comparison |
 //! | `channel`, `channel_csv` | the residue channel and its file |
 //! | `detection` | which share of errors the range check sees |
 //! | `gemm` | the emulated product: reference, fast path, vector kernel |
@@ -40,6 +41,7 @@ mod channel_csv;
 mod counters;
 mod detection;
 mod draws;
+mod formats;
 mod gemm;
 mod gemm_list;
 mod group_sample;
@@ -58,6 +60,7 @@ pub use bfp::{BfpFormat, FormatError, Quantised, Rounding};
 pub use channel::{ChannelError, ChannelKey, ChannelTable, ResidueChannel};
 pub use counters::Counters;
 pub use detection::{ExpectedReads, expected_reads};
+pub use formats::{NumberFormat, Rounded};
 pub use gemm::{EmulatedGemm, GemmConfig, GemmError, Protection};
 pub use gemm_list::{GemmEntry, GemmListError};
 pub use group_sample::{GroupPair, GroupSample};

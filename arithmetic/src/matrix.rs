@@ -29,6 +29,15 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// The same view of other values, as many and in the same order.
+    ///
+    /// # Panics
+    /// When there are more or fewer: a mistake of the caller.
+    pub fn with_data<'b>(self, data: &'b [f32]) -> Matrix<'b> {
+        assert_eq!(data.len(), self.data.len(), "other values for the same view");
+        Matrix { data, ..self }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

@@ -215,6 +215,16 @@ pub struct CircuitArgs {
 pub enum ArithmeticName {
     /// Single precision.
     Fp32,
+    /// 16-bit brain floating point, sums in FP32.
+    Bfloat16,
+    /// Hybrid 8-bit floating point: 1-4-3 for values, 1-5-2 for gradients, sums in FP32.
+    Hfp8,
+    /// 8-bit integers with a scale for each operand.
+    Int8,
+    /// 12-bit integers with a scale for each operand.
+    Int12,
+    /// The design's block floating point with stochastic rounding, without residues.
+    Fmac,
     /// Block floating point through residues, without errors.
     Bfp,
     /// The same through the residue channel.
@@ -223,7 +233,7 @@ pub enum ArithmeticName {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
+    after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic hfp8 --seeds 3\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
     mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --epochs 1 --seeds 3\n\n\
     Without --channel, --arithmetic mirage characterises the design first. Writes training.csv,\n\
     training-layers.csv (counters by layer and pass), gemms.csv (the products of a run) and plots."

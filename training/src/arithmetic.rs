@@ -4,12 +4,13 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use mirage_arithmetic::{
-    ChannelError, ChannelTable, Counters, EmulatedGemm, GemmConfig, GemmError, GroupSample, Matrix, Moduli,
-    OperandHistogram, ResidueChannel, Site, SlipCode,
+    BfpFormat, ChannelError, ChannelTable, Counters, EmulatedGemm, GemmConfig, GemmError, GroupSample,
+    Matrix, Moduli, NumberFormat, OperandHistogram, ResidueChannel, Rounding, Site, SlipCode,
 };
 
 use crate::gemm::{Fp32, Gemm};
 use crate::record::Label;
+use crate::rounded::RoundedGemm;
 use crate::trainer::{Task, TrainError, train};
 
 /// The arithmetic of all products of a run.
@@ -17,6 +18,11 @@ use crate::trainer::{Task, TrainError, train};
 pub enum Arithmetic {
     /// Single precision.
     Fp32,
+    /// Operands rounded to another number format.
+    Rounded(NumberFormat),
+    /// Block floating point with stochastic rounding and plain integer dot products, as a multiply-accumulate unit for
+    /// such groups has it (FMAC: Zhang, McDanel and Kung, "FAST", HPCA 2022).
+    Fmac(GemmConfig),
     /// Block floating point through residues that are never misread.
     Bfp(GemmConfig),
     /// Block floating point through residues that a channel misreads. The channel must have been made for the
@@ -25,10 +31,12 @@ pub enum Arithmetic {
 }
 
 impl Arithmetic {
-    /// `fp32`, `bfp` or `mirage`.
+    /// `fp32`, the name of a number format, `fmac`, `bfp` or `mirage`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Fp32 => "fp32",
+            Self::Rounded(format) => format.name(),
+            Self::Fmac(_) => "fmac",
             Self::Bfp(_) => "bfp",
             Self::Mirage(..) => "mirage",
         }
@@ -42,6 +50,11 @@ impl Arithmetic {
         let seeded = |config: &GemmConfig| GemmConfig { seed, ..config.clone() };
         Ok(match self {
             Self::Fp32 => Box::new(Fp32),
+            Self::Rounded(format) => Box::new(RoundedGemm(*format)),
+            Self::Fmac(config) => {
+                let format = BfpFormat { rounding: Rounding::Stochastic, ..config.format };
+                Box::new(EmulatedGemm::new(GemmConfig { format, ..seeded(config) }, None)?)
+            }
             Self::Bfp(config) => Box::new(EmulatedGemm::new(seeded(config), None)?),
             Self::Mirage(config, channel) => {
                 Box::new(EmulatedGemm::new(seeded(config), Some(channel.as_ref().clone()))?)
@@ -53,7 +66,9 @@ impl Arithmetic {
     /// `none`, `count`, `saturate` or `read-again`, with `+slip-code` behind it where the code is not natural.
     pub fn label(&self, error_shape: &str, seed: u64) -> Label {
         let (protection, error_shape, rate) = match self {
-            Self::Fp32 | Self::Bfp(_) => (String::new(), String::new(), None),
+            Self::Fp32 | Self::Rounded(_) | Self::Fmac(_) | Self::Bfp(_) => {
+                (String::new(), String::new(), None)
+            }
             Self::Mirage(config, channel) => {
                 let natural = config.code == SlipCode::natural(&config.moduli);
                 let code = if natural { "" } else { "+slip-code" };

@@ -38,7 +38,7 @@
 //! |---|---|
 //! | `idx`, `dataset` | IDX files, and images with labels; the Fashion-MNIST subset inside the program |
 //! | `tensor` | arrays with the batch last, so that an activation is the matrix that a product wants |
-//! | `gemm`, `arithmetic` | the door to products, and what stands behind it: FP32, block floating point, Mirage |
+//! | `gemm`, `arithmetic`, `rounded` | the door to products, and what stands behind it: FP32, other formats, block floating point, Mirage |
 //! | `tape` | what the forward pass did, played backwards |
 //! | `layers` | convolution, dense layer, maximum, rectifier, loss; each with its products |
 //! | `network` | layers in a row, [`Network::small_cnn`], and the GEMM list of a training step |
@@ -61,6 +61,7 @@ mod network;
 mod parameters;
 mod plan;
 mod record;
+mod rounded;
 mod sweep;
 mod tape;
 mod tensor;

@@ -1,6 +1,6 @@
 //! `mirage train`
 
-use mirage_arithmetic::{GemmEntry, ResidueChannel};
+use mirage_arithmetic::{GemmEntry, NumberFormat, ResidueChannel};
 use mirage_training::{Arithmetic, ErrorShape, Plan, Sweep, SweepProtection, TrainConfig};
 
 use crate::args::{ArithmeticName, TrainArgs};
@@ -82,6 +82,11 @@ fn single_plans(
     let gemm = design.gemm(setup.config.seed)?;
     let (arithmetic, name) = match args.arithmetic {
         ArithmeticName::Fp32 => (Arithmetic::Fp32, String::new()),
+        ArithmeticName::Bfloat16 => (Arithmetic::Rounded(NumberFormat::Bfloat16), String::new()),
+        ArithmeticName::Hfp8 => (Arithmetic::Rounded(NumberFormat::Hfp8), String::new()),
+        ArithmeticName::Int8 => (Arithmetic::Rounded(NumberFormat::Int8), String::new()),
+        ArithmeticName::Int12 => (Arithmetic::Rounded(NumberFormat::Int12), String::new()),
+        ArithmeticName::Fmac => (Arithmetic::Fmac(gemm), String::new()),
         ArithmeticName::Bfp => (Arithmetic::Bfp(gemm), String::new()),
         ArithmeticName::Mirage => {
             let shape = shape.unwrap_or(ErrorShape::Design);
