@@ -113,7 +113,7 @@ pub fn photon_limit(setting: &SweepSetting, symbol: Symbol) -> Result<Vec<LimitR
 /// Amplitude^2 / (2 variance) of a quadrature, with one imperfection of the receiver after the other.
 struct Ladder {
     photons: f64,
-    steps: [(&'static str, f64); 5],
+    steps: [(&'static str, f64); 6],
     photons_per_watt: f64,
     units_per_laser: f64,
 }
@@ -128,9 +128,12 @@ impl Ladder {
         let photon = PLANCK * LIGHT_SPEED / symbol.wavelength;
         let photons_per_watt = 1.0 / (photon * symbol.clock);
         let p = unit.parameters();
-        let mut silent = p.clone();
+        // With shot noise alone, and with the amplifier's too.
+        let mut amplified = p.clone();
+        (amplified.noise.adc, amplified.noise.jitter) = (0.0, 0.0);
+        let mut silent = amplified.clone();
         silent.detector.front_end = FrontEnd::InputNoise(0.0);
-        let silent = Mdpu::new(&silent, unit.modulus())?;
+        let (amplified, silent) = (Mdpu::new(&amplified, unit.modulus())?, Mdpu::new(&silent, unit.modulus())?);
         let ratio = |unit: &Mdpu, cells: bool| {
             let operating = Operating::new(unit, largest, setting.laser_power);
             let point = operating.point(mean, 0.0);
@@ -146,7 +149,8 @@ impl Ladder {
             ("quantum efficiency", detected),
             ("noise bandwidth of the receiver", detected * symbol.clock / (2.0 * band)),
             ("shot noise of signal and dark current", ratio(&silent, false)),
-            ("amplifier noise", ratio(unit, false)),
+            ("amplifier noise", ratio(&amplified, false)),
+            ("ADC noise and clock jitter", ratio(unit, false)),
             ("quantisation", ratio(unit, true)),
         ];
         let units_per_laser = f64::from(p.link.units_per_laser.max(1));
@@ -246,6 +250,18 @@ mod tests {
         // As much signal as reference: its shot noise doubles the variance.
         assert!((cost("shot noise") - 3.0103).abs() < 1e-3);
         assert!(cost("amplifier").abs() < 1e-9 && cost("static errors").abs() < 0.02, "{rows:?}");
+        assert!(cost("ADC noise").abs() < 1e-9);
+        // Half an LSB of an 8-bit ADC, whose full scale is the amplitude A: (1/256)^2 A^2 of variance beside the shot noise
+        // of A^2 / (2 photons), two of which the noises before have made of each detected one.
+        let mut quantised = p.clone();
+        (quantised.adc.bits, quantised.noise.adc) = (Some(8), 0.5);
+        let noisy = photon_limit(&SweepSetting { parameters: &quantised, ..setting }, SYMBOL).unwrap();
+        let cost = |step: &str| noisy.iter().find(|row| row.step.starts_with(step)).unwrap().cost_db;
+        let detected = 10e-6 * SYMBOL.wavelength / (PLANCK * LIGHT_SPEED * SYMBOL.clock) * 0.5;
+        let ratio = detected / (4.0 * 2.0);
+        let adc = 10.0 * (1.0 + 2.0 * ratio * (0.5f64 * 2.0 / 256.0).powi(2)).log10();
+        assert!((cost("shot noise") - 3.0103).abs() < 1e-3, "not booked here");
+        assert!((cost("ADC noise") / adc - 1.0).abs() < 0.02, "{} {adc}", cost("ADC noise"));
         let photons = rows[rows.len() - 2].photons;
         let expected = 10e-6 * SYMBOL.wavelength / (PLANCK * LIGHT_SPEED * SYMBOL.clock);
         assert!((photons / expected - 1.0).abs() < 1e-9, "{photons} {expected}");

@@ -109,6 +109,10 @@ fn static_parts(
         let operating = Operating::new(&unit, moments.largest_log_amplitude, setting.laser_power);
         Ok(moments.deviation.powi(2) + hybrid_variance(&operating, moments.mean_log_amplitude))
     };
+    // Codes of 24 bits still round: what is left with every remedy belongs to none.
+    let mut clean = setting.parameters.clone();
+    STATIC.iter().for_each(|(_, remedy)| remedy(&mut clean));
+    let left = of(&clean)?;
     let mut lines = Vec::new();
     for (index, (name, remedy)) in STATIC.iter().enumerate() {
         let (mut alone, mut without) = (setting.parameters.clone(), setting.parameters.clone());
@@ -118,7 +122,7 @@ fn static_parts(
             .filter(|(other, _)| *other != index)
             .for_each(|(_, (_, other))| other(&mut alone));
         remedy(&mut without);
-        lines.push((*name, of(&alone)?, of(&without)?));
+        lines.push((*name, of(&alone)? - left, of(&without)?));
     }
     Ok((lines, of(setting.parameters)?))
 }

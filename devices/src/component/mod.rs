@@ -1,7 +1,7 @@
 //! Components: small scattering matrices with named ports and named settings.
 //!
 //! A component says what its ports and settings are, and fills its S-matrix for a batch of points. Adding one is a file
-//! with a type that implements [`Component`], and a line in [`Library::standard`].
+//! with a type that implements [`Component`], and an entry where its kind is listed (`physical::all` or `generic::all`).
 //!
 //! * S is indexed (out, in), e^{-i omega t}: propagation over L is e^{+i k L}.
 //! * Settings are plain numbers in the unit that their declaration names, as netlists have them; wavelengths are in metres.

@@ -44,7 +44,7 @@ pub struct LaserSection {
     pub relative_intensity_noise: Value<RelativeIntensityNoise>,
     /// Linewidth.
     pub linewidth: Value<Frequency>,
-    /// Wavelength in vacuum; enters the photon count only.
+    /// Wavelength in vacuum; enters the photon count, the drift of path imbalance and the phase of varied guides.
     pub wavelength: Value<Length>,
 }
 

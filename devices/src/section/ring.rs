@@ -61,7 +61,9 @@ impl DevicesSection {
     /// "required" stands at its ideal value, and the extinction is then `None`.
     pub(super) fn rings(&self) -> (Rings, Option<f64>) {
         let r = &self.ring;
-        let described = match self.ring_switch() {
+        let ring = self.ring_switch();
+        let locked = matches!(ring, Ok(Some(_)));
+        let described = match ring {
             Ok(None) => {
                 let db = |v: &Option<Value<mirage_design::Decibel>>| v.as_ref().map_or(f64::NAN, |v| v.db());
                 let extinction = r.extinction.as_ref().map_or(Some(f64::NAN), |e| given(e).map(|e| e.db()));
@@ -72,7 +74,7 @@ impl DevicesSection {
         };
         let (pass_loss_db, drop_loss_db, extinction) = described;
         let extinction_db = extinction.unwrap_or(f64::INFINITY);
-        (Rings { pass_loss_db, drop_loss_db, extinction_db }, extinction)
+        (Rings { pass_loss_db, drop_loss_db, extinction_db, locked }, extinction)
     }
 }
 
@@ -141,6 +143,7 @@ impl Lossy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::mmu::Mdpu;
     use mirage_design::Document;
 
     const DEFAULT: &str = include_str!("../../../data/designs/parts/devices.toml");
@@ -173,6 +176,10 @@ mod tests {
             (ring.pass_loss_db(), ring.drop_loss_db(), ring.extinction_db())
         );
         assert!(!point.required.contains(&crate::Tolerance::RingExtinction));
+        // The unit leaks what `design check` prints: the locking error counts once.
+        let unit = Mdpu::new(&point.parameters, 31).unwrap();
+        assert!((-10.0 * unit.leakage().log10() / ring.extinction_db() - 1.0).abs() < 1e-12);
+        assert!((unit.lock_variance() - 2.0 * 0.02f64.powi(2)).abs() < 1e-15, "its phase still does");
         // 0.05 dB over 2 pi 5 um.
         let guide = RING.replace("round_trip_loss = \"0.05 dB\"", "loss = \"15.9154943 dB/cm\"");
         let same = read(&design(&guide)).unwrap().ring_switch().unwrap().unwrap();

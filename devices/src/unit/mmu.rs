@@ -19,6 +19,9 @@ use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use std::f64::consts::{LN_10, PI};
 
+/// Loss, dB, beyond which the squares of fields come near the smallest numbers.
+const DARK: f64 = 3e3;
+
 /// Fabrication errors of one MMU of one chip.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MmuErrors {
@@ -81,14 +84,27 @@ impl Mdpu {
             _ => parameters.shifters.loss_db * f64::from(w.abs()) / total,
         });
         let lock = RingLock { detuning: parameters.heat.ring_lock };
-        let drop_db = parameters.rings.drop_loss_db * ring_share + lock.drop_loss_db();
+        let (lock_db, extinction_db) = if parameters.rings.locked {
+            (0.0, parameters.rings.extinction_db)
+        } else {
+            (lock.drop_loss_db(), lock.extinction_db(parameters.rings.extinction_db))
+        };
+        let drop_db = parameters.rings.drop_loss_db * ring_share + lock_db;
         let bus_db = 2.0 * parameters.rings.pass_loss_db * ring_share;
+        let shifter_db: Vec<f64> = shifter_db.collect();
+        let driven = 1.0 + parameters.shifters.drive_loss;
+        let largest = |shifter: &f64| bus_db.max(2.0 * drop_db + shifter * driven);
+        let loss = parameters.group as f64 * shifter_db.iter().map(largest).sum::<f64>();
+        if loss > DARK {
+            let problem = format!("dB in all MMUs of an MDPU, of at most {DARK} dB: no light is left at the detector");
+            return Err(DeviceError::parameter("the loss", loss, &problem));
+        }
         Ok(Mdpu {
             residue: TrimResidue::new(&parameters.trim),
             bus_amplitude: amplitude(bus_db),
-            leakage: 10f64.powf(-lock.extinction_db(parameters.rings.extinction_db) / 10.0),
+            leakage: 10f64.powf(-extinction_db / 10.0),
             detour_db: vec![2.0 * drop_db; digits.count()],
-            shifter_db: shifter_db.collect(),
+            shifter_db,
             crosstalk: source_gains(
                 &parameters.crosstalk,
                 parameters.heat.compensation,
@@ -325,6 +341,12 @@ mod tests {
         assert!((worst(LossAccounting::PerElement) - (32.0 + 16.0 * 4.0 * 0.91)).abs() < 1e-9);
         assert!((worst(LossAccounting::PerMmu) - (32.0 + 16.0 * 0.91 * 30.0 / 31.0)).abs() < 1e-9);
         assert!((worst(LossAccounting::MmuTotal) - 16.0 * (0.2 + 0.91 * 30.0 / 31.0)).abs() < 1e-9);
+        let mut p = MdpuParameters::ideal(1024);
+        (p.accounting, p.shifters.loss_db) = (LossAccounting::MmuTotal, 0.91);
+        assert!(Mdpu::new(&p, 31).is_ok(), "932 dB are no light, but numbers still");
+        p.shifters.loss_db = 9.1;
+        let error = Mdpu::new(&p, 31).unwrap_err().to_string();
+        assert!(error.contains("the loss = 9318") && error.contains("3000 dB"), "{error}");
     }
 
     #[test]

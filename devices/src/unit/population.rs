@@ -5,7 +5,7 @@
 //! those of one MMU are computed, not sampled: every pair of operands is visited with its probability and its exact
 //! complex field, and the random errors of that pair (trim residue, INL and DNL, length mismatch, settling) enter by
 //! their own characteristic functions. An inverse Fourier transform gives probabilities on a grid of (D, log-amplitude)
-//! that hold down to about 1e-16, where plain samples would see nothing.
+//! that hold down to about 1e-13, where plain samples would see nothing.
 //!
 //! Where whole reads were sampled from a run, `groups` counts each of them instead: operands of a group are not independent.
 //!
