@@ -1,6 +1,6 @@
 //! From the cells of a netlist to one flat list of loaded components, their connections and the ports to the outside.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) struct Flat {
 
 pub(super) fn flatten(netlist: &Netlist, library: &Library, lenient: bool) -> Result<Flat, CircuitError> {
     let in_file = |e: CircuitError| e.in_file(netlist.file.as_deref());
-    let mut cells: HashMap<&str, &Cell> = HashMap::new();
+    let mut cells: BTreeMap<&str, &Cell> = BTreeMap::new();
     for cell in &netlist.cells {
         if cells.insert(&cell.name, cell).is_some() {
             let message = format!("cell `{}` stands here for the second time", cell.name);
@@ -69,7 +69,7 @@ pub(super) fn flatten(netlist: &Netlist, library: &Library, lenient: bool) -> Re
 }
 
 struct Flattener<'a> {
-    cells: HashMap<&'a str, &'a Cell>,
+    cells: BTreeMap<&'a str, &'a Cell>,
     library: &'a Library,
     folder: Option<&'a Path>,
     lenient: bool,
@@ -124,7 +124,7 @@ impl<'a> Flattener<'a> {
         }
         self.stack.push(&cell.name);
         self.check_overrides(cell, prefix, overrides)?;
-        let mut instances: HashMap<String, Ports> = HashMap::new();
+        let mut instances: BTreeMap<String, Ports> = BTreeMap::new();
         let mut arrays: HashSet<&str> = HashSet::new();
         for instance in &cell.instances {
             self.instance(instance, prefix, overrides, &mut instances)?;
@@ -190,7 +190,7 @@ impl<'a> Flattener<'a> {
         instance: &'a Instance,
         prefix: &str,
         overrides: &[(String, Node)],
-        instances: &mut HashMap<String, Ports>,
+        instances: &mut BTreeMap<String, Ports>,
     ) -> Result<(), CircuitError> {
         let at = |message: String| CircuitError::new(message).at_line(instance.line);
         if instance.name.is_empty() || instance.name.contains([',', '~']) {
@@ -338,7 +338,7 @@ fn value(key: &str, node: &Node) -> Result<Value, ComponentError> {
 }
 
 fn find_port(
-    instances: &HashMap<String, Ports>,
+    instances: &BTreeMap<String, Ports>,
     arrays: &HashSet<&str>,
     end: &str,
 ) -> Result<usize, CircuitError> {
