@@ -115,9 +115,13 @@ impl ChannelTable {
         last
     }
 
-    /// All rates scaled so that the mean rate is `p`; an error when some true residue would then be wrong more than always.
+    /// All rates scaled so that the mean rate is `p`, as [`ChannelTable::times`] does.
     fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
-        let factor = if p == 0.0 { 0.0 } else { p / self.mean_rate() };
+        self.times(if p == 0.0 { 0.0 } else { p / self.mean_rate() })
+    }
+
+    /// All rates times `factor`, without bounds; an error when some true residue would then be wrong more than always.
+    fn times(&self, factor: f64) -> Result<Self, ChannelError> {
         if !(0.0..).contains(&factor) || !factor.is_finite() || self.largest * factor > 1.0 {
             return Err(ChannelError::Rate(self.largest * factor));
         }
@@ -217,19 +221,36 @@ impl ResidueChannel {
     /// independent; an `again` below q has no such share and counts as independent too. This is a rule for stand-ins at
     /// rates that the devices do not have: a chip whose static errors grow has another s.
     pub fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
-        let mut tables = BTreeMap::new();
+        let mut scaled = self.changed(|table| table.scaled(p))?;
+        scaled.header.insert("scaled_to".into(), format!("{p:e}"));
+        Ok(scaled)
+    }
+
+    /// The same with the rates of each modulus times a factor of its own; P(wrong again | wrong) keeps its static share, as in
+    /// [`ResidueChannel::scaled`]. Bounds are left out.
+    ///
+    /// # Errors
+    /// When a factor is negative or no number, or makes some true residue wrong more than always.
+    pub fn times(&self, factor: impl Fn(u32) -> f64) -> Result<Self, ChannelError> {
+        self.changed(|table| table.times(factor(table.modulus)))
+    }
+
+    fn changed(
+        &self,
+        change: impl Fn(&ChannelTable) -> Result<ChannelTable, ChannelError>,
+    ) -> Result<Self, ChannelError> {
+        let mut changed = Self { tables: BTreeMap::new(), ..self.clone() };
         for (key, table) in &self.tables {
-            tables.insert(*key, table.scaled(p)?);
+            changed.tables.insert(*key, change(table)?);
         }
+        let rate = |channel: &Self, m: u32| channel.table(m).map_or(0.0, ChannelTable::mean_rate);
         let again = self.again.iter().map(|(&m, &again)| {
-            let q = self.table(m).map_or(0.0, ChannelTable::mean_rate);
+            let (q, p) = (rate(self, m), rate(&changed, m));
             let fixed = if again > q { (again - q) / (1.0 - q) } else { 0.0 };
             (m, p + fixed * (1.0 - p))
         });
-        let again = again.collect();
-        let mut header = self.header.clone();
-        header.insert("scaled_to".into(), format!("{p:e}"));
-        Ok(Self { moduli: self.moduli.clone(), tables, again, header })
+        changed.again = again.collect();
+        Ok(changed)
     }
 
     /// Sets P(wrong again | wrong) for each further attempt on the same operands, by modulus.

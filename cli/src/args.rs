@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::study::stream::Sampling;
+use crate::study::stream::{NoiseSeed, Sampling};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// From the laser to the loss curve: simulate a photonic accelerator that trains neural networks.
@@ -134,8 +134,8 @@ pub struct DepthArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mirage stream my-chip.toml --modulus 33 --sampling 95ps -o runs/stream\n\n\
-    Writes memory.csv (error rates with what is left of other symbols), isi.csv (deviation by previous and present level),\n\
-    eye.csv, eye-opening.csv and constellation.csv of one sampled chip, settling.csv (phase error after reprogramming), and\n\
+    Writes memory.csv (error rates with what is left of other symbols), channel-with-memory.csv (the residue channel at these\n\
+    rates), isi.csv (deviation by previous and present level), eye.csv, eye-opening.csv and constellation.csv of one sampled chip, settling.csv (phase error after reprogramming), and\n\
     plots. docs/time-domain.md says what is modelled."
 )]
 pub struct StreamArgs {
@@ -144,7 +144,7 @@ pub struct StreamArgs {
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/stream")]
     pub output: PathBuf,
-    /// Symbols to stream, of each modulus.
+    /// Symbols to stream, of each modulus; the constellation shows at most 20,000 of them.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub symbols: u64,
     /// Modulus of eye and constellation [default: the largest].
@@ -154,6 +154,10 @@ pub struct StreamArgs {
     /// such as 95ps.
     #[arg(long, value_name = "WHEN", default_value = "best-eye")]
     pub sampling: Sampling,
+    /// Another seed for the noise in the constellation: `N` for all sources, or `SOURCE=N` for one of shot, front-end,
+    /// intensity, laser-phase, dac, adc, jitter; may be repeated. Chip and symbols stay [default: --seed for all].
+    #[arg(long, value_name = "[SOURCE=]N")]
+    pub noise_seed: Vec<NoiseSeed>,
     /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
     pub operands: String,

@@ -31,6 +31,24 @@ fn picks_follow_the_row() {
 }
 
 #[test]
+fn moduli_can_have_factors_of_their_own() {
+    let moduli = Moduli::mirage();
+    let mut base = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-4).unwrap();
+    base.set_again(31, 0.3);
+    let more = base.times(|m| if m == 31 { 10.0 } else { 2.0 }).unwrap();
+    for (m, rate) in [(31, 1e-3), (32, 2e-4), (33, 2e-4)] {
+        assert!((more.error_rate(m).unwrap() / rate - 1.0).abs() < 1e-12);
+    }
+    // A share (0.3 - 1e-4)/(1 - 1e-4) of the wrong reads is static; the others are wrong again at the new rate.
+    let fixed = (0.3 - 1e-4) / (1.0 - 1e-4);
+    assert!((more.again(31).unwrap() - (1e-3 + fixed * (1.0 - 1e-3))).abs() < 1e-12);
+    assert_eq!(more.again(32), None);
+    for factor in [-1.0, f64::NAN, 1e5] {
+        assert!(base.times(|_| factor).is_err(), "{factor}");
+    }
+}
+
+#[test]
 fn a_scaled_channel_keeps_its_shape() {
     let moduli = Moduli::mirage();
     let base = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-8).unwrap();

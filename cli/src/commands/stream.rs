@@ -9,7 +9,7 @@ use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::devices::{self, Question};
-use crate::study::stream::{MemoryRow, Settling, Streaming};
+use crate::study::stream::{MemoryRow, Settling, Streaming, noise_seeds};
 use crate::study::training::Setup;
 
 pub fn run(args: &StreamArgs) -> Result<()> {
@@ -19,7 +19,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     let gemm = design.gemm(seed)?;
     let folder = Folder::create(&args.output)?;
     let stop = Stop::on_signals()?;
-    let setup = Setup::new(&design, None, args.common.seed, progress)?;
+    let setup = Setup { stop: stop.clone(), ..Setup::new(&design, None, args.common.seed, progress)? };
     let operands = devices::operands_named(&args.operands, &setup, &gemm)?;
     let largest = gemm.moduli.as_slice().iter().copied().max().unwrap_or(2);
     let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };
@@ -31,6 +31,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
         time,
         sampling: args.sampling,
         symbols: args.symbols as usize,
+        noise: noise_seeds(seed, &args.noise_seed),
     };
     let modulus = args.modulus.unwrap_or(largest);
     let portrait = streaming.portrait(&folder, modulus)?;

@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 
+use mirage_arithmetic::ResidueChannel;
 use mirage_design::Time;
 use mirage_devices::DeviceError;
+use mirage_devices::noise::{NoiseSource, Seeds};
 use mirage_devices::time::{
-    MemoryPlan, MemoryRates, Portrait, RequiredSettling, TimeParameters, memory_rates, portrait,
-    required_settling, unsettled_phase,
+    MOST_SYMBOLS, MemoryPlan, MemoryRates, Portrait, RequiredSettling, Sitting, TimeParameters, memory_rates,
+    portrait, required_settling, unsettled_phase,
 };
 use serde::Serialize;
 
@@ -47,6 +49,44 @@ impl FromStr for Sampling {
     }
 }
 
+/// `[SOURCE=]N`: a seed for one source of noise, or for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoiseSeed {
+    source: Option<NoiseSource>,
+    seed: u64,
+}
+
+impl FromStr for NoiseSeed {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (source, seed) = match text.split_once('=') {
+            None => (None, text),
+            Some((name, seed)) => {
+                let names = NoiseSource::ALL.map(NoiseSource::name);
+                let unknown = || {
+                    let hint = mirage_design::closest(name, names)
+                        .map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+                    format!("`{name}` is no source of noise: use {}{hint}", names.join(", "))
+                };
+                (Some(NoiseSource::named(name).ok_or_else(unknown)?), seed)
+            }
+        };
+        let seed = seed
+            .parse()
+            .map_err(|_| format!("`{seed}` is no seed: use a whole number from 0 to 2^64 - 1"))?;
+        Ok(Self { source, seed })
+    }
+}
+
+/// Seeds of all sources: `seed`, but for what is given; the last one counts.
+pub fn noise_seeds(seed: u64, given: &[NoiseSeed]) -> Seeds {
+    given.iter().fold(Seeds::all(seed), |seeds, given| match given.source {
+        None => Seeds::all(given.seed),
+        Some(source) => seeds.with(source, given.seed),
+    })
+}
+
 /// A design that streams.
 pub struct Streaming<'a> {
     pub question: &'a Question<'a>,
@@ -55,6 +95,8 @@ pub struct Streaming<'a> {
     pub sampling: Sampling,
     /// Symbols of each modulus.
     pub symbols: usize,
+    /// Seeds of the noise in the constellation.
+    pub noise: Seeds,
 }
 
 /// One line of memory.csv.
@@ -108,7 +150,7 @@ impl Streaming<'_> {
         let (unit, operands) = self.unit(modulus)?;
         let power = self.answer.solution.laser_power;
         let found =
-            portrait(unit, operands, power, &self.time, self.instant(), self.symbols, self.question.seed)?;
+            portrait(unit, operands, power, &self.time, self.sitting(self.symbols.min(MOST_SYMBOLS)))?;
         folder.rows("eye.csv", &found.traces)?;
         let opening = found.eye.instants.iter().zip(&found.eye.openings);
         let row = |(instant, opening): (&f64, &f64)| [instant, opening].map(|x| crate::folder::number(*x));
@@ -132,13 +174,13 @@ impl Streaming<'_> {
         Ok((unit, operands))
     }
 
-    /// The given instant; none for the best eye.
-    fn instant(&self) -> Option<f64> {
-        match self.sampling {
+    fn sitting(&self, symbols: usize) -> Sitting {
+        let instant = match self.sampling {
             Sampling::BestEye => None,
             Sampling::Design => Some(self.question.design.devices.adc.sampling_time.si()),
             Sampling::At(time) => Some(time),
-        }
+        };
+        Sitting { instant, symbols, seed: self.question.seed, noise: self.noise }
     }
 
     /// Writes memory.csv: error rates of all moduli with and without memory.
@@ -150,7 +192,7 @@ impl Streaming<'_> {
             let unit = &both.0;
             let (operands, power) = (&self.question.operands[index], self.answer.solution.laser_power);
             let seed = self.question.seed;
-            let eye = portrait(unit, operands, power, &self.time, self.instant(), 1, seed)?;
+            let eye = portrait(unit, operands, power, &self.time, self.sitting(1))?;
             let plan = MemoryPlan {
                 chips: self.symbols.div_ceil(TILES * SYMBOLS),
                 tiles: TILES,
@@ -165,7 +207,21 @@ impl Streaming<'_> {
         }
         bar.finish_and_clear();
         folder.rows("memory.csv", &rows)?;
+        let channel = self.channel(&rows)?;
+        folder.write("channel-with-memory.csv", |out| channel.write_csv(out))?;
         Ok(rows)
+    }
+
+    /// The design's channel with the rates of each modulus times what memory does to them.
+    fn channel(&self, rows: &[MemoryRow]) -> Result<ResidueChannel> {
+        let ratio = |m: u32| rows.iter().find(|row| row.modulus == m).map_or(1.0, |row| row.ratio);
+        let mut channel = self.answer.characterisation.channel.times(ratio)?;
+        let factors: Vec<String> =
+            rows.iter().map(|row| format!("{:.3} for {}", row.ratio, row.modulus)).collect();
+        channel
+            .header
+            .insert("memory".into(), format!("of the last symbol: rates times {}", factors.join(", ")));
+        Ok(channel)
     }
 
     /// Writes settling.csv: the phase error over the time since reprogramming.

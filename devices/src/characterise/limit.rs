@@ -133,7 +133,8 @@ impl Ladder {
         (amplified.noise.adc, amplified.noise.jitter) = (0.0, 0.0);
         let mut silent = amplified.clone();
         silent.detector.front_end = FrontEnd::InputNoise(0.0);
-        let (amplified, silent) = (Mdpu::new(&amplified, unit.modulus())?, Mdpu::new(&silent, unit.modulus())?);
+        let (amplified, silent) =
+            (Mdpu::new(&amplified, unit.modulus())?, Mdpu::new(&silent, unit.modulus())?);
         let ratio = |unit: &Mdpu, cells: bool| {
             let operating = Operating::new(unit, largest, setting.laser_power);
             let point = operating.point(mean, 0.0);
@@ -170,7 +171,7 @@ impl Ladder {
             before = ratio;
         }
         // What is left of the light, beyond what the receiver's noise alone would need.
-        add("static errors, laser noise and uneven loss of operands", before / least);
+        add("static errors, noise of laser and DACs, uneven loss of operands", before / least);
         let emitted = laser_power / self.units_per_laser * self.photons_per_watt;
         add("loss from the laser to the detectors, and the reference", emitted / self.photons);
         rows

@@ -43,17 +43,22 @@ impl NoiseSource {
         NoiseSource::Jitter,
     ];
 
-    /// Its name in tables.
+    /// Its name: `shot`, `front-end`, `intensity`, `laser-phase`, `dac`, `adc` or `jitter`.
     pub fn name(self) -> &'static str {
         match self {
             NoiseSource::Shot => "shot",
-            NoiseSource::FrontEnd => "front end",
+            NoiseSource::FrontEnd => "front-end",
             NoiseSource::Intensity => "intensity",
-            NoiseSource::LaserPhase => "laser phase",
-            NoiseSource::Dac => "DAC",
-            NoiseSource::Adc => "ADC",
+            NoiseSource::LaserPhase => "laser-phase",
+            NoiseSource::Dac => "dac",
+            NoiseSource::Adc => "adc",
             NoiseSource::Jitter => "jitter",
         }
+    }
+
+    /// The source of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.name() == name)
     }
 }
 

@@ -37,7 +37,7 @@ mod stream;
 
 pub use eye::{Eye, eye};
 pub use isi::{PairDeviation, pair_deviations};
-pub use portrait::{ConstellationPoint, EyePoint, Portrait, portrait};
+pub use portrait::{ConstellationPoint, EyePoint, MOST_SYMBOLS, Portrait, Sitting, portrait};
 pub use rate::{MemoryPlan, MemoryRates, memory_rates};
 pub use settling::{RequiredSettling, required_settling, unsettled_phase};
 pub use stream::{Symbol, Tile, Trace, stream, trace};

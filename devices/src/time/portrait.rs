@@ -1,6 +1,7 @@
 //! One sampled chip in pictures: eye, constellation, and interference by pairs of symbols.
 
 use crate::error::DeviceError;
+use crate::noise::Seeds;
 use crate::time::TimeParameters;
 use crate::time::eye::{Eye, eye, settled};
 use crate::time::isi::{PairDeviation, deviation, levels, pair_deviations};
@@ -8,9 +9,9 @@ use crate::time::rate::tile;
 use crate::time::stream::{Symbol, Tile, Trace, stream, trace};
 use crate::unit::chips::{Chip, operating};
 use crate::unit::mmu::Mdpu;
+use crate::unit::noise_draws::NoiseDraws;
 use crate::unit::operands::Operands;
 use crate::unit::rates::Operating;
-use crate::unit::shifter::normal_pair;
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use serde::Serialize;
@@ -21,6 +22,22 @@ const EYE: (usize, usize, usize) = (12, 30, 100);
 const KEPT: (usize, usize) = (5, 2);
 /// Symbols of a tile.
 const TILE: usize = 64;
+
+/// Symbols that a portrait shows at most.
+pub const MOST_SYMBOLS: usize = 20_000;
+
+/// What a portrait is taken of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sitting {
+    /// When the converters sample, s after the beginning of a symbol; none = where the eye is widest.
+    pub instant: Option<f64>,
+    /// Symbols of the constellation.
+    pub symbols: usize,
+    /// Seed of the chip and the symbols.
+    pub seed: u64,
+    /// Seeds of the noise of the reads, source by source.
+    pub noise: Seeds,
+}
 
 /// One point of the eye: two symbols' time of (I, Q).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -73,22 +90,20 @@ pub struct Portrait {
     pub pairs: Vec<PairDeviation>,
 }
 
-/// Samples a chip and `symbols` symbols in tiles of 64 from `seed`, with the light of one laser of `laser_power` W. The
-/// converters sample `instant` seconds after the beginning of a symbol, or where the eye is widest.
+/// Samples a chip and its symbols in tiles of 64, with the light of one laser of `laser_power` W.
 ///
 /// # Errors
-/// As [`stream`]; no symbols, or more than ten million.
+/// As [`stream`]; no symbols, or more than [`MOST_SYMBOLS`].
 pub fn portrait(
     unit: &Mdpu,
     operands: &Operands,
     laser_power: f64,
     time: &TimeParameters,
-    instant: Option<f64>,
-    symbols: usize,
-    seed: u64,
+    sitting: Sitting,
 ) -> Result<Portrait, DeviceError> {
-    if !(1..=10_000_000).contains(&symbols) {
-        let problem = format!("{symbols} symbols are to be shown; give 1 to 10000000");
+    let Sitting { instant, symbols, seed, noise } = sitting;
+    if !(1..=MOST_SYMBOLS).contains(&symbols) {
+        let problem = format!("{symbols} symbols are to be shown; give 1 to {MOST_SYMBOLS}");
         return Err(DeviceError::Question(problem));
     }
     let mut rng = Pcg64::new(u128::from(seed), u128::from(unit.modulus()));
@@ -108,7 +123,13 @@ pub fn portrait(
     Ok(Portrait {
         instant,
         traces: traces(&operating, &chip, &traced),
-        constellation: constellation(&operating, &chip, &tiles, &streamed, &mut rng),
+        constellation: constellation(
+            &operating,
+            &chip,
+            &tiles,
+            &streamed,
+            &mut NoiseDraws::new(noise, unit.modulus()),
+        ),
         pairs: pair_deviations(&chip, &tiles, &streamed),
         eye,
     })
@@ -140,7 +161,7 @@ fn constellation(
     chip: &Chip<'_>,
     tiles: &[Tile],
     symbols: &[Symbol],
-    rng: &mut Pcg64,
+    noise: &mut NoiseDraws,
 ) -> Vec<ConstellationPoint> {
     let unit = operating.unit;
     let known: Vec<_> =
@@ -153,13 +174,7 @@ fn constellation(
         let tile = &tiles[symbol.tile];
         let pairs = tile.stationary.iter().zip(&tile.streamed[symbol.place]);
         let dac: f64 = pairs.map(|(&w, &x)| unit.dac_phase_variance(w, x)).sum();
-        let noise = unit.noise([0.0; 2]);
-        let ((along, across), (i, q)) = (normal_pair(rng), normal_pair(rng));
-        let fluctuation =
-            Complex64::from_polar(1.0 + noise.relative * along, noise.phase.hypot(dac.sqrt()) * across);
-        let away = deviation(symbol.field * fluctuation, Complex64::ONE);
-        let mean = operating.point(away.re, away.im);
-        let (noisy_i_a, noisy_q_a) = (mean.i + mean.sigma_i * i, mean.q + mean.sigma_q * q);
+        let [noisy_i_a, noisy_q_a] = noise.read(operating, symbol.field, dac);
         ConstellationPoint {
             level: levels[symbol.place],
             i_a,

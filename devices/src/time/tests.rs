@@ -1,5 +1,6 @@
 use super::*;
 use crate::characterise::bench::Watch;
+use crate::noise::Seeds;
 use crate::unit::chips::Chip;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
@@ -238,8 +239,10 @@ fn a_portrait_without_noise_shows_what_streams() {
     p.noise.jitter = 0.0;
     let unit = Mdpu::new(&p, 31).unwrap();
     let operands = Operands::uniform(31);
-    let shown =
-        |time: &TimeParameters, instant| portrait(&unit, &operands, 1.0, time, instant, 130, 9).unwrap();
+    let shown = |time: &TimeParameters, instant| {
+        let sitting = Sitting { instant, symbols: 130, seed: 9, noise: Seeds::all(9) };
+        portrait(&unit, &operands, 1.0, time, sitting).unwrap()
+    };
     let found = shown(&speeds(), None);
     assert_eq!((found.constellation.len(), found.instant), (130, found.eye.instant()));
     assert!(found.constellation.iter().any(|c| (c.i_a - c.settled_i_a).abs() > 1e-4 * c.i_a.abs()));

@@ -1,13 +1,14 @@
 //! Sampled chips: every error drawn, every field computed. What the semi-analytic estimator is held against.
 
+use crate::noise::Seeds;
 use crate::unit::chain::Chains;
 use crate::unit::crosstalk::crosstalk_matrix;
 use crate::unit::deviations::deviations;
 use crate::unit::mmu::{Mdpu, MdpuErrors, MmuErrors};
+use crate::unit::noise_draws::NoiseDraws;
 use crate::unit::operands::Operands;
 use crate::unit::rates::Operating;
-use crate::unit::sampled::draw;
-use crate::unit::shifter::normal_pair;
+use crate::unit::sampled::{SampledMdpu, draw, draw_previous};
 use nalgebra::DVector;
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
@@ -183,8 +184,14 @@ pub fn sample_rate(
         .into_par_iter()
         .map(|k| {
             let mut rng = Pcg64::new(u128::from(seed), k as u128);
-            let chip = Chip::sample(unit, operands, &mut rng);
-            (0..reads).map(|_| judge_read(&operating, &chip, &mut rng, judge)).sum()
+            let mdpu = SampledMdpu::sample(unit, operands, &mut rng);
+            let mut noise = NoiseDraws::new(Seeds::all(seed), k as u32);
+            let mut read = || {
+                let group = draw(operands, unit.parameters().group, &mut rng);
+                let previous = draw_previous(unit, operands, &mut rng);
+                judge_read(&operating, &mdpu.read(&group, &previous), &mut noise, judge)
+            };
+            (0..reads).map(|_| read()).sum()
         })
         .collect();
     let (n, per_chip) = (sums.len().max(1) as f64, reads.max(1) as f64);
@@ -200,9 +207,7 @@ pub fn sample_rate(
     Estimate { error_rate: mean, standard_error, lower, upper, reads: chips as u64 * reads as u64 }
 }
 
-fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge) -> f64 {
-    let (w, x) = chip.draw(rng);
-    let sample = chip.read(&w, &x);
+fn judge_read(operating: &Operating, sample: &Sample, noise: &mut NoiseDraws, judge: Judge) -> f64 {
     let m = operating.unit.modulus() as usize;
     let angle = sample.truth as f64 * 2.0 * PI / m as f64 + sample.deviation;
     match judge {
@@ -213,14 +218,9 @@ fn judge_read(operating: &Operating, chip: &Chip, rng: &mut Pcg64, judge: Judge)
             row.iter().sum()
         }
         Judge::Noise => {
-            let noise = operating.unit.noise([0.0; 2]);
-            let (along, across) = normal_pair(rng);
-            let strength = (1.0 + noise.relative * along).max(1e-6).ln();
-            let phase = noise.phase.hypot(sample.dac_variance.sqrt());
-            let point = operating.point(sample.log_amplitude + strength, angle + phase * across);
-            let (i, q) = normal_pair(rng);
-            let read = operating.readout.decide(point.i + point.sigma_i * i, point.q + point.sigma_q * q);
-            f64::from(u8::from(read != sample.truth))
+            let field = Complex64::from_polar(sample.log_amplitude.exp(), angle);
+            let [i, q] = noise.read(operating, field, sample.dac_variance);
+            f64::from(u8::from(operating.readout.decide(i, q) != sample.truth))
         }
     }
 }
@@ -255,6 +255,9 @@ mod tests {
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);
         (p.heat.drift, p.heat.ring_lock) = (5e-3, 5e-4);
+        // Some 9 mrad of the level before are left: 10 time constants.
+        (p.shifters.settling_time, p.shifters.program_time) = (0.5e-9, 5e-9);
+        (p.link.hybrid_gain_error, p.link.hybrid_phase_error) = (0.01, 0.005);
         p.noise = crate::unit::parameters::ConverterNoise {
             dac_density: 0.9e-9,
             dac_bandwidth: 0.5e9,

@@ -96,7 +96,8 @@ impl Mdpu {
         let largest = |shifter: &f64| bus_db.max(2.0 * drop_db + shifter * driven);
         let loss = parameters.group as f64 * shifter_db.iter().map(largest).sum::<f64>();
         if loss > DARK {
-            let problem = format!("dB in all MMUs of an MDPU, of at most {DARK} dB: no light is left at the detector");
+            let problem =
+                format!("dB in all MMUs of an MDPU, of at most {DARK} dB: no light is left at the detector");
             return Err(DeviceError::parameter("the loss", loss, &problem));
         }
         Ok(Mdpu {

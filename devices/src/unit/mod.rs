@@ -9,6 +9,7 @@ pub(crate) mod disturbances;
 pub(crate) mod encoding;
 pub(crate) mod link;
 pub(crate) mod mmu;
+pub(crate) mod noise_draws;
 pub(crate) mod numerics;
 pub(crate) mod operands;
 pub(crate) mod parameters;

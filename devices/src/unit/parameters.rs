@@ -201,7 +201,12 @@ impl MdpuParameters {
             group,
             encoding: Encoding::Natural,
             accounting: LossAccounting::MmuTotal,
-            rings: Rings { pass_loss_db: 0.0, drop_loss_db: 0.0, extinction_db: f64::INFINITY, locked: false },
+            rings: Rings {
+                pass_loss_db: 0.0,
+                drop_loss_db: 0.0,
+                extinction_db: f64::INFINITY,
+                locked: false,
+            },
             shifters: Shifters {
                 loss_db: 0.0,
                 drive_loss: 0.0,
