@@ -1,6 +1,6 @@
 //! A design file as a whole: the sections of all crates put together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mirage_arithmetic::{ArithmeticSection, GemmConfig, Placement};
 use mirage_design::{Document, Value};
@@ -9,6 +9,8 @@ use mirage_system::System;
 use mirage_training::{TrainConfig, TrainingSection};
 
 use crate::error::{CliError, Result};
+use crate::folder::HEATERS;
+use crate::study::devices::sha256;
 
 /// The built-in design: one file a section, put together here.
 pub const DEFAULT: &str = concat!(
@@ -36,10 +38,22 @@ pub struct RunSection {
     pub networks: Value<Vec<String>>,
 }
 
+/// The file of heaters that a design names, as it was read.
+#[derive(Debug, Clone)]
+pub struct HeaterFile {
+    pub name: String,
+    pub text: String,
+}
+
 /// A design that was read and checked.
 #[derive(Debug)]
 pub struct Design {
     pub document: Document,
+    /// Where files that the design names are looked for.
+    folder: PathBuf,
+    pub heaters: Option<HeaterFile>,
+    /// The text as a folder of results keeps it, where the file of heaters has a name of its own.
+    pub kept: String,
     pub arithmetic: ArithmeticSection,
     pub devices: DevicesSection,
     pub system: System,
@@ -50,13 +64,14 @@ pub struct Design {
 impl Design {
     /// Reads and checks a file, or the built-in design.
     pub fn read(path: Option<&Path>) -> Result<Self> {
-        match path {
-            None => Self::parse(DEFAULT, "built-in design"),
+        let (text, file, folder) = match path {
+            None => (DEFAULT.to_owned(), "built-in design".to_owned(), PathBuf::new()),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| CliError::read(path, e))?;
-                Self::parse(&text, &path.display().to_string())
+                (text, path.display().to_string(), path.parent().unwrap_or(Path::new("")).to_owned())
             }
-        }
+        };
+        Self::from_document(Document::new(text, file)?, folder, None)
     }
 
     /// This design with other values at some keys, read and checked as if they had been written in the file.
@@ -65,25 +80,37 @@ impl Design {
         for (key, value) in changes {
             document = document.with_value(key, value)?;
         }
-        Self::from_document(document).map_err(|e| {
+        Self::from_document(document, self.folder.clone(), self.heaters.as_ref()).map_err(|e| {
             let values = changes.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>();
             CliError::message(format!("with {}: {e}", values.join(", ")))
         })
     }
 
-    fn parse(text: &str, file: &str) -> Result<Self> {
-        Self::from_document(Document::new(text, file)?)
-    }
-
-    fn from_document(document: Document) -> Result<Self> {
+    /// `known` is the file of heaters if it was read before: a run reads it once.
+    fn from_document(document: Document, folder: PathBuf, known: Option<&HeaterFile>) -> Result<Self> {
         document.only_sections(&["arithmetic", "devices", "system", "training", "run"])?;
         let arithmetic: ArithmeticSection = document.section("arithmetic")?;
-        let devices: DevicesSection = document.section("devices")?;
+        let mut heaters = None;
+        let open = |name: &str| {
+            let text = match known.filter(|known| known.name == name) {
+                Some(known) => known.text.clone(),
+                None => {
+                    let path = folder.join(name);
+                    std::fs::read_to_string(&path).map_err(|e| CliError::read(&path, e).to_string())?
+                }
+            };
+            heaters = Some(HeaterFile { name: name.to_owned(), text: text.clone() });
+            Ok(text)
+        };
+        let devices = DevicesSection::read_with(&document, open)?;
+        let kept = match devices.heater_file() {
+            Some((key, _)) => document.with_value(key, HEATERS)?.text().to_owned(),
+            None => document.text().to_owned(),
+        };
         let system: System = document.section("system")?;
         let training: TrainingSection = document.section("training")?;
         let run: RunSection = document.section("run")?;
         arithmetic.check().map_err(|e| document.locate(e))?;
-        devices.check().map_err(|e| document.locate(e))?;
         system.check().map_err(|e| document.locate(e))?;
         training.check().map_err(|e| document.locate(e))?;
         for name in run.networks.iter() {
@@ -91,7 +118,7 @@ impl Design {
                 return Err(document.locate(run.networks.invalid(format!("cannot be used: {e}"))).into());
             }
         }
-        let design = Self { document, arithmetic, devices, system, training, run };
+        let design = Self { document, folder, heaters, kept, arithmetic, devices, system, training, run };
         design.check_together()?;
         Ok(design)
     }
@@ -119,6 +146,12 @@ impl Design {
         })?;
         self.system.check_for(gemm.format).map_err(|e| self.document.locate(e))?;
         Ok(())
+    }
+
+    /// SHA-256 of all that the design says: its text as it is kept, and the file of heaters if there is one.
+    pub fn sha256(&self) -> String {
+        let heaters = self.heaters.as_ref().map_or("", |file| &file.text);
+        sha256([self.kept.as_bytes(), heaters.as_bytes()].concat().as_slice())
     }
 
     /// Seed of the command line, or the design's.

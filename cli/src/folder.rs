@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::design::Design;
 use crate::error::{CliError, Result};
 
 /// A folder for results. Every file is written under a temporary name and renamed when it is complete.
@@ -14,14 +15,18 @@ pub struct Folder {
     written: RefCell<BTreeSet<String>>,
 }
 
+/// The copy of the layout or matrix of heaters that a design names.
+pub const HEATERS: &str = "design-heaters.csv";
+
 /// Files that the toolkit writes; those of an earlier run that this one did not write are removed at the end.
-const OURS: [&str; 53] = [
+const OURS: [&str; 54] = [
     "accuracy.svg",
     "channel.csv",
     "chip-channel.csv",
     "command.json",
     "constellation.csv",
     "constellation.svg",
+    HEATERS,
     "design.toml",
     "energy.csv",
     "energy.svg",
@@ -129,9 +134,12 @@ impl Folder {
         self.put(name, text.as_bytes())
     }
 
-    /// Writes what is needed to repeat a command: design.toml and command.json.
-    pub fn repeatable(&self, design: &str, command: &serde_json::Value) -> Result<()> {
-        self.text("design.toml", design)?;
+    /// Writes what is needed to repeat a command: design.toml, the file of heaters that it names, and command.json.
+    pub fn repeatable(&self, design: &Design, command: &serde_json::Value) -> Result<()> {
+        self.text("design.toml", &design.kept)?;
+        if let Some(heaters) = &design.heaters {
+            self.text(HEATERS, &heaters.text)?;
+        }
         self.text("command.json", &format!("{}\n", serde_json::to_string_pretty(command)?))
     }
 

@@ -177,7 +177,7 @@ fn variation(setting: &Setting) -> Result<()> {
             Box::new(move |v| format!("{:.1} pm", 1e12 * v.resonance_difference(pitch, ng))),
         ),
     ];
-    let varied = |process| Variation::of(process, heat.wavelength, 240e-6, 20e-6, pitch);
+    let varied = |process| Variation::of(process, heat.wavelength, 240e-6, 20e-6);
     let all: Vec<Variation> =
         Process::library()?.iter().map(varied).collect::<std::result::Result<_, _>>()?;
     for (name, figure) in figures {

@@ -13,6 +13,7 @@ use mirage_devices::component::Library;
 use mirage_devices::files::{
     InterconnectFile, SParameters, Selection, TimeConvention, read_touchstone, write_touchstone,
 };
+use mirage_devices::heat::{HeaterMap, Layout, ThermalMatrix};
 use mirage_system::System;
 use mirage_training::TrainingSection;
 use std::sync::OnceLock;
@@ -32,10 +33,8 @@ const READERS: &[(&str, Reader)] = &[
     ("guide", |bytes| text(bytes, |t| drop(mirage_calibration::Spectrum::read(t, "fuzz.csv")))),
     ("adc-survey", |bytes| text(bytes, |t| drop(mirage_calibration::AdcSurvey::read(t, "fuzz.csv")))),
     ("netlist", |bytes| text(bytes, netlist)),
-    ("thermal-matrix", |bytes| {
-        text(bytes, |t| drop(mirage_devices::heat::ThermalMatrix::read_csv(t, "fuzz.csv")))
-    }),
-    ("thermal-layout", |bytes| text(bytes, |t| drop(mirage_devices::heat::Layout::read_csv(t, "fuzz.csv")))),
+    ("thermal-matrix", |bytes| text(bytes, thermal_matrix)),
+    ("thermal-layout", |bytes| text(bytes, thermal_layout)),
     ("process", |bytes| text(bytes, |t| drop(mirage_devices::variation::Process::read_xml(t, "fuzz.xml")))),
     ("sparam", |bytes| text(bytes, sparam)),
     ("touchstone", |bytes| text(bytes, touchstone)),
@@ -59,7 +58,9 @@ fn netlist(text: &str) {
 fn design(bytes: &[u8]) {
     text(bytes, |t| {
         let Ok(document) = Document::new(t, "fuzz.toml") else { return };
-        if let Ok(devices) = DevicesSection::read(&document) {
+        // Whatever file of heaters the design names.
+        let heaters = |_: &str| Ok("guide,0.0,1.0\n0.0,0,0.01\n1.0,0.01,0\n".to_owned());
+        if let Ok(devices) = DevicesSection::read_with(&document, heaters) {
             drop(devices.design_point(16));
         }
         if let Ok(arithmetic) = document.section::<ArithmeticSection>("arithmetic") {
@@ -72,6 +73,27 @@ fn design(bytes: &[u8]) {
             drop(training.check());
         }
     });
+}
+
+/// A matrix, and the one that a design may name: every entry at its stage, or an error.
+fn thermal_matrix(text: &str) {
+    drop(ThermalMatrix::read_csv(text, "fuzz.csv"));
+    if let Ok(map) = HeaterMap::read_matrix(text, "fuzz.csv") {
+        map_of_heaters(&map);
+    }
+}
+
+fn thermal_layout(text: &str) {
+    drop(Layout::read_csv(text, "fuzz.csv"));
+    if let Ok(map) = HeaterMap::read_layout(text, "fuzz.csv") {
+        map_of_heaters(&map);
+    }
+}
+
+fn map_of_heaters(map: &HeaterMap) {
+    let (group, digits) = map.size();
+    assert!(group * digits >= 1 && map.guide(group, 0).is_none() && map.guide(0, digits).is_none());
+    assert!(map.is_measured() != map.guide(0, 0).is_some());
 }
 
 /// INTERCONNECT S-parameters: the first table of the file, all the way to its report.

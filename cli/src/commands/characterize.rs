@@ -49,7 +49,7 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
         question.sweeps(&folder, &answer)?;
     }
     let (summary, words) = results(args, around, &depth)?;
-    folder.repeatable(design.document.text(), &crate::command_line(seed))?;
+    folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish()?;
     depth.finish()?;
     sweep.map_or(Ok(()), |(journal, _)| journal.finish())?;

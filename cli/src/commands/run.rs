@@ -65,7 +65,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
     let mut summary = study.summary(&question, &answer, &trained, &simulated, sweeps)?;
     summary["budget"] = budget.summary();
-    folder.repeatable(design.document.text(), &crate::command_line(study.seed))?;
+    folder.repeatable(&design, &crate::command_line(study.seed))?;
     provenance(&folder, &design)?;
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
     timing.stage("report", || report::write(&folder, &summary))?;
@@ -195,7 +195,6 @@ impl<'a> Study<'a> {
         simulated: &Simulated,
         sweeps: Vec<String>,
     ) -> Result<serde_json::Value> {
-        let text = self.design.document.text();
         let provenance = self.design.document.provenance()?;
         let largest = simulated.networks[1..].iter().max_by_key(|n| n.macs);
         let power = published::mirage_figure("power");
@@ -205,7 +204,12 @@ impl<'a> Study<'a> {
             "quick": self.args.quick,
             "seed": self.seed,
             "batch": *self.design.system.batch,
-            "design": { "name": self.design.document.file(), "sha256": devices::sha256(text.as_bytes()) },
+            "design": {
+                "name": self.design.document.file(), "sha256": self.design.sha256(),
+                "heaters": self.design.heaters.as_ref().map(|file| json!({
+                    "name": file.name, "sha256": devices::sha256(file.text.as_bytes()),
+                })),
+            },
             "devices": self.device_summary(question, answer, trained),
             "sweeps": sweeps,
             "training": self.training_summary(trained),

@@ -34,7 +34,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     let layers = system::simulate(&chip, &entries, &Options { repeats, seed }, progress, "simulating")?;
     let networks = system::write(&folder, &layers)?;
     system::draw(&folder)?;
-    folder.repeatable(design.document.text(), &crate::command_line(seed))?;
+    folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish()?;
     if args.common.json {
         let rows: Vec<_> = networks.iter().map(system::summary).collect();

@@ -49,7 +49,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
         },
     });
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
-    folder.repeatable(design.document.text(), &crate::command_line(seed))?;
+    folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish()?;
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);

@@ -39,7 +39,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         training::write_tolerances(&folder, &training::tolerances(&runs))?;
         crate::plots::training::tolerance(&folder)?;
     }
-    folder.repeatable(design.document.text(), &crate::command_line(setup.config.seed))?;
+    folder.repeatable(&design, &crate::command_line(setup.config.seed))?;
     folder.finish()?;
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&runs)?);

@@ -93,7 +93,7 @@ impl Asked {
             path => sha256(&std::fs::read(path).map_err(|e| CliError::read(path.as_ref(), e))?),
         };
         Ok(Self(serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"), "design": sha256(design.document.text().as_bytes()), "seed": seed,
+            "version": env!("CARGO_PKG_VERSION"), "design": design.sha256(), "seed": seed,
             "operands": operands,
         })))
     }
@@ -144,7 +144,7 @@ impl<'a> Question<'a> {
 
     /// What the header of a channel says of its origin.
     pub fn provenance(&self) -> Provenance {
-        Provenance { design: sha256(self.design.document.text().as_bytes()), seed: self.seed }
+        Provenance { design: self.design.sha256(), seed: self.seed }
     }
 
     fn budget(&self, solution: &Solution, bench: &Bench) -> UnitBudget {

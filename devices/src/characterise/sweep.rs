@@ -73,7 +73,8 @@ impl Sweep {
 }
 
 /// The seven sweeps around a design with `parameters` at `laser_power` W: laser power, DAC bits 6 to 18, extinction 10
-/// to 60 dB, static phase after trimming, thermal crosstalk, front-end noise, ADC bits 4 to 12.
+/// to 60 dB, static phase after trimming, thermal crosstalk, front-end noise, ADC bits 4 to 12. A measured matrix of crosstalk
+/// has no coefficient to sweep.
 pub fn default_sweeps(parameters: &MdpuParameters, laser_power: f64) -> Vec<Sweep> {
     let around = |centre: f64, low: f64, high: f64, n: usize| -> Vec<f64> {
         let step = (high / low).powf(1.0 / (n - 1) as f64);
@@ -92,7 +93,7 @@ pub fn default_sweeps(parameters: &MdpuParameters, laser_power: f64) -> Vec<Swee
     let residual = [0.0, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05];
     let crosstalk = [0.0, 1e-6, 3e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 3e-4, 1e-3, 1e-2];
     let sweep = |name, parameter, unit, values, apply| Sweep { name, parameter, unit, values, apply };
-    vec![
+    let mut sweeps = vec![
         sweep("laser-power", "devices.laser.power", "W", around(laser_power, 0.2, 5.0, 11), |_, power, v| {
             *power = v
         }),
@@ -117,7 +118,9 @@ pub fn default_sweeps(parameters: &MdpuParameters, laser_power: f64) -> Vec<Swee
             FrontEnd::Resistor(ohm, _) => *ohm = v,
         }),
         sweep("adc-bits", "devices.adc.bits", "bit", linear(4, 12, 1), |p, _, v| p.adc.bits = Some(v as u32)),
-    ]
+    ];
+    sweeps.retain(|sweep| sweep.name != "crosstalk" || parameters.crosstalk.by_distance());
+    sweeps
 }
 
 /// What the sweeps are run around.

@@ -116,7 +116,7 @@ impl Toleranced {
     }
 
     /// Its value at a laser power; none where the design does not have it (codes on the levels have no bits, a front end has
-    /// either an input noise or a load).
+    /// either an input noise or a load, a measured matrix of crosstalk no law of distance).
     pub fn value(&self, parameters: &MdpuParameters, laser_power: f64) -> Option<f64> {
         (self.get)(parameters, laser_power)
     }
@@ -181,7 +181,7 @@ pub(crate) const DAC_BITS: Toleranced = row("devices.dac.bits", "bit", (Around(1
 #[rustfmt::skip]
 pub(crate) const TRIM_RESOLUTION: Toleranced = row("devices.trim.resolution", "rad", (Factor(1.5), CHOICE), Falling(-6, 0), |p, _| Some(p.trim.resolution), |p, _, v| p.trim.resolution = v);
 #[rustfmt::skip]
-pub(crate) const CROSSTALK: Toleranced = row("devices.crosstalk.coefficient", "rad/rad", (Factor(2.0), CHOICE), Falling(-9, 0), |p, _| Some(p.crosstalk.coefficient), |p, _, v| p.crosstalk.coefficient = v);
+pub(crate) const CROSSTALK: Toleranced = row("devices.crosstalk.coefficient", "rad/rad", (Factor(2.0), CHOICE), Falling(-9, 0), |p, _| p.crosstalk.by_distance().then_some(p.crosstalk.coefficient), |p, _, v| p.crosstalk.coefficient = v);
 
 /// The table.
 #[rustfmt::skip]
@@ -211,7 +211,7 @@ static TABLE: &[Toleranced] = &[
     row("devices.trim.fabrication", "rad", (Factor(1.5), CHOICE), Falling(-6, 1), |p, _| Some(p.trim.fabrication), |p, _, v| p.trim.fabrication = v),
     TRIM_RESOLUTION,
     CROSSTALK,
-    row("devices.crosstalk.decay", "m", (Factor(1.5), CHOICE), Falling(-6, -2), |p, _| Some(p.crosstalk.decay), |p, _, v| p.crosstalk.decay = v),
+    row("devices.crosstalk.decay", "m", (Factor(1.5), CHOICE), Falling(-6, -2), |p, _| p.crosstalk.by_distance().then_some(p.crosstalk.decay), |p, _, v| p.crosstalk.decay = v),
     row("devices.ambient.drift", "K", (Factor(2.0), CHOICE), Falling(-5, 2), |p, _| Some(p.heat.drift), |p, _, v| p.heat.drift = v),
     row("devices.hybrid.loss", "dB", (Factor(1.5), CHOICE), Falling(-2, 2), |p, _| Some(p.link.hybrid_db), |p, _, v| p.link.hybrid_db = v),
     row("devices.hybrid.gain_error", "1", (Around(0.02), CHOICE), Falling(-4, 0), |p, _| Some(p.link.hybrid_gain_error), |p, _, v| p.link.hybrid_gain_error = v),

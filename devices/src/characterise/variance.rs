@@ -9,7 +9,7 @@ use crate::characterise::sweep::SweepSetting;
 use crate::error::DeviceError;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
-use crate::unit::parameters::MdpuParameters;
+use crate::unit::parameters::{Crosstalk, MdpuParameters};
 use crate::unit::population::Population;
 use crate::unit::rates::Operating;
 use crate::unit::readout::wrap;
@@ -56,7 +56,7 @@ const STATIC: [(&str, Remedy); 11] = [
     ("shifter mismatch", |p| p.shifters.mismatch = 0.0),
     ("settling", |p| p.shifters.settling_time = 0.0),
     ("trim residue", |p| p.trim.fabrication = 0.0),
-    ("thermal crosstalk", |p| p.crosstalk.coefficient = 0.0),
+    ("thermal crosstalk", |p| p.crosstalk = Crosstalk { pitch: p.crosstalk.pitch, ..Crosstalk::NONE }),
     ("ambient drift", |p| p.heat.drift = 0.0),
     ("ring locks", |p| p.heat.ring_lock = 0.0),
     ("hybrid", |p| (p.link.hybrid_gain_error, p.link.hybrid_phase_error) = (0.0, 0.0)),

@@ -4,6 +4,7 @@ use crate::error::DeviceError;
 use crate::files::{FileError, number};
 use crate::heat::layout::{Layout, skipped};
 use nalgebra::DMatrix;
+use std::collections::HashSet;
 
 /// Rows and columns of a matrix file, at most.
 const MOST: usize = 4096;
@@ -34,37 +35,11 @@ impl ThermalMatrix {
     /// Reads a measured matrix: a header `guide,HEATER,...`, then for each guide its name and rad/rad for each heater.
     ///
     /// # Errors
-    /// File and line of a cell that is no finite number, of a row whose length differs from the header's, of a guide named
-    /// twice; a file without rows, or with more than 4096 of either.
+    /// File and line of a cell that is no finite number, of a row whose length differs from the header's, of a heater or guide
+    /// named twice; a file without rows, or with more than 4096 of either.
     pub fn read_csv(text: &str, file: &str) -> Result<Self, FileError> {
-        let mut lines = text.lines().enumerate().filter(|(_, line)| !skipped(line));
-        let (at, header) = lines.next().ok_or_else(|| FileError::whole(file, "is empty"))?;
-        let columns = header.split(',').count() - 1;
-        if !header.starts_with("guide,") || columns > MOST {
-            let problem = format!("the header must be guide,HEATER,... with at most {MOST} heaters");
-            return Err(FileError::at(file, at + 1, problem));
-        }
-        let (mut names, mut entries): (Vec<&str>, Vec<f64>) = (Vec::new(), Vec::new());
-        for (at, line) in lines {
-            let wrong = |problem: String| FileError::at(file, at + 1, problem);
-            let mut cells = line.split(',').map(str::trim);
-            let name = cells.next().unwrap_or_default();
-            if names.contains(&name) || names.len() == MOST {
-                return Err(wrong(format!("the guide `{name}` is there already, or one too many")));
-            }
-            names.push(name);
-            let before = entries.len();
-            for cell in cells {
-                entries.push(number(cell).map_err(wrong)?);
-            }
-            if entries.len() - before != columns {
-                return Err(wrong(format!("{} numbers for {columns} heaters", entries.len() - before)));
-            }
-        }
-        if names.is_empty() {
-            return Err(FileError::whole(file, "has a header and no guide"));
-        }
-        Ok(ThermalMatrix(DMatrix::from_row_slice(names.len(), columns, &entries)))
+        let read = MatrixFile::read(text, file)?;
+        Ok(ThermalMatrix(DMatrix::from_row_slice(read.guides.len(), read.heaters.len(), &read.entries)))
     }
 
     /// The numbers: rows are guides, columns heaters.
@@ -89,6 +64,59 @@ impl ThermalMatrix {
     }
 }
 
+/// A matrix file as it stands.
+pub(super) struct MatrixFile<'a> {
+    pub heaters: Vec<&'a str>,
+    pub guides: Vec<&'a str>,
+    /// The line of each guide, from one.
+    pub lines: Vec<usize>,
+    /// Guide by guide.
+    pub entries: Vec<f64>,
+}
+
+impl<'a> MatrixFile<'a> {
+    pub fn read(text: &'a str, file: &str) -> Result<Self, FileError> {
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !skipped(line));
+        let (at, header) = lines.next().ok_or_else(|| FileError::whole(file, "is empty"))?;
+        let wrong = |problem: String| FileError::at(file, at + 1, problem);
+        let heaters: Vec<&str> = header.split(',').skip(1).map(str::trim).collect();
+        if !header.starts_with("guide,") || heaters.len() > MOST {
+            return Err(wrong(format!("the header must be guide,HEATER,... with at most {MOST} heaters")));
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = heaters.iter().find(|name| !seen.insert(**name)) {
+            return Err(wrong(format!("the heater `{twice}` is there already")));
+        }
+        let mut read = MatrixFile { heaters, guides: Vec::new(), lines: Vec::new(), entries: Vec::new() };
+        seen.clear();
+        for (at, line) in lines {
+            let wrong = |problem: String| FileError::at(file, at + 1, problem);
+            let mut cells = line.split(',').map(str::trim);
+            let name = cells.next().unwrap_or_default();
+            if !seen.insert(name) {
+                return Err(wrong(format!("the guide `{name}` is there already")));
+            }
+            if read.guides.len() == MOST {
+                return Err(wrong(format!("more than {MOST} guides")));
+            }
+            read.guides.push(name);
+            read.lines.push(at + 1);
+            let before = read.entries.len();
+            for cell in cells {
+                read.entries.push(number(cell).map_err(wrong)?);
+            }
+            let (found, wanted) = (read.entries.len() - before, read.heaters.len());
+            if found != wanted {
+                return Err(wrong(format!("{found} numbers for {wanted} heaters")));
+            }
+        }
+        if read.guides.is_empty() {
+            return Err(FileError::whole(file, "has a header and no guide"));
+        }
+        Ok(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +133,7 @@ mod tests {
             ("0,0.01\n", "0\n", "m.csv:4: 2 numbers"),
             ("g1", "g0", "already"),
             ("guide,", "row,", "header"),
+            ("h2", "h0", "m.csv:1: the heater `h0` is there already"),
             ("2e-3", "inf", "finite"),
         ] {
             let error = ThermalMatrix::read_csv(&good.replace(old, new), "m.csv").unwrap_err().to_string();

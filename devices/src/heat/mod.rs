@@ -17,9 +17,11 @@ mod compensation;
 mod layout;
 mod matrix;
 mod settled;
+mod stages;
 
 pub use ambient::{RingLock, phase_per_kelvin};
 pub use compensation::{Remaining, remaining_after, remaining_table};
 pub use layout::{Layout, Place};
 pub use matrix::ThermalMatrix;
 pub use settled::{Response, settle};
+pub use stages::HeaterMap;

@@ -75,7 +75,7 @@ impl DevicesSection {
     }
 
     fn check_units(&self) -> Result<(), DesignError> {
-        let (p, t, c) = (&self.shifter, &self.trim, &self.crosstalk);
+        let (p, t) = (&self.shifter, &self.trim);
         self.check_rings()?;
         loss(&p.loss)?;
         within(&p.drive_loss, p.drive_loss.si(), 0.0, 10.0, "0 % to 1000 %")?;
@@ -93,11 +93,7 @@ impl DevicesSection {
             within(&t.resolution, resolution.si(), 0.0, 6.3, "0 rad to 6.3 rad")?;
         }
         within(&t.range, t.range.si(), 0.0, 7.0, "0 rad to 7 rad")?;
-        if let Some(coefficient) = given(&c.coefficient) {
-            within(&c.coefficient, coefficient, 0.0, 1.0, "0 to 1")?;
-        }
-        within(&c.decay, c.decay.si(), 1e-9, 1.0, "1 nm to 1 m")?;
-        within(&c.pitch, c.pitch.si(), 1e-9, 1.0, "1 nm to 1 m")
+        self.check_crosstalk()
     }
 
     fn check_heat(&self) -> Result<(), DesignError> {

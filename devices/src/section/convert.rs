@@ -23,7 +23,9 @@ impl DevicesSection {
             or_ideal(Tolerance::TrimResolution, given(&self.trim.resolution).map(|a| a.si()), 0.0);
         let (rings, extinction) = self.rings();
         or_ideal(Tolerance::RingExtinction, extinction, f64::INFINITY);
-        let coefficient = or_ideal(Tolerance::Crosstalk, given(&self.crosstalk.coefficient), 0.0);
+        if self.crosstalk.coefficient.as_ref().is_some_and(|c| given(c).is_none()) {
+            required.push(Tolerance::Crosstalk);
+        }
         if *self.dac.codes == Codes::OnLevel {
             required.retain(|tolerance| *tolerance != Tolerance::DacBits);
         }
@@ -40,11 +42,7 @@ impl DevicesSection {
                 dnl: *self.dac.dnl,
             },
             trim: plain::Trim { fabrication: self.fabrication(), resolution, range: self.trim.range.si() },
-            crosstalk: plain::Crosstalk {
-                coefficient,
-                decay: self.crosstalk.decay.si(),
-                pitch: self.crosstalk.pitch.si(),
-            },
+            crosstalk: self.plain_crosstalk(),
             link: self.link(group),
             detector: self.detector(),
             adc: plain::Adc { bits: Some(*self.adc.bits), headroom: *self.adc.headroom },
@@ -78,8 +76,7 @@ impl DevicesSection {
         let v = &self.variation;
         let process = Process::find(&v.process).map_err(DeviceError::Question)?;
         let (length, separation) = (v.path_length.si(), v.separation.si());
-        let pitch = self.crosstalk.pitch.si();
-        let varied = Variation::of(process, self.laser.wavelength.si(), length, separation, pitch)?;
+        let varied = Variation::of(process, self.laser.wavelength.si(), length, separation)?;
         Ok(Variation { gain_per_width: *v.gain_per_nm * 1e9, ..varied })
     }
 

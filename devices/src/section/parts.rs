@@ -1,5 +1,6 @@
 //! The sub-sections of `[devices]`, as they stand in the file.
 
+use crate::heat::HeaterMap;
 use crate::unit::encoding::Encoding;
 use crate::unit::parameters::{Codes, LossAccounting};
 use mirage_design::{
@@ -9,6 +10,7 @@ use mirage_design::{
 };
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use std::sync::Arc;
 
 /// `[devices.unit]`: how numbers and losses are represented.
 #[derive(Debug, Clone, Deserialize)]
@@ -206,18 +208,25 @@ pub struct VariationSection {
     pub gain_per_nm: Value<f64>,
 }
 
-/// `[devices.crosstalk]`: thermal crosstalk.
+/// `[devices.crosstalk]`: thermal crosstalk, by a law of distance in a row of stages or in a layout, or as measured.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CrosstalkSection {
-    /// Phase per phase at distance zero, or "required".
-    pub coefficient: Value<Setting<f64>>,
-    /// Decay length.
-    pub decay: Value<Length>,
-    /// Distance of neighbouring stages.
-    pub pitch: Value<Length>,
+    /// Phase per phase at distance zero, or "required"; not with a measured matrix.
+    pub coefficient: Option<Value<Setting<f64>>>,
+    /// Decay length; not with a measured matrix.
+    pub decay: Option<Value<Length>>,
+    /// Distance of neighbouring stages; not with a layout.
+    pub pitch: Option<Value<Length>>,
+    /// CSV file of a layout of heaters and guides, [`HeaterMap::read_layout`], named from the design file's folder.
+    pub layout: Option<Value<String>>,
+    /// CSV file of a measured matrix, [`HeaterMap::read_matrix`], named from the design file's folder.
+    pub matrix: Option<Value<String>>,
     /// "none", or "known to 5 %": drives corrected with a matrix of which each entry is known to that relative error.
     pub compensation: Value<Compensation>,
+    /// What the file says, once it was read.
+    #[serde(skip)]
+    pub(super) heaters: Option<Arc<HeaterMap>>,
 }
 
 /// How the drives are corrected for thermal crosstalk.

@@ -272,7 +272,7 @@ mod tests {
         (p.shifters.loss_db, p.shifters.mismatch) = (0.91, 1e-3);
         p.dac = Dac { codes: Codes::Nearest, bits: 9, inl: 0.3, dnl: 0.2 };
         p.trim = Trim { fabrication: 1.0, resolution: 0.05, range: std::f64::consts::PI };
-        p.crosstalk = Crosstalk { coefficient: 1e-4, decay: 60e-6, pitch: 30e-6 };
+        p.crosstalk = Crosstalk { coefficient: 1e-4, decay: 60e-6, pitch: 30e-6, heaters: None };
         p
     }
 

@@ -76,7 +76,7 @@ impl<'a> Chip<'a> {
         let parameters = self.unit.parameters();
         // A compensated unit is left with what its errors say, MMU by MMU.
         let heat = match parameters.heat.compensation {
-            None => crosstalk_matrix(&parameters.crosstalk, drives.len()) * drives,
+            None => crosstalk_matrix(&parameters.crosstalk, self.errors.len(), count) * drives,
             Some(_) => DVector::zeros(drives.len()),
         };
         let mut field = Complex64::from_polar(1.0, self.ambient);
@@ -250,7 +250,12 @@ mod tests {
         (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
         p.dac = crate::unit::parameters::Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
         p.trim = crate::unit::parameters::Trim { fabrication: 0.5, resolution: 0.006, range: PI };
-        p.crosstalk = crate::unit::parameters::Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6 };
+        p.crosstalk = crate::unit::parameters::Crosstalk {
+            coefficient: 2e-5,
+            decay: 60e-6,
+            pitch: 30e-6,
+            heaters: None,
+        };
         (p.link.rin, p.link.linewidth, p.link.delay_mismatch) = (1e-15, 1e5, 1e-11);
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);
@@ -350,9 +355,40 @@ mod tests {
         use crate::variation::{Process, Variation};
         let process = Process::find("Electron Beam Lithography (Applied Nanotools)").unwrap();
         let mut p = rough();
-        let varied = Variation::of(process, 1.55e-6, 240e-6, 20e-6, 30e-6).unwrap();
+        let varied = Variation::of(process, 1.55e-6, 240e-6, 20e-6).unwrap();
         (p.trim.fabrication, p.variation) = (varied.path_deviation(false), Some(varied));
         agree(&p, &Operands::uniform(32), 32, 2.4e-4);
+    }
+
+    #[test]
+    fn estimators_agree_on_a_measured_matrix() {
+        let mut p = rough();
+        let name = |s: usize| format!("{}.{}", s / 6, s % 6);
+        let mut text = (0..96).fold("guide".to_owned(), |text, s| text + "," + &name(s)) + "\n";
+        for guide in 0..96usize {
+            // Not symmetric, and heaters in the middle reach furthest.
+            let entry = |heater: usize| match guide.abs_diff(heater) {
+                0 => 0.0,
+                d => 6e-6 / d as f64 * (1.0 + (heater % 7) as f64 / 7.0),
+            };
+            text += &name(guide);
+            (0..96).for_each(|heater| text += &format!(",{:e}", entry(heater)));
+            text += "\n";
+        }
+        let map = crate::heat::HeaterMap::read_matrix(&text, "m.csv").unwrap();
+        p.crosstalk.heaters = Some(std::sync::Arc::new(map));
+        let operands = Operands::uniform(31);
+        let unit = Mdpu::new(&p, 31).unwrap();
+        let mut rng = Pcg64::seed_from_u64(8);
+        let chip = Chip::sample(&unit, &operands, &mut rng);
+        for _ in 0..20 {
+            let (w, x) = chip.draw(&mut rng);
+            let (sample, field) = (chip.read(&w, &x), chip.field(&w, &x));
+            let angle = sample.truth as f64 * 2.0 * PI / 31.0 + sample.deviation;
+            let expected = Complex64::from_polar(sample.log_amplitude.exp(), angle);
+            assert!((field - expected).norm() < 1e-9 * field.norm(), "{field} {expected}");
+        }
+        agree(&p, &operands, 31, 3e-4);
     }
 
     #[test]

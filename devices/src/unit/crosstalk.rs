@@ -5,12 +5,28 @@ use crate::unit::encoding::Digits;
 use crate::unit::parameters::Crosstalk;
 use nalgebra::DMatrix;
 
-/// The crosstalk matrix: entry (victim, source) is the phase in a stage per phase of the source stage's drive, stages
-/// counted along the light, MMU by MMU and digit by digit. The diagonal is zero: what a drive does to its own shifter
-/// is its calibrated curve.
-pub fn crosstalk_matrix(crosstalk: &Crosstalk, stages: usize) -> DMatrix<f64> {
-    let layout = Layout::rows(1, stages, crosstalk.pitch, 0.0);
-    ThermalMatrix::by_distance(&layout, crosstalk.coefficient, crosstalk.decay).entries().clone()
+/// The crosstalk matrix of an MDPU of `group` MMUs of `digits` digits: entry (victim, source) is the phase in a stage per phase
+/// of the source stage's drive, stages counted along the light, MMU by MMU and digit by digit. The diagonal is zero: what a
+/// drive does to its own shifter is its calibrated curve.
+pub fn crosstalk_matrix(crosstalk: &Crosstalk, group: usize, digits: usize) -> DMatrix<f64> {
+    let Crosstalk { coefficient, decay, pitch, ref heaters } = *crosstalk;
+    match heaters {
+        Some(map) => map.matrix(digits, coefficient, decay),
+        None => {
+            let layout = Layout::rows(1, group * digits, pitch, 0.0);
+            ThermalMatrix::by_distance(&layout, coefficient, decay).entries().clone()
+        }
+    }
+}
+
+/// Where the stages of an MDPU lie, m: in the layout, or in a row.
+pub(crate) fn stage_places(crosstalk: &Crosstalk, group: usize, digits: usize) -> Vec<(f64, f64)> {
+    let laid = |stage: usize| {
+        let map = crosstalk.heaters.as_ref()?;
+        map.guide(stage / digits, stage % digits)
+    };
+    let place = |stage: usize| laid(stage).unwrap_or((stage as f64 * crosstalk.pitch, 0.0));
+    (0..group * digits).map(place).collect()
 }
 
 /// For each MMU, the phase that its drive adds to the whole MDPU per phase of its unit shifter.
@@ -29,26 +45,38 @@ pub(crate) fn source_gains(
     digits: &Digits,
     group: usize,
 ) -> Vec<SourceGain> {
-    let (count, c) = (digits.count(), crosstalk.coefficient);
-    let stages = group * count;
-    let ratio = (-crosstalk.pitch / crosstalk.decay).exp();
-    let (sums, squares) = (geometric(ratio, stages), geometric(ratio * ratio, stages));
-    let column = |sums: &[f64], stage: usize| sums[stage] + sums[stages - 1 - stage];
-    let weights = || digits.weights().iter().map(|&w| f64::from(w)).enumerate();
-    (0..group)
-        .map(|mmu| match compensation {
-            None => SourceGain {
-                mean: weights().map(|(d, w)| c * w * column(&sums, mmu * count + d)).sum(),
-                variance: 0.0,
-            },
+    let count = digits.count();
+    let columns = columns(crosstalk, group, count);
+    let gain = |mmu: usize| {
+        let own = columns.iter().skip(mmu * count).zip(digits.weights());
+        match compensation {
+            None => SourceGain { mean: own.map(|(c, &w)| f64::from(w) * c.sum).sum(), variance: 0.0 },
             Some(error) => SourceGain {
                 mean: 0.0,
-                variance: weights()
-                    .map(|(d, w)| (error * c * w).powi(2) * column(&squares, mmu * count + d))
-                    .sum(),
+                variance: own.map(|(c, &w)| (error * f64::from(w)).powi(2) * c.squares).sum(),
             },
-        })
-        .collect()
+        }
+    };
+    (0..group).map(gain).collect()
+}
+
+/// A column of the matrix: what one heater does to all guides.
+struct Column {
+    sum: f64,
+    squares: f64,
+}
+
+/// The columns of all stages; in closed form for a row of stages.
+fn columns(crosstalk: &Crosstalk, group: usize, digits: usize) -> Vec<Column> {
+    if crosstalk.heaters.is_some() {
+        let matrix = crosstalk_matrix(crosstalk, group, digits);
+        return matrix.column_iter().map(|c| Column { sum: c.sum(), squares: c.norm_squared() }).collect();
+    }
+    let (stages, c) = (group * digits, crosstalk.coefficient);
+    let ratio = (-crosstalk.pitch / crosstalk.decay).exp();
+    let (sums, squares) = (geometric(ratio, stages), geometric(ratio * ratio, stages));
+    let both = |sums: &[f64], stage: usize| sums[stage] + sums[stages - 1 - stage];
+    (0..stages).map(|s| Column { sum: c * both(&sums, s), squares: c * c * both(&squares, s) }).collect()
 }
 
 /// Sums over the first k neighbours on one side, ratio + ratio^2 + ... + ratio^k, for k from 0 to `n` - 1.
@@ -63,10 +91,10 @@ mod tests {
 
     #[test]
     fn gains_are_the_matrix_column_sums() {
-        let crosstalk = Crosstalk { coefficient: 3e-4, decay: 80e-6, pitch: 30e-6 };
+        let crosstalk = Crosstalk { coefficient: 3e-4, decay: 80e-6, pitch: 30e-6, heaters: None };
         let digits = Digits::new(33, Encoding::Centred);
         let gains = source_gains(&crosstalk, None, &digits, 4);
-        let matrix = crosstalk_matrix(&crosstalk, 4 * digits.count());
+        let matrix = crosstalk_matrix(&crosstalk, 4, digits.count());
         for (mmu, gain) in gains.iter().enumerate() {
             let direct: f64 = (0..digits.count())
                 .map(|d| f64::from(digits.weights()[d]) * matrix.column(mmu * digits.count() + d).sum())

@@ -9,7 +9,7 @@
 
 use crate::error::DeviceError;
 use crate::heat::{RingLock, phase_per_kelvin};
-use crate::unit::crosstalk::{SourceGain, source_gains};
+use crate::unit::crosstalk::{SourceGain, source_gains, stage_places};
 use crate::unit::encoding::Digits;
 use crate::unit::parameters::{LossAccounting, MdpuParameters};
 use crate::unit::shifter::{Drive, normal_pair};
@@ -73,6 +73,11 @@ impl Mdpu {
             return Err(DeviceError::Modulus(modulus));
         }
         let digits = Digits::new(modulus, parameters.encoding);
+        let group = parameters.group;
+        let map = parameters.crosstalk.heaters.as_deref();
+        if let Some(fault) = map.and_then(|map| map.fault(group, digits.count())) {
+            return Err(DeviceError::Question(format!("modulus {modulus}: the map of heaters {fault}")));
+        }
         let drive = Drive::new(parameters, &digits)?;
         let total: f64 = digits.weights().iter().map(|w| f64::from(w.abs())).sum();
         let ring_share = match parameters.accounting {
@@ -106,16 +111,14 @@ impl Mdpu {
             leakage: 10f64.powf(-extinction_db / 10.0),
             detour_db: vec![2.0 * drop_db; digits.count()],
             shifter_db,
-            crosstalk: source_gains(
-                &parameters.crosstalk,
-                parameters.heat.compensation,
-                &digits,
-                parameters.group,
-            ),
+            crosstalk: source_gains(&parameters.crosstalk, parameters.heat.compensation, &digits, group),
             lock,
             maps: parameters
                 .variation
-                .map(|v| MapSampler::new(v, parameters.group * digits.count(), digits.count()))
+                .map(|v| {
+                    let places = stage_places(&parameters.crosstalk, group, digits.count());
+                    MapSampler::new(v, &places, digits.count())
+                })
                 .transpose()?,
             parameters: parameters.clone(),
             digits,

@@ -1,10 +1,12 @@
 //! Plain parameters of a modular dot-product unit, in SI units and decibels where the name says so.
 
 use crate::error::DeviceError;
+use crate::heat::HeaterMap;
 pub use crate::unit::disturbances::{ConverterNoise, Heat};
 use crate::unit::encoding::Encoding;
 use crate::variation::Variation;
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// How the published losses per ring and per shifter are charged to the stages of an MMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -90,7 +92,7 @@ pub struct Trim {
     pub range: f64,
 }
 
-/// Thermal crosstalk between the stages of an MDPU: coefficient x exp(-distance / decay).
+/// Thermal crosstalk between the stages of an MDPU: coefficient x exp(-distance / decay), or a measured matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Crosstalk {
     /// Phase in a stage per phase of the drive of another stage, extrapolated to distance zero.
@@ -99,6 +101,19 @@ pub struct Crosstalk {
     pub decay: f64,
     /// Distance between neighbouring stages, m.
     pub pitch: f64,
+    /// Heaters and guides that do not lie in a row `pitch` apart: a layout, which keeps the law of distance, or a measured
+    /// matrix, which takes its place.
+    pub heaters: Option<Arc<HeaterMap>>,
+}
+
+impl Crosstalk {
+    /// No crosstalk at all.
+    pub const NONE: Self = Crosstalk { coefficient: 0.0, decay: 50e-6, pitch: 50e-6, heaters: None };
+
+    /// Whether a law of distance with coefficient and decay length holds.
+    pub fn by_distance(&self) -> bool {
+        !self.heaters.as_ref().is_some_and(|map| map.is_measured())
+    }
 }
 
 /// From the laser to the detector, outside the MMUs.
@@ -220,7 +235,7 @@ impl MdpuParameters {
             },
             dac: Dac { codes: Codes::OnLevel, bits: 8, inl: 0.0, dnl: 0.0 },
             trim: Trim { fabrication: 0.0, resolution: 0.0, range: std::f64::consts::PI },
-            crosstalk: Crosstalk { coefficient: 0.0, decay: 50e-6, pitch: 50e-6 },
+            crosstalk: Crosstalk::NONE,
             link: Link {
                 rin: 0.0,
                 linewidth: 0.0,

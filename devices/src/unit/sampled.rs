@@ -163,7 +163,7 @@ mod tests {
         (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
         p.dac = Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
         p.trim = Trim { fabrication: 0.5, resolution: 0.006, range: PI };
-        p.crosstalk = Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6 };
+        p.crosstalk = Crosstalk { coefficient: 2e-5, decay: 60e-6, pitch: 30e-6, heaters: None };
         (p.heat.drift, p.heat.ring_lock, p.link.delay_mismatch) = (0.1, 1e-3, 2e-12);
         for (m, compensation) in [(31, None), (33, Some(0.1))] {
             p.heat.compensation = compensation;

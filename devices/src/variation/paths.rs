@@ -25,8 +25,6 @@ pub struct Variation {
     pub path_length: f64,
     /// Distance between bus and detour of a stage, m.
     pub separation: f64,
-    /// Distance between neighbouring stages, m.
-    pub pitch: f64,
     /// Relative change of a shifter's phase per volt with the width of its guide, 1/m.
     pub gain_per_width: f64,
 }
@@ -52,7 +50,6 @@ impl Variation {
         wavelength: f64,
         path_length: f64,
         separation: f64,
-        pitch: f64,
     ) -> Result<Self, DeviceError> {
         let table = GuideTable::silicon_strips().map_err(|e| DeviceError::Question(e.to_string()))?;
         let slopes = table.slopes(STRIP.0, STRIP.1, Polarization::Te).ok_or_else(|| {
@@ -60,7 +57,7 @@ impl Variation {
         })?;
         let (width, thickness) = (process.width, process.thickness);
         let gain_per_width = 0.0;
-        Ok(Variation { width, thickness, slopes, wavelength, path_length, separation, pitch, gain_per_width })
+        Ok(Variation { width, thickness, slopes, wavelength, path_length, separation, gain_per_width })
     }
 
     /// Standard deviation of the phase error of one path as made, rad, over wafers and chips, or (`within` a wafer) from place
@@ -106,7 +103,6 @@ impl Variation {
             ("variation.width.correlation", self.width.correlation),
             ("variation.thickness.correlation", self.thickness.correlation),
             ("variation.wavelength", self.wavelength),
-            ("variation.pitch", self.pitch),
             ("variation.width.deviation", self.width.deviation),
             ("variation.thickness.deviation", self.thickness.deviation),
             ("variation.path_length", self.path_length),
@@ -134,15 +130,10 @@ pub(crate) struct MapSampler {
 }
 
 impl MapSampler {
-    /// For `stages` stages in a row, `digits` of them to an MMU.
-    pub fn new(variation: Variation, stages: usize, digits: usize) -> Result<Self, DeviceError> {
-        let place = |path: usize| {
-            (
-                (path / 2) as f64 * variation.pitch,
-                if path.is_multiple_of(2) { 0.0 } else { variation.separation },
-            )
-        };
-        let points: Vec<(f64, f64)> = (0..2 * stages).map(place).collect();
+    /// For stages whose bus paths lie at `places`, m, `digits` of them to an MMU.
+    pub fn new(variation: Variation, places: &[(f64, f64)], digits: usize) -> Result<Self, DeviceError> {
+        let paths = |&(x, y): &(f64, f64)| [(x, y), (x, y + variation.separation)];
+        let points: Vec<(f64, f64)> = places.iter().flat_map(paths).collect();
         Ok(MapSampler {
             variation,
             digits,
@@ -190,7 +181,7 @@ mod tests {
 
     fn nanotools() -> Variation {
         let process = Process::find("Electron Beam Lithography (Applied Nanotools)").unwrap();
-        Variation::of(process, 1.55e-6, 240e-6, 20e-6, 40e-6).unwrap()
+        Variation::of(process, 1.55e-6, 240e-6, 20e-6).unwrap()
     }
 
     #[test]
@@ -209,13 +200,14 @@ mod tests {
         assert!((v.path_difference(1.0) / (2f64.sqrt() * within) - 1.0).abs() < 1e-3);
         assert!((v.path_difference(40e-6) / v.path_difference(20e-6) - 2.0).abs() < 1e-3);
         assert_eq!(v.fault(), None);
-        assert_eq!(Variation { pitch: 0.0, ..v }.fault().unwrap().0, "variation.pitch");
+        assert_eq!(Variation { wavelength: 0.0, ..v }.fault().unwrap().0, "variation.wavelength");
     }
 
     #[test]
     fn sampled_paths_have_these_deviations() {
         let v = Variation { gain_per_width: 1e7, ..nanotools() };
-        let sampler = MapSampler::new(v, 80, 5).unwrap();
+        let places: Vec<(f64, f64)> = (0..80).map(|s| (f64::from(s) * 40e-6, 0.0)).collect();
+        let sampler = MapSampler::new(v, &places, 5).unwrap();
         let mut rng = Pcg64::seed_from_u64(4);
         let n = 4000;
         let (mut made, mut pair, mut far, mut gain) = (0.0, 0.0, 0.0, 0.0);
