@@ -47,7 +47,8 @@ impl<'a> Chip<'a> {
         Chip { unit, operands, errors, ambient, tables }
     }
 
-    /// Phase deviation and amplitude for one vector of operands, from the MMUs' tables and the crosstalk's column sums.
+    /// Phase deviation and amplitude for one vector of operands, all settled, from the MMUs' tables and the crosstalk's column
+    /// sums.
     pub fn read(&self, w: &[usize], x: &[usize]) -> Sample {
         let m = self.unit.modulus() as usize;
         let mean = self.mean_level();

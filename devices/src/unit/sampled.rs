@@ -28,8 +28,6 @@ pub(crate) struct SampledMdpu<'a> {
     /// What the read-out's calibration takes out: the mean deviation over independent operands.
     mean: f64,
     mean_level: f64,
-    /// Share of the level before that has not settled when it is read.
-    unsettled: f64,
 }
 
 impl<'a> SampledMdpu<'a> {
@@ -60,8 +58,7 @@ impl<'a> SampledMdpu<'a> {
             }
         }
         let gains = unit.crosstalk_gains().iter().zip(errors).map(|(gain, e)| gain.mean + e.heat).collect();
-        let unsettled = unsettled(&unit.parameters().shifters);
-        SampledMdpu { unit, digits, gains, ambient: *ambient, mean, mean_level, unsettled }
+        SampledMdpu { unit, digits, gains, ambient: *ambient, mean, mean_level }
     }
 
     /// True level, phase deviation and log-amplitude of a read, after the stationary levels `previous` (empty: all settled).
@@ -79,8 +76,8 @@ impl<'a> SampledMdpu<'a> {
             sample.truth = (sample.truth + w * x) % m;
             sample.dac_variance += self.unit.dac_phase_variance(w, x);
             sample.deviation += gain * turn * (f64::from(code.level(w)) - self.mean_level);
-            sample.deviation += self.unsettled(mmu, w, x, previous);
         }
+        sample.deviation += left_by(previous, self.unit, w, x);
         sample
     }
 
@@ -88,14 +85,6 @@ impl<'a> SampledMdpu<'a> {
     pub fn digit(&self, mmu: usize, w: usize, d: usize) -> &Digit {
         let (m, count) = (self.unit.modulus() as usize, self.unit.digits().count());
         &self.digits[(mmu * m + w) * count + d]
-    }
-
-    /// Phase that the level before has left in an MMU.
-    pub fn unsettled(&self, mmu: usize, w: usize, x: usize, previous: &[usize]) -> f64 {
-        let digits = self.unit.digits();
-        let Some(&before) = previous.get(mmu) else { return 0.0 };
-        let step = f64::from(digits.level(before)) - f64::from(digits.level(w));
-        self.unsettled * 2.0 * PI / f64::from(digits.modulus()) * f64::from(digits.value(x)) * step
     }
 }
 
@@ -114,6 +103,17 @@ pub(crate) fn digit_errors(unit: &Mdpu, errors: &MmuErrors, w: usize) -> impl It
 /// Share of the level before that is left when the first read is made.
 pub(crate) fn unsettled(shifters: &Shifters) -> f64 {
     if shifters.settling_time > 0.0 { (-shifters.program_time / shifters.settling_time).exp() } else { 0.0 }
+}
+
+/// Phase that the stationary levels `previous` (empty: all settled) have left in a unit which holds `w` and streams `x`.
+pub(crate) fn left_by(previous: &[usize], unit: &Mdpu, w: &[usize], x: &[usize]) -> f64 {
+    let digits = unit.digits();
+    let steps = previous.iter().zip(w).zip(x).map(|((&before, &w), &x)| {
+        let step = f64::from(digits.level(before)) - f64::from(digits.level(w));
+        f64::from(digits.value(x)) * step
+    });
+    let turn = 2.0 * PI / f64::from(digits.modulus());
+    unsettled(&unit.parameters().shifters) * turn * steps.sum::<f64>()
 }
 
 /// Stationary levels of the tile before: those of another read; none where everything settles.
@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::unit::chips::Chip;
     use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, Trim};
+    use crate::unit::population::Population;
 
     #[test]
     fn digits_give_what_the_pairs_give() {
@@ -180,5 +181,38 @@ mod tests {
                 assert!((a.log_amplitude - b.log_amplitude).abs() < 1e-10, "{a:?} {b:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_has_not_settled_enters_chips_and_population_as_the_closed_form_says() {
+        let mut p = MdpuParameters::ideal(16);
+        (p.shifters.settling_time, p.shifters.program_time) = (0.6e-9, 5e-9);
+        for m in [31u32, 32] {
+            let unit = Mdpu::new(&p, m).unwrap();
+            let operands = Operands::uniform(m);
+            // sqrt(2 g) (2 pi/m) x s exp(-t/tau), of the numbers 0 to m - 1: x^2 = (m-1)(2m-1)/6, s^2 = (m^2-1)/12.
+            let n = f64::from(m);
+            let product = ((n - 1.0) * (2.0 * n - 1.0) / 6.0 * (n * n - 1.0) / 12.0).sqrt();
+            let closed = 32f64.sqrt() * 2.0 * PI / n * product * (-5.0f64 / 0.6).exp();
+            let population = Population::new(&unit, &operands).moments().deviation;
+            assert!((population / closed - 1.0).abs() < 1e-9, "{m}: {population} {closed}");
+            let mut rng = Pcg64::new(u128::from(m), 2);
+            let sampled = SampledMdpu::sample(&unit, &operands, &mut rng);
+            let draws = 20_000;
+            let square = |_| -> f64 {
+                let group = draw(&operands, 16, &mut rng);
+                let previous = draw_previous(&unit, &operands, &mut rng);
+                sampled.read(&group, &previous).deviation.powi(2)
+            };
+            let found = ((0..draws).map(square).sum::<f64>() / f64::from(draws)).sqrt();
+            // The relative error of the root of a mean square of nearly normal numbers.
+            assert!(
+                (found / closed - 1.0).abs() < 4.0 / f64::from(2 * draws).sqrt(),
+                "{m}: {found} {closed}"
+            );
+        }
+        p.shifters.settling_time = 0.0;
+        let unit = Mdpu::new(&p, 32).unwrap();
+        assert!(draw_previous(&unit, &Operands::uniform(32), &mut Pcg64::new(1, 1)).is_empty());
     }
 }

@@ -9,7 +9,7 @@
 use crate::unit::chips::Sample;
 use crate::unit::mmu::{Mdpu, MdpuErrors};
 use crate::unit::operands::{Group, Operands};
-use crate::unit::sampled::{SampledMdpu, digit_errors, ones};
+use crate::unit::sampled::{SampledMdpu, digit_errors, left_by, ones};
 use crate::unit::shifter::normal_pair;
 use crate::unit::trim::Law;
 use rand::RngExt;
@@ -143,8 +143,8 @@ impl<'a> Tilt<'a> {
                 read.deviation += digit[bit].0 - self.nominal.digit(mmu, w, d)[bit].0;
                 read.log_amplitude += digit[bit].1;
             }
-            read.deviation += self.nominal.unsettled(mmu, w, x, previous);
         }
+        read.deviation += left_by(previous, self.unit, &group.0, &group.1);
         Draw { read, sum: dice.sum }
     }
 }
