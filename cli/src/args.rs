@@ -150,9 +150,9 @@ pub struct StreamArgs {
     /// Modulus of eye and constellation [default: the largest].
     #[arg(long, value_name = "M")]
     pub modulus: Option<u32>,
-    /// When the converters sample after the beginning of a symbol: `best-eye`, `design` (devices.adc.sampling_time) or a time
-    /// such as 95ps.
-    #[arg(long, value_name = "WHEN", default_value = "best-eye")]
+    /// When the converters sample after the beginning of a symbol: `design` (devices.adc.sampling_time, as in the channel's
+    /// jitter), `best-eye`, or a time such as 95ps.
+    #[arg(long, value_name = "WHEN", default_value = "design")]
     pub sampling: Sampling,
     /// Another seed for the noise in the constellation: `N` for all sources, or `SOURCE=N` for one of shot, front-end,
     /// intensity, laser-phase, dac, adc, jitter; may be repeated. Chip and symbols stay [default: --seed for all].
