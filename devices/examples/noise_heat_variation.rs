@@ -4,7 +4,7 @@
 
 use mirage_design::Document;
 use mirage_devices::heat::{RingLock, phase_per_kelvin};
-use mirage_devices::variation::{Process, Variation};
+use mirage_devices::variation::{Floor, Process, Variation};
 use mirage_devices::{
     Bench, DeviceError, DevicesSection, Mdpu, MdpuParameters, Operands, Population, RequiredPower, Watch,
     solve,
@@ -177,7 +177,7 @@ fn variation(setting: &Setting) -> Result<()> {
             Box::new(move |v| format!("{:.1} pm", 1e12 * v.resonance_difference(pitch, ng))),
         ),
     ];
-    let varied = |process| Variation::of(process, heat.wavelength, 240e-6, 20e-6);
+    let varied = |process| Variation::of(process, heat.wavelength, 240e-6, 20e-6, Floor::CLOSE);
     let all: Vec<Variation> =
         Process::library()?.iter().map(varied).collect::<std::result::Result<_, _>>()?;
     for (name, figure) in figures {

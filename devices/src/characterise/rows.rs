@@ -10,6 +10,7 @@ use crate::unit::operands::Group;
 use crate::unit::population::Population;
 use crate::unit::rates::Operating;
 use crate::unit::sampled::{SampledMdpu, draw, draw_previous};
+use crate::variation::{ChipMaps, Maps};
 use mirage_arithmetic::{ChannelKey, ChannelTable, Place, Placement, ResidueChannel, SlipCode};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -24,13 +25,16 @@ const MOST: u64 = 1 << 20;
 /// Chips of units x rows x moduli MDPUs, and the operand vectors over which each MDPU is judged.
 ///
 /// Chip k draws the errors of each MDPU from a stream of its own, so that a chip is the same whoever asks for it, and however
-/// many chips are asked for. All MDPUs of a modulus are judged over the same operand vectors.
+/// many chips are asked for. All MDPUs of a modulus are judged over the same operand vectors. Where paths vary by maps, all MDPUs
+/// of a chip lie on the same maps and the same wafer, at the places of [`crate::variation::Floor`].
 #[derive(Debug, Clone)]
 pub struct SampledChips<'a> {
     setting: SweepSetting<'a>,
     placement: Placement,
     /// For each modulus: the unit, the largest log-amplitude, the operand vectors with the levels before.
     units: Vec<(Mdpu, f64, Vec<Vector>)>,
+    /// The maps over a whole chip, if paths vary by maps.
+    maps: Option<Maps>,
 }
 
 /// Operands of a read, and the stationary levels before it.
@@ -49,7 +53,7 @@ impl<'a> SampledChips<'a> {
     /// Chips of `placement` (rows of MDPUs of every modulus in each unit), judged over `reads` operand vectors.
     ///
     /// # Errors
-    /// As [`Mdpu::new`], no reads, more than 65,536 reads, or more than a million MDPUs.
+    /// As [`Mdpu::new`], no reads, more than 65,536 reads, more than a million MDPUs, or MDPUs that overlap on the floor plan.
     pub fn new(setting: SweepSetting<'a>, placement: Placement, reads: usize) -> Result<Self, DeviceError> {
         let mdpus = u64::from(placement.units) * u64::from(placement.rows) * setting.moduli.len() as u64;
         if !(1..=MOST).contains(&mdpus) || !(1..=65_536).contains(&reads) {
@@ -70,7 +74,8 @@ impl<'a> SampledChips<'a> {
             let vectors = (0..reads).map(|_| vector()).collect();
             units.push((unit, largest, vectors));
         }
-        Ok(SampledChips { setting, placement, units })
+        let maps = chip_maps(&setting, placement, &units)?;
+        Ok(SampledChips { setting, placement, units, maps })
     }
 
     /// The MDPUs of a chip, in the order of all results: unit by unit, row by row, modulus by modulus.
@@ -91,10 +96,10 @@ impl<'a> SampledChips<'a> {
     /// # Errors
     /// [`DeviceError::Cancelled`].
     pub fn rates(&self, chip: u32, watch: Watch) -> Result<Vec<f64>, DeviceError> {
-        let operating = self.operating();
+        let (operating, maps) = (self.operating(), self.draw_maps(chip));
         let rate = |(index, seat): (usize, Seat)| -> Result<f64, DeviceError> {
             watch.check()?;
-            let (at, reads) = (&operating[seat.modulus], self.reads(chip, index, seat));
+            let (at, reads) = (&operating[seat.modulus], self.reads(chip, maps.as_ref(), index, seat));
             Ok(offsets(at, &reads).0.iter().sum::<f64>() / f64::from(at.unit.modulus()))
         };
         self.seats().into_iter().enumerate().collect::<Vec<_>>().into_par_iter().map(rate).collect()
@@ -114,12 +119,12 @@ impl<'a> SampledChips<'a> {
         provenance: &Provenance,
         watch: Watch,
     ) -> Result<ResidueChannel, DeviceError> {
-        let (operating, seats) = (self.operating(), self.seats());
+        let (operating, seats, maps) = (self.operating(), self.seats(), self.draw_maps(chip));
         let (done, steps) = (AtomicUsize::new(0), seats.len());
         let one = |(index, seat): (usize, &Seat)| -> Result<(ChannelKey, ChannelTable), DeviceError> {
             watch.check()?;
             let at = &operating[seat.modulus];
-            let reads = self.reads(chip, index, *seat);
+            let reads = self.reads(chip, maps.as_ref(), index, *seat);
             let (offsets, error) = offsets(at, &reads);
             let m = at.unit.modulus();
             let probability =
@@ -154,14 +159,62 @@ impl<'a> SampledChips<'a> {
             .collect()
     }
 
-    /// The reads of one MDPU of a chip.
-    fn reads(&self, chip: u32, index: usize, seat: Seat) -> Vec<Sample> {
+    /// The maps of a chip, from a stream that no MDPU has.
+    fn draw_maps(&self, chip: u32) -> Option<ChipMaps> {
+        let maps = self.maps.as_ref()?;
+        Some(maps.sample(&mut self.stream(chip, u128::from(u32::MAX))))
+    }
+
+    fn stream(&self, chip: u32, index: u128) -> Pcg64 {
+        let stream = (u128::from(chip) << 32) | index;
+        Pcg64::new((stream << 64) | u128::from(self.setting.seed), stream)
+    }
+
+    /// The reads of one MDPU of a chip with these maps.
+    fn reads(&self, chip: u32, maps: Option<&ChipMaps>, index: usize, seat: Seat) -> Vec<Sample> {
         let (unit, _, vectors) = &self.units[seat.modulus];
-        let stream = (u128::from(chip) << 32) | index as u128;
-        let mut rng = Pcg64::new((stream << 64) | u128::from(self.setting.seed), stream);
-        let mdpu = SampledMdpu::sample(unit, &self.setting.operands[seat.modulus], &mut rng);
+        let mut rng = self.stream(chip, index as u128);
+        let made = || {
+            let variation = self.setting.parameters.variation?;
+            let mdpus = self.placement.rows * self.units.len() as u32;
+            let index = seat.place.row * self.units.len() as u32 + seat.modulus as u32;
+            let from = variation.floor.place(seat.place.unit, index, mdpus);
+            Some(self.maps.as_ref()?.made(maps?, unit.site()?, from))
+        };
+        let errors = unit.sample_made(made().as_ref(), &mut rng);
+        let mdpu = SampledMdpu::new(unit, &self.setting.operands[seat.modulus], &errors);
         vectors.iter().map(|(group, previous)| mdpu.read(group, previous)).collect()
     }
+}
+
+/// The maps over a chip, if paths vary by maps.
+fn chip_maps(
+    setting: &SweepSetting<'_>,
+    placement: Placement,
+    units: &[(Mdpu, f64, Vec<Vector>)],
+) -> Result<Option<Maps>, DeviceError> {
+    let Some(variation) = setting.parameters.variation else { return Ok(None) };
+    let floor = variation.floor;
+    let wider = |(a, b): (f64, f64), (c, d): (f64, f64)| (a.min(c), b.max(d));
+    let ranges = units.iter().filter_map(|unit| unit.0.site()).map(|site| site.ranges());
+    let Some((x, y)) = ranges.reduce(|a, b| (wider(a.0, b.0), wider(a.1, b.1))) else { return Ok(None) };
+    let mdpus = placement.rows * units.len() as u32;
+    let across = placement.units.min(floor.units_across);
+    for (many, key, pitch, size, what) in [
+        (mdpus > 1, "row_pitch", floor.row_pitch, y.1 - y.0, "wide"),
+        (across > 1, "unit_pitch", floor.unit_pitch, x.1 - x.0, "long"),
+    ] {
+        if many && size > pitch * (1.0 + 1e-9) {
+            let problem = format!(
+                "a dot-product unit is {:.4} mm {what}, but devices.variation.{key} is {:.4} mm: neighbours would overlap",
+                size * 1e3,
+                pitch * 1e3
+            );
+            return Err(DeviceError::Question(problem));
+        }
+    }
+    let extent = floor.extent(placement.units, mdpus);
+    Maps::new(variation, (x.0, x.1 + extent.0), (y.0, y.1 + extent.1)).map(Some)
 }
 
 fn point(at: &Operating, read: &Sample, truth: usize) -> crate::unit::readout::Point {
@@ -263,6 +316,64 @@ mod tests {
                 own.iter().any(|r| *r > 1.3 * mean) && own.iter().any(|r| *r < 0.8 * mean),
                 "{m}: {own:?}"
             );
+        }
+    }
+
+    /// Shifters whose gain follows their width, and nothing else that differs from MDPU to MDPU.
+    fn gains_by_width(p: &mut MdpuParameters) {
+        use crate::variation::{Floor, Process, Variation};
+        let process = Process::find("Electron Beam Lithography (University of Washington)").unwrap();
+        let varied = Variation::of(process, 1.55e-6, 240e-6, 20e-6, Floor::CLOSE).unwrap();
+        p.trim.range = PI;
+        (p.detector.front_end, p.adc.bits) = (FrontEnd::InputNoise(1.1e-6), Some(8));
+        (p.crosstalk.pitch, p.variation) = (40e-6, Some(Variation { gain_per_width: 2e5, ..varied }));
+    }
+
+    #[test]
+    fn neighbours_on_a_chip_err_alike_and_distant_ones_do_not() {
+        let mut p = MdpuParameters::ideal(16);
+        gains_by_width(&mut p);
+        let operands = [Operands::uniform(32)];
+        let setting = SweepSetting {
+            parameters: &p,
+            laser_power: 8e-5,
+            max_laser_power: 1.0,
+            target: 1e-4,
+            moduli: &[32],
+            operands: &operands,
+            seed: 5,
+        };
+        let chips = SampledChips::new(setting.clone(), Placement { units: 8, rows: 6 }, 48).unwrap();
+        // Logarithms of the rates of all MDPUs of 12 chips.
+        let logs: Vec<Vec<f64>> = (0..12)
+            .map(|chip| chips.rates(chip, Watch::default()).unwrap().iter().map(|r| r.ln()).collect())
+            .collect();
+        let mean_square = |pairs: Vec<(f64, f64)>| {
+            pairs.iter().map(|(a, b)| (a - b).powi(2)).sum::<f64>() / pairs.len() as f64
+        };
+        let rows = || (0..48).filter(|i| i % 6 != 5);
+        let next_row = mean_square(logs.iter().flat_map(|l| rows().map(|i| (l[i], l[i + 1]))).collect());
+        let next_chip =
+            mean_square(logs.windows(2).flat_map(|l| rows().map(|i| (l[0][i], l[1][i]))).collect());
+        assert!(next_chip > 0.01, "rates differ from chip to chip: {next_chip}");
+        assert!(next_row < 0.02 * next_chip, "{next_row} {next_chip}");
+        // The same seat in the next unit along, 4 mm away: between the two.
+        let units = |l: &Vec<f64>| (0..6).map(|i| (l[i], l[i + 6])).collect::<Vec<_>>();
+        let next_unit = mean_square(logs.iter().flat_map(units).collect());
+        assert!(
+            next_unit > 3.0 * next_row && next_unit < 2.0 * next_chip,
+            "{next_unit} {next_row} {next_chip}"
+        );
+        for (change, says) in [
+            (crate::variation::Floor { row_pitch: 10e-6, ..crate::variation::Floor::CLOSE }, "row_pitch"),
+            (crate::variation::Floor { unit_pitch: 1e-3, ..crate::variation::Floor::CLOSE }, "unit_pitch"),
+        ] {
+            let mut close = p.clone();
+            close.variation.as_mut().unwrap().floor = change;
+            let setting = SweepSetting { parameters: &close, ..setting.clone() };
+            let error =
+                SampledChips::new(setting, Placement { units: 8, rows: 6 }, 48).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("overlap"), "{error}");
         }
     }
 

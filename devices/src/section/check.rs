@@ -112,6 +112,9 @@ impl DevicesSection {
         within(&v.path_length, v.path_length.si(), 1e-9, 1.0, "1 nm to 1 m")?;
         within(&v.separation, v.separation.si(), 0.0, 1e-2, "0 m to 1 cm")?;
         within(&v.gain_per_nm, *v.gain_per_nm, -1.0, 1.0, "-1 to 1 per nm")?;
+        within(&v.row_pitch, v.row_pitch.si(), 1e-9, 0.1, "1 nm to 0.1 m")?;
+        within(&v.unit_pitch, v.unit_pitch.si(), 1e-9, 0.1, "1 nm to 0.1 m")?;
+        within(&v.units_across, f64::from(*v.units_across), 1.0, 65536.0, "1 to 65536")?;
         let made = self.varied().map_err(|e| v.process.invalid(format!("cannot be used: {e}")))?;
         within(
             &v.path_length,

@@ -5,7 +5,7 @@ use crate::characterise::solve::{DesignPoint, Tolerance};
 use crate::error::DeviceError;
 use crate::time::TimeParameters;
 use crate::unit::parameters::{self as plain, Codes, FrontEnd, MdpuParameters};
-use crate::variation::{Process, Variation};
+use crate::variation::{Floor, Process, Variation};
 
 impl DevicesSection {
     /// The plain parameters of an MDPU of `group` MMUs; what is required stands at its ideal value and in the list.
@@ -76,7 +76,12 @@ impl DevicesSection {
         let v = &self.variation;
         let process = Process::find(&v.process).map_err(DeviceError::Question)?;
         let (length, separation) = (v.path_length.si(), v.separation.si());
-        let varied = Variation::of(process, self.laser.wavelength.si(), length, separation)?;
+        let floor = Floor {
+            row_pitch: v.row_pitch.si(),
+            unit_pitch: v.unit_pitch.si(),
+            units_across: *v.units_across,
+        };
+        let varied = Variation::of(process, self.laser.wavelength.si(), length, separation, floor)?;
         Ok(Variation { gain_per_width: *v.gain_per_nm * 1e9, ..varied })
     }
 

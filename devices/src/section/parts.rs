@@ -206,6 +206,12 @@ pub struct VariationSection {
     pub separation: Value<Length>,
     /// Relative change of a shifter's phase per volt with the width of its guide, per nm: a plain number.
     pub gain_per_nm: Value<f64>,
+    /// Distance of neighbouring MDPUs of a unit, side by side.
+    pub row_pitch: Value<Length>,
+    /// Distance of neighbouring units along the light.
+    pub unit_pitch: Value<Length>,
+    /// Units in a line along the light; further lines lie beside it.
+    pub units_across: Value<u32>,
 }
 
 /// `[devices.crosstalk]`: thermal crosstalk, by a law of distance in a row of stages or in a layout, or as measured.

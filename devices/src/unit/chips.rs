@@ -353,10 +353,10 @@ mod tests {
 
     #[test]
     fn paths_that_vary_alike_are_trimmed_to_the_same_residues() {
-        use crate::variation::{Process, Variation};
+        use crate::variation::{Floor, Process, Variation};
         let process = Process::find("Electron Beam Lithography (Applied Nanotools)").unwrap();
         let mut p = rough();
-        let varied = Variation::of(process, 1.55e-6, 240e-6, 20e-6).unwrap();
+        let varied = Variation::of(process, 1.55e-6, 240e-6, 20e-6, Floor::CLOSE).unwrap();
         (p.trim.fabrication, p.variation) = (varied.path_deviation(false), Some(varied));
         agree(&p, &Operands::uniform(32), 32, 2.4e-4);
     }

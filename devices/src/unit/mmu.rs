@@ -14,7 +14,7 @@ use crate::unit::encoding::Digits;
 use crate::unit::parameters::{LossAccounting, MdpuParameters};
 use crate::unit::shifter::{Drive, normal_pair};
 use crate::unit::trim::TrimResidue;
-use crate::variation::{MadeErrors, MapSampler};
+use crate::variation::{MadeErrors, Maps, Site};
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use std::f64::consts::{LN_10, PI};
@@ -59,7 +59,8 @@ pub struct Mdpu {
     shifter_db: Vec<f64>,
     crosstalk: Vec<SourceGain>,
     lock: RingLock,
-    maps: Option<MapSampler>,
+    /// Where its paths lie, and the maps over them, if they vary by maps.
+    varied: Option<(Site, Maps)>,
 }
 
 impl Mdpu {
@@ -113,13 +114,7 @@ impl Mdpu {
             shifter_db,
             crosstalk: source_gains(&parameters.crosstalk, parameters.heat.compensation, &digits, group),
             lock,
-            maps: parameters
-                .variation
-                .map(|v| {
-                    let places = stage_places(&parameters.crosstalk, group, digits.count());
-                    MapSampler::new(v, &places, digits.count())
-                })
-                .transpose()?,
+            varied: varied(parameters, digits.count())?,
             parameters: parameters.clone(),
             digits,
             drive,
@@ -165,6 +160,11 @@ impl Mdpu {
         &self.crosstalk
     }
 
+    /// Where its paths lie, if they vary by maps.
+    pub(crate) fn site(&self) -> Option<&Site> {
+        self.varied.as_ref().map(|varied| &varied.0)
+    }
+
     /// An MMU without fabrication errors.
     pub fn no_errors(&self) -> MmuErrors {
         let n = self.digits.count();
@@ -177,11 +177,18 @@ impl Mdpu {
         }
     }
 
-    /// Errors of one sampled MDPU.
+    /// Errors of one sampled MDPU, alone on a chip of its own.
     pub fn sample(&self, rng: &mut Pcg64) -> MdpuErrors {
+        let alone = |(site, maps): &(Site, Maps)| maps.made(&maps.sample(rng), site, (0.0, 0.0));
+        let made = self.varied.as_ref().map(alone);
+        self.sample_made(made.as_ref(), rng)
+    }
+
+    /// Errors of one sampled MDPU, those of its paths as its chip's maps made them, if it varies by maps.
+    pub(crate) fn sample_made(&self, made: Option<&MadeErrors>, rng: &mut Pcg64) -> MdpuErrors {
         let mut mmus: Vec<MmuErrors> = self.crosstalk.iter().map(|_| self.sample_errors(rng)).collect();
-        if let Some(maps) = &self.maps {
-            self.vary(&maps.sample(rng), &mut mmus, rng);
+        if let Some(made) = made {
+            self.vary(made, &mut mmus, rng);
         }
         for (errors, gain) in mmus.iter_mut().zip(&self.crosstalk).filter(|(_, gain)| gain.variance > 0.0) {
             errors.heat = gain.variance.sqrt() * normal_pair(rng).0;
@@ -293,6 +300,16 @@ impl Mdpu {
         let least = table.iter().map(|h| h.norm_sqr()).fold(f64::INFINITY, f64::min);
         -10.0 * least.log10() * self.parameters.group as f64
     }
+}
+
+/// The paths of an MDPU with so many digits in an MMU, and the maps over them alone.
+fn varied(parameters: &MdpuParameters, digits: usize) -> Result<Option<(Site, Maps)>, DeviceError> {
+    let Some(variation) = parameters.variation else { return Ok(None) };
+    let places = stage_places(&parameters.crosstalk, parameters.group, digits);
+    let site = Site::new(&places, digits, variation.separation);
+    let (x, y) = site.ranges();
+    let maps = Maps::new(variation, x, y)?;
+    Ok(Some((site, maps)))
 }
 
 fn amplitude(loss_db: f64) -> f64 {

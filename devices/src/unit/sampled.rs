@@ -31,7 +31,7 @@ pub(crate) struct SampledMdpu<'a> {
 }
 
 impl<'a> SampledMdpu<'a> {
-    /// Draws one from the stream `rng`.
+    /// Draws one from the stream `rng`, alone on its chip.
     pub fn sample(unit: &'a Mdpu, operands: &Operands, rng: &mut Pcg64) -> Self {
         Self::new(unit, operands, &unit.sample(rng))
     }

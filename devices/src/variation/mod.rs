@@ -3,7 +3,7 @@
 //! | quantity | formula | source |
 //! |---|---|---|
 //! | correlation of two points | exp(-2 (d/l)^2), l the foundry's correlation length | Ansys INTERCONNECT, "Monte Carlo analysis with spatial correlations"; Jhoja et al., Opt. Express 28, 7799 (2020) |
-//! | a map at given points | L z, L L^T the covariance, by pivoted Cholesky factors | Harbrecht, Peters, Schneider, Appl. Numer. Math. 62, 428 (2012) |
+//! | a map | sum f_a(x) Z_ab g_b(y): the correlation is a product of one along x and one along y, each factored by Cholesky with pivoting | Harbrecht, Peters, Schneider, Appl. Numer. Math. 62, 428 (2012) |
 //! | phase error of a path | (2 pi/lambda) (dn/dw dw + dn/dh dh) integrated over its length | definition of the effective index |
 //! | resonance shift of a ring | lambda/n_g (dn/dw dw + dn/dh dh) | Bogaerts et al., Laser Photonics Rev. 6, 47 (2012) |
 //!
@@ -11,10 +11,14 @@
 //! the table of strip guides beside them. The maps know nothing of roughness at the scale of micrometres.
 
 mod field;
+mod floor;
+mod maps;
 mod paths;
 mod process;
 
-pub use field::{CorrelatedField, correlation, path_average};
-pub(crate) use paths::MapSampler;
-pub use paths::{MadeErrors, Variation};
+pub use field::{CorrelatedField, Map, correlation, path_average};
+pub use floor::Floor;
+pub use maps::MadeErrors;
+pub(crate) use maps::{ChipMaps, Maps, Site};
+pub use paths::Variation;
 pub use process::{Process, Spread};

@@ -2,9 +2,7 @@
 
 use crate::component::{GuideTable, Polarization};
 use crate::error::DeviceError;
-use crate::unit::shifter::normal_pair;
-use crate::variation::{CorrelatedField, Process, Spread, correlation, path_average};
-use rand_pcg::Pcg64;
+use crate::variation::{Floor, Process, Spread, correlation, path_average};
 use std::f64::consts::PI;
 
 /// Width and thickness of the strips, m.
@@ -27,21 +25,12 @@ pub struct Variation {
     pub separation: f64,
     /// Relative change of a shifter's phase per volt with the width of its guide, 1/m.
     pub gain_per_width: f64,
-}
-
-/// What fabrication makes of an MDPU, before any trimming; stages counted along the light.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MadeErrors {
-    /// Phase error of each bus path, rad.
-    pub bus: Vec<f64>,
-    /// Phase error of each detour, rad.
-    pub detour: Vec<f64>,
-    /// Relative error of each shifter's phase per volt.
-    pub gain: Vec<f64>,
+    /// Where the MDPUs of a chip lie.
+    pub floor: Floor,
 }
 
 impl Variation {
-    /// A process' variations on strips of 500 nm x 220 nm; lengths in m.
+    /// A process' variations on strips of 500 nm x 220 nm, with gains that do not depend on the width; lengths in m.
     ///
     /// # Errors
     /// None in a sound build: the table of strips is part of it and holds this size.
@@ -50,6 +39,7 @@ impl Variation {
         wavelength: f64,
         path_length: f64,
         separation: f64,
+        floor: Floor,
     ) -> Result<Self, DeviceError> {
         let table = GuideTable::silicon_strips().map_err(|e| DeviceError::Question(e.to_string()))?;
         let slopes = table.slopes(STRIP.0, STRIP.1, Polarization::Te).ok_or_else(|| {
@@ -57,7 +47,7 @@ impl Variation {
         })?;
         let (width, thickness) = (process.width, process.thickness);
         let gain_per_width = 0.0;
-        Ok(Variation { width, thickness, slopes, wavelength, path_length, separation, gain_per_width })
+        Ok(Variation { width, thickness, slopes, wavelength, path_length, separation, gain_per_width, floor })
     }
 
     /// Standard deviation of the phase error of one path as made, rad, over wafers and chips, or (`within` a wafer) from place
@@ -106,6 +96,9 @@ impl Variation {
             ("variation.width.deviation", self.width.deviation),
             ("variation.thickness.deviation", self.thickness.deviation),
             ("variation.path_length", self.path_length),
+            ("variation.row_pitch", self.floor.row_pitch),
+            ("variation.unit_pitch", self.floor.unit_pitch),
+            ("variation.units_across", f64::from(self.floor.units_across)),
         ];
         let rest = [
             ("variation.width.wafer", self.width.wafer),
@@ -120,68 +113,13 @@ impl Variation {
     }
 }
 
-/// The maps of one MDPU, factored once, drawn for each chip.
-#[derive(Debug, Clone)]
-pub(crate) struct MapSampler {
-    variation: Variation,
-    digits: usize,
-    width: CorrelatedField,
-    thickness: CorrelatedField,
-}
-
-impl MapSampler {
-    /// For stages whose bus paths lie at `places`, m, `digits` of them to an MMU.
-    pub fn new(variation: Variation, places: &[(f64, f64)], digits: usize) -> Result<Self, DeviceError> {
-        let paths = |&(x, y): &(f64, f64)| [(x, y), (x, y + variation.separation)];
-        let points: Vec<(f64, f64)> = places.iter().flat_map(paths).collect();
-        Ok(MapSampler {
-            variation,
-            digits,
-            width: CorrelatedField::new(&points, variation.width.correlation)?,
-            thickness: CorrelatedField::new(&points, variation.thickness.correlation)?,
-        })
-    }
-
-    /// What fabrication makes of one MDPU on a wafer of its own. The map is taken as constant along a path, which is far
-    /// shorter than the correlation length.
-    ///
-    /// The controller has calibrated each MMU's DAC as a whole: of the shifters' gain errors what the digits of an MMU have
-    /// in common is known, and their differences are left.
-    pub fn sample(&self, rng: &mut Pcg64) -> MadeErrors {
-        let v = &self.variation;
-        let wafers = normal_pair(rng);
-        let (width, thickness) = (self.width.sample(rng), self.thickness.sample(rng));
-        let size = |map: &[f64], spread: &Spread, wafer: f64, path: usize| {
-            spread.deviation * map[path] + spread.wafer * wafer
-        };
-        let phase = |path: usize| {
-            let index = v.slopes.0 * size(&width, &v.width, wafers.0, path)
-                + v.slopes.1 * size(&thickness, &v.thickness, wafers.1, path);
-            2.0 * PI / v.wavelength * v.path_length * index
-        };
-        let stages = width.len() / 2;
-        let mut gain: Vec<f64> =
-            (0..stages).map(|s| v.gain_per_width * size(&width, &v.width, wafers.0, 2 * s + 1)).collect();
-        for mmu in gain.chunks_mut(self.digits.max(1)) {
-            let mean = mmu.iter().sum::<f64>() / mmu.len() as f64;
-            mmu.iter_mut().for_each(|g| *g -= mean);
-        }
-        MadeErrors {
-            bus: (0..stages).map(|s| phase(2 * s)).collect(),
-            detour: (0..stages).map(|s| phase(2 * s + 1)).collect(),
-            gain,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
 
     fn nanotools() -> Variation {
         let process = Process::find("Electron Beam Lithography (Applied Nanotools)").unwrap();
-        Variation::of(process, 1.55e-6, 240e-6, 20e-6).unwrap()
+        Variation::of(process, 1.55e-6, 240e-6, 20e-6, Floor::CLOSE).unwrap()
     }
 
     #[test]
@@ -201,33 +139,5 @@ mod tests {
         assert!((v.path_difference(40e-6) / v.path_difference(20e-6) - 2.0).abs() < 1e-3);
         assert_eq!(v.fault(), None);
         assert_eq!(Variation { wavelength: 0.0, ..v }.fault().unwrap().0, "variation.wavelength");
-    }
-
-    #[test]
-    fn sampled_paths_have_these_deviations() {
-        let v = Variation { gain_per_width: 1e7, ..nanotools() };
-        let places: Vec<(f64, f64)> = (0..80).map(|s| (f64::from(s) * 40e-6, 0.0)).collect();
-        let sampler = MapSampler::new(v, &places, 5).unwrap();
-        let mut rng = Pcg64::seed_from_u64(4);
-        let n = 4000;
-        let (mut made, mut pair, mut far, mut gain) = (0.0, 0.0, 0.0, 0.0);
-        for _ in 0..n {
-            let errors = sampler.sample(&mut rng);
-            assert_eq!((errors.bus.len(), errors.gain.len()), (80, 80));
-            made += errors.bus[7].powi(2) / n as f64;
-            pair += (errors.bus[7] - errors.detour[7]).powi(2) / n as f64;
-            far += (errors.bus[0] - errors.bus[79]).powi(2) / n as f64;
-            gain += (errors.gain[10] - errors.gain[14]).powi(2) / n as f64;
-            assert!(errors.gain[10..15].iter().sum::<f64>().abs() < 1e-12);
-        }
-        let close = |found: f64, deviation: f64, what: &str| {
-            let error = 4.0 * (2.0 / n as f64).sqrt();
-            assert!((found / deviation.powi(2) - 1.0).abs() < error + 1e-3, "{what}: {found} {deviation}");
-        };
-        close(made, v.path_deviation(false), "made");
-        close(pair, v.path_difference(20e-6), "bus and detour");
-        close(far, v.path_difference(79.0 * 40e-6), "across the unit");
-        let width = v.width.deviation * (2.0 * (1.0 - correlation(160e-6, v.width.correlation))).sqrt();
-        close(gain, 1e7 * width, "gain within an MMU");
     }
 }
