@@ -103,7 +103,7 @@ pub(super) const MMI2X2: Simple = Simple {
         WL0,
         FWHM,
         LOSS,
-        Setting::number("shift", 0.005, "um", (-1.0, 1.0), "shift of the centre by fabrication"),
+        Setting::number("shift", 0.0, "um", (-1.0, 1.0), "shift of the centre by fabrication"),
         Setting::optional("loss_dB_cross", "dB", NOT_NEGATIVE, "loss across [default: loss_dB]"),
         Setting::optional("loss_dB_thru", "dB", NOT_NEGATIVE, "loss through [default: loss_dB]"),
         Setting::number("splitting_ratio_cross", 0.5, "", FRACTION, "share of the power across"),

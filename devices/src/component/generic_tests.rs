@@ -1,4 +1,4 @@
-//! SAX's generic models against numbers worked out by hand from their definitions.
+//! SAX's generic models against numbers worked out by hand from their definitions, and against SAX's own.
 
 use num_complex::Complex64;
 
@@ -23,6 +23,24 @@ fn elements(name: &str, settings: &[(&str, f64)], wl: f64) -> impl Fn(&str, &str
 
 fn near(found: Complex64, re: f64, im: f64) {
     assert!((found - Complex64::new(re, im)).norm() < 1e-9, "{found} is not {re} + {im}i");
+}
+
+/// `sax-0.18.2.csv`: every generic model with its defaults and with other settings, at three wavelengths.
+#[test]
+fn models_are_those_of_sax() {
+    let mut reader = csv::ReaderBuilder::new()
+        .comment(Some(b'#'))
+        .from_reader(include_bytes!("sax-0.18.2.csv").as_slice());
+    let mut models = std::collections::BTreeMap::new();
+    for record in reader.records().map(Result::unwrap) {
+        let number = |column: usize| record[column].parse::<f64>().unwrap();
+        let settings = record[1].split_terminator(';').map(|text| text.split_once('=').unwrap());
+        let settings: Vec<(&str, f64)> = settings.map(|(k, v)| (k, v.parse().unwrap())).collect();
+        let s = elements(&record[0], &settings, number(2));
+        near(s(&record[3], &record[4]), number(5), number(6));
+        *models.entry(record[0].to_owned()).or_insert(0) += 1;
+    }
+    assert!(models.len() == 13 && models.values().all(|count| *count >= 6), "{models:?}");
 }
 
 #[test]
@@ -81,7 +99,8 @@ fn interference_couplers() {
     near(elements("mmi1x2_ideal", &[], 1.5)("out0", "in0"), 0.5f64.sqrt(), 0.0);
     near(elements("mmi2x2_ideal", &[], 1.5)("out1", "in0"), 0.0, 0.5f64.sqrt());
     // The centre is shifted to 1.555 um; o1 to o3 is through, o1 to o4 across.
-    let s = elements("mmi2x2", &[("splitting_ratio_thru", 0.36), ("loss_dB_cross", 20.0)], 1.555);
+    let settings = [("splitting_ratio_thru", 0.36), ("loss_dB_cross", 20.0), ("shift", 0.005)];
+    let s = elements("mmi2x2", &settings, 1.555);
     near(s("o3", "o1"), 0.6 * loss, 0.0);
     near(s("o4", "o1"), 0.0, 0.1 * 0.5f64.sqrt());
     // Frequencies half the full width away from the centre: half the amplitude.
