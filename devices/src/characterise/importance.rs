@@ -9,13 +9,13 @@
 use crate::characterise::bench::Watch;
 use crate::characterise::study::Study;
 use crate::characterise::sweep::SweepSetting;
+use crate::characterise::targets::{Target, Targets};
 use crate::error::DeviceError;
 use crate::unit::mmu::Mdpu;
-use crate::unit::numerics::normal_tail;
-use crate::unit::operands::{Group, Operands};
+use crate::unit::operands::Operands;
 use crate::unit::population::Population;
 use crate::unit::rates::{Operating, Quantisation, rates};
-use crate::unit::sampled::{draw, draw_previous};
+use crate::unit::sampled::draw_previous;
 use crate::unit::tilt::{Draw, Terms, Tilt};
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -70,16 +70,6 @@ struct Mixture {
     of_groups: f64,
 }
 
-/// One group as it is aimed at.
-#[derive(Debug)]
-struct Target {
-    group: Group,
-    deviation: f64,
-    noise: f64,
-    /// Estimated probability of a read beyond the upper and beyond the lower edge.
-    sides: [f64; 2],
-}
-
 impl<'a> ImportanceStudy<'a> {
     /// A study of at least `draws` draws for each modulus.
     ///
@@ -99,35 +89,14 @@ impl Mixture {
     fn new(setting: &SweepSetting, modulus: u32, operands: &Operands) -> Result<Self, DeviceError> {
         let unit = Mdpu::new(setting.parameters, modulus)?;
         let largest = Population::moments_of(&unit, operands).largest_log_amplitude;
-        let size = setting.parameters.group;
         let mut rng = Pcg64::new(u128::from(setting.seed), 0x1390_0000 + u128::from(modulus));
-        let drawn = operands.groups().is_empty();
-        let list: Vec<Group> = if drawn {
-            (0..GROUPS).map(|_| draw(operands, size, &mut rng)).collect()
-        } else {
-            operands.groups().to_vec()
-        };
         let operating = Operating::new(&unit, largest, setting.laser_power);
-        let (tilt, half) = (Tilt::new(&unit, operands), PI / f64::from(modulus));
-        let target = |group: Group| {
-            let read = tilt.nominal(&group);
-            let noise = 1.0 / operating.noisy_snr(read.log_amplitude, read.dac_variance);
-            let spread = (tilt.terms(&group).cumulants(0.0)[2] + noise * noise).sqrt();
-            let side = |distance: f64| if spread > 0.0 { normal_tail(distance / spread) } else { 0.0 };
-            let sides = [side(half - read.deviation), side(half + read.deviation)];
-            Target { group, deviation: read.deviation, noise, sides }
-        };
-        let groups: Vec<Target> = list.into_iter().map(target).collect();
+        let Targets { list: groups, of_groups } = Targets::new(&operating, operands, GROUPS, &mut rng);
         let running = |sum: &mut f64, t: &Target| {
             *sum += t.sides[0] + t.sides[1];
             Some(*sum)
         };
         let cumulated: Vec<f64> = groups.iter().scan(0.0, running).collect();
-        let n = groups.len() as f64;
-        let mean = cumulated.last().copied().unwrap_or(0.0) / n;
-        let scatter: f64 = groups.iter().map(|t| (t.sides[0] + t.sides[1] - mean).powi(2)).sum();
-        // Relative to the mean, so that it carries over to the rate that is found.
-        let of_groups = if drawn && mean > 0.0 { scatter / (n - 1.0) / n / (mean * mean) } else { 0.0 };
         Ok(Mixture { unit, largest, groups, cumulated, of_groups })
     }
 
@@ -250,6 +219,7 @@ impl Study for ImportanceStudy<'_> {
 mod tests {
     use super::*;
     use crate::characterise::study::run_study;
+    use crate::unit::numerics::normal_tail;
     use crate::unit::parameters::{Codes, Dac, FrontEnd, MdpuParameters, Trim};
     use std::collections::BTreeMap;
 
@@ -282,7 +252,7 @@ mod tests {
             p.trim =
                 Trim { fabrication: (each * each / (16.0 * 5.0 * 0.5)).sqrt(), resolution: 0.0, range: 0.0 };
             let row = run(&p, &Operands::uniform(m), 1.0, 2000);
-            // (the linear edge takes the angle for its sine: corrected, since at this depth it is four per cent)
+            // (the closed form takes the edge's angle for its sine, which at this depth is some four per cent of the rate)
             let exact = 2.0 * normal_tail(depth);
             let sigmas = (row.sampled - exact) / row.standard_error;
             assert!(

@@ -12,6 +12,7 @@ pub(crate) mod sobol;
 pub(crate) mod solve;
 pub(crate) mod study;
 pub(crate) mod sweep;
+pub(crate) mod targets;
 pub(crate) mod tolerances;
 pub(crate) mod variance;
 pub(crate) mod yields;

@@ -3,13 +3,14 @@
 use crate::characterise::bench::Watch;
 use crate::characterise::channel::{Provenance, table};
 use crate::characterise::sweep::SweepSetting;
+use crate::characterise::targets::Vectors;
 use crate::error::DeviceError;
 use crate::unit::chips::Sample;
-use crate::unit::mmu::Mdpu;
-use crate::unit::operands::Group;
+use crate::unit::mmu::{Mdpu, MdpuErrors};
 use crate::unit::population::Population;
 use crate::unit::rates::Operating;
-use crate::unit::sampled::{SampledMdpu, draw, draw_previous};
+use crate::unit::sampled::SampledMdpu;
+use crate::unit::shifter::normal_pair;
 use crate::variation::{ChipMaps, Maps};
 use mirage_arithmetic::{ChannelKey, ChannelTable, Place, Placement, ResidueChannel, SlipCode};
 use rand_pcg::Pcg64;
@@ -25,20 +26,25 @@ const MOST: u64 = 1 << 20;
 /// Chips of units x rows x moduli MDPUs, and the operand vectors over which each MDPU is judged.
 ///
 /// Chip k draws the errors of each MDPU from a stream of its own, so that a chip is the same whoever asks for it, and however
-/// many chips are asked for. All MDPUs of a modulus are judged over the same operand vectors. Where paths vary by maps, all MDPUs
+/// many chips are asked for. All MDPUs of a modulus are judged over the same operand vectors, chosen among many in proportion to
+/// how often they are misread, and weighted accordingly. The temperature is that of the whole chip. Where paths vary by maps, all MDPUs
 /// of a chip lie on the same maps and the same wafer, at the places of [`crate::variation::Floor`].
 #[derive(Debug, Clone)]
 pub struct SampledChips<'a> {
     setting: SweepSetting<'a>,
     placement: Placement,
-    /// For each modulus: the unit, the largest log-amplitude, the operand vectors with the levels before.
-    units: Vec<(Mdpu, f64, Vec<Vector>)>,
+    /// For each modulus: the unit, the largest log-amplitude, the operand vectors.
+    units: Vec<(Mdpu, f64, Vectors)>,
     /// The maps over a whole chip, if paths vary by maps.
     maps: Option<Maps>,
 }
 
-/// Operands of a read, and the stationary levels before it.
-type Vector = (Group, Vec<usize>);
+/// What all MDPUs of a chip share.
+struct Made {
+    /// Drift of the temperature since the read-outs were calibrated, in standard deviations.
+    temperature: f64,
+    maps: Option<ChipMaps>,
+}
 
 /// Where an MDPU sits on its chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +72,7 @@ impl<'a> SampledChips<'a> {
         for (&modulus, operands) in setting.moduli.iter().zip(setting.operands) {
             let unit = Mdpu::new(setting.parameters, modulus)?;
             let largest = Population::moments_of(&unit, operands).largest_log_amplitude;
-            let mut rng = Pcg64::new(u128::from(setting.seed), 0x0bed_0000 + u128::from(modulus));
-            let mut vector = || {
-                let group = draw(operands, setting.parameters.group, &mut rng);
-                (group, draw_previous(&unit, operands, &mut rng))
-            };
-            let vectors = (0..reads).map(|_| vector()).collect();
+            let vectors = Vectors::new(&setting, &unit, operands, largest, reads);
             units.push((unit, largest, vectors));
         }
         let maps = chip_maps(&setting, placement, &units)?;
@@ -90,17 +91,20 @@ impl<'a> SampledChips<'a> {
         &self.setting
     }
 
-    /// Error rate of every MDPU of chip `chip`, in the order of [`SampledChips::seats`]: the mean over its operand vectors
-    /// of the probability of a wrong read, summed over ADC cells, true levels equally likely as in [`SampledChips::channel`].
+    /// Error rate of every MDPU of chip `chip`, in the order of [`SampledChips::seats`], and its relative standard error: the
+    /// weighted mean over its operand vectors of the probability of a wrong read, summed over ADC cells, true levels equally
+    /// likely as in [`SampledChips::channel`].
     ///
     /// # Errors
     /// [`DeviceError::Cancelled`].
-    pub fn rates(&self, chip: u32, watch: Watch) -> Result<Vec<f64>, DeviceError> {
-        let (operating, maps) = (self.operating(), self.draw_maps(chip));
-        let rate = |(index, seat): (usize, Seat)| -> Result<f64, DeviceError> {
+    pub fn rates(&self, chip: u32, watch: Watch) -> Result<Vec<(f64, f64)>, DeviceError> {
+        let (operating, made) = (self.operating(), self.draw_chip(chip));
+        let rate = |(index, seat): (usize, Seat)| -> Result<(f64, f64), DeviceError> {
             watch.check()?;
-            let (at, reads) = (&operating[seat.modulus], self.reads(chip, maps.as_ref(), index, seat));
-            Ok(offsets(at, &reads).0.iter().sum::<f64>() / f64::from(at.unit.modulus()))
+            let at = &operating[seat.modulus];
+            let (offsets, error) =
+                offsets(at, &self.reads(chip, &made, index, seat), &self.units[seat.modulus].2);
+            Ok((offsets.iter().sum::<f64>() / f64::from(at.unit.modulus()), error))
         };
         self.seats().into_iter().enumerate().collect::<Vec<_>>().into_par_iter().map(rate).collect()
     }
@@ -108,7 +112,7 @@ impl<'a> SampledChips<'a> {
     /// The residue channel of chip `chip`: one table for each unit, row and modulus, in residues of `code`.
     ///
     /// True levels are taken as equally likely at each read's deviation and loss, as in the average channel. The bounds are two
-    /// standard errors of the mean over the operand vectors.
+    /// standard errors that the choice of operand vectors leaves.
     ///
     /// # Errors
     /// A code for another number of moduli, a channel that the arithmetic refuses, [`DeviceError::Cancelled`].
@@ -119,13 +123,13 @@ impl<'a> SampledChips<'a> {
         provenance: &Provenance,
         watch: Watch,
     ) -> Result<ResidueChannel, DeviceError> {
-        let (operating, seats, maps) = (self.operating(), self.seats(), self.draw_maps(chip));
+        let (operating, seats, made) = (self.operating(), self.seats(), self.draw_chip(chip));
         let (done, steps) = (AtomicUsize::new(0), seats.len());
         let one = |(index, seat): (usize, &Seat)| -> Result<(ChannelKey, ChannelTable), DeviceError> {
             watch.check()?;
             let at = &operating[seat.modulus];
-            let reads = self.reads(chip, maps.as_ref(), index, *seat);
-            let (offsets, error) = offsets(at, &reads);
+            let reads = self.reads(chip, &made, index, *seat);
+            let (offsets, error) = offsets(at, &reads, &self.units[seat.modulus].2);
             let m = at.unit.modulus();
             let probability =
                 |t: usize, r: usize| offsets[t * m as usize + (r + m as usize - t) % m as usize];
@@ -137,11 +141,14 @@ impl<'a> SampledChips<'a> {
         let tables: Result<Vec<_>, _> =
             seats.iter().enumerate().collect::<Vec<_>>().into_par_iter().map(one).collect();
         let mut channel = ResidueChannel::keyed(tables?);
-        let reads = self.units.first().map_or(0, |u| u.2.len());
+        let reads = self.units.first().map_or(0, |u| u.2.reads.len());
         for (key, value) in [
             ("design", provenance.design.clone()),
             ("seed", provenance.seed.to_string()),
-            ("samples", format!("{reads} operand vectors for each row")),
+            (
+                "samples",
+                format!("{reads} operand vectors for each row, chosen by their estimated rate and weighted"),
+            ),
             ("estimator", "sampled chip: full fields of every row, sum over ADC cells".to_string()),
             ("operands", self.setting.operands.first().map_or("none", |o| o.name()).to_string()),
             ("slip_code", code.to_string()),
@@ -159,10 +166,11 @@ impl<'a> SampledChips<'a> {
             .collect()
     }
 
-    /// The maps of a chip, from a stream that no MDPU has.
-    fn draw_maps(&self, chip: u32) -> Option<ChipMaps> {
-        let maps = self.maps.as_ref()?;
-        Some(maps.sample(&mut self.stream(chip, u128::from(u32::MAX))))
+    /// What all MDPUs of a chip share, from a stream that none of them has.
+    fn draw_chip(&self, chip: u32) -> Made {
+        let mut rng = self.stream(chip, u128::from(u32::MAX));
+        let temperature = normal_pair(&mut rng).0;
+        Made { temperature, maps: self.maps.as_ref().map(|maps| maps.sample(&mut rng)) }
     }
 
     fn stream(&self, chip: u32, index: u128) -> Pcg64 {
@@ -170,20 +178,23 @@ impl<'a> SampledChips<'a> {
         Pcg64::new((stream << 64) | u128::from(self.setting.seed), stream)
     }
 
-    /// The reads of one MDPU of a chip with these maps.
-    fn reads(&self, chip: u32, maps: Option<&ChipMaps>, index: usize, seat: Seat) -> Vec<Sample> {
+    /// The reads of one MDPU of a chip, one for each operand vector.
+    fn reads(&self, chip: u32, made: &Made, index: usize, seat: Seat) -> Vec<Sample> {
         let (unit, _, vectors) = &self.units[seat.modulus];
         let mut rng = self.stream(chip, index as u128);
-        let made = || {
+        let paths = || {
             let variation = self.setting.parameters.variation?;
             let mdpus = self.placement.rows * self.units.len() as u32;
             let index = seat.place.row * self.units.len() as u32 + seat.modulus as u32;
             let from = variation.floor.place(seat.place.unit, index, mdpus);
-            Some(self.maps.as_ref()?.made(maps?, unit.site()?, from))
+            Some(self.maps.as_ref()?.made(made.maps.as_ref()?, unit.site()?, from))
         };
-        let errors = unit.sample_made(made().as_ref(), &mut rng);
+        let errors = MdpuErrors {
+            ambient: unit.ambient() * made.temperature,
+            ..unit.sample_made(paths().as_ref(), &mut rng)
+        };
         let mdpu = SampledMdpu::new(unit, &self.setting.operands[seat.modulus], &errors);
-        vectors.iter().map(|(group, previous)| mdpu.read(group, previous)).collect()
+        vectors.reads.iter().map(|(group, previous)| mdpu.read(group, previous)).collect()
     }
 }
 
@@ -191,7 +202,7 @@ impl<'a> SampledChips<'a> {
 fn chip_maps(
     setting: &SweepSetting<'_>,
     placement: Placement,
-    units: &[(Mdpu, f64, Vec<Vector>)],
+    units: &[(Mdpu, f64, Vectors)],
 ) -> Result<Option<Maps>, DeviceError> {
     let Some(variation) = setting.parameters.variation else { return Ok(None) };
     let floor = variation.floor;
@@ -222,32 +233,40 @@ fn point(at: &Operating, read: &Sample, truth: usize) -> crate::unit::readout::P
     at.noisy_point(read.log_amplitude, angle, read.dac_variance)
 }
 
-/// P(read `t + j` | true `t`) at t m + j, averaged over the reads at every true level, and its relative standard error.
-fn offsets(at: &Operating, reads: &[Sample]) -> (Vec<f64>, f64) {
-    let (m, n) = (at.unit.modulus() as usize, reads.len() as f64);
+/// P(read `t + j` | true `t`) at t m + j, averaged over the reads of the vectors at every true level, and its relative standard
+/// error: of the choice of vectors, and of the groups that they were chosen from.
+fn offsets(at: &Operating, reads: &[Sample], vectors: &Vectors) -> (Vec<f64>, f64) {
+    let m = at.unit.modulus() as usize;
     let quick = |read: &Sample| {
         at.readout.wedge_error(at.noisy_snr(read.log_amplitude, read.dac_variance), read.deviation)
     };
-    let mut judged: Vec<(f64, &Sample)> = reads.iter().map(|read| (quick(read), read)).collect();
-    judged.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let both = reads.iter().zip(&vectors.weights);
+    let mut judged: Vec<(f64, &Sample, f64)> =
+        both.map(|(read, &weight)| (weight * quick(read), read, weight)).collect();
+    let chance = judged.iter().zip(&vectors.sure).filter(|(_, sure)| !**sure).map(|(j, _)| j.0);
+    let chance: Vec<f64> = chance.collect();
+    let n = chance.len() as f64;
+    let mean = chance.iter().sum::<f64>() / n.max(1.0);
+    let squares: f64 = chance.iter().map(|share| (share - mean).powi(2)).sum();
     let total: f64 = judged.iter().map(|j| j.0).sum();
-    let squares: f64 = judged.iter().map(|j| (j.0 - total / n).powi(2)).sum();
-    let error = if total > 0.0 { (squares * n / (n - 1.0).max(1.0)).sqrt() / total } else { 0.0 };
+    let of_choice = if total > 0.0 { squares * n / (n - 1.0).max(1.0) / (total * total) } else { 0.0 };
+    let error = (of_choice + vectors.of_groups).sqrt();
+    judged.sort_by(|a, b| b.0.total_cmp(&a.0));
     // A quarter turn of the plane of ADC cells changes nothing, if the levels allow it and the hybrid is balanced.
     let own = if m.is_multiple_of(4) && !at.imbalanced() { m / 4 } else { m };
     let mut table = vec![0.0; m * m];
     let (mut left, mut common) = (total, vec![0.0; m]);
-    for (share, read) in judged {
+    for (share, read, weight) in judged {
         if left <= REST * total {
             at.readout.add_wedges(
                 at.noisy_snr(read.log_amplitude, read.dac_variance),
                 read.deviation,
-                1.0 / n,
+                weight,
                 &mut common,
             );
         } else {
             for (truth, row) in table.chunks_mut(m).take(own).enumerate() {
-                at.readout.add_errors(truth, point(at, read, truth), 1.0 / n, row);
+                at.readout.add_errors(truth, point(at, read, truth), weight, row);
             }
         }
         left -= share;
@@ -289,9 +308,12 @@ mod tests {
             seed: 3,
         };
         let chips = SampledChips::new(setting, Placement { units: 2, rows: 32 }, 64).unwrap();
-        let found = chips.rates(1, Watch::default()).unwrap();
-        assert_eq!((found.len(), &found), (128, &chips.rates(1, Watch::default()).unwrap()));
-        assert_ne!(found, chips.rates(2, Watch::default()).unwrap());
+        let rates_of = |chip| -> Vec<f64> {
+            chips.rates(chip, Watch::default()).unwrap().into_iter().map(|(rate, _)| rate).collect()
+        };
+        let found = rates_of(1);
+        assert_eq!((found.len(), &found), (128, &rates_of(1)));
+        assert_ne!(found, rates_of(2));
         let provenance = Provenance { design: "test".into(), seed: 3 };
         let code = SlipCode::with_changes(&moduli, &[17, 23]).unwrap();
         let channel = chips.channel(1, &code, &provenance, Watch::default()).unwrap();
@@ -346,7 +368,7 @@ mod tests {
         let chips = SampledChips::new(setting.clone(), Placement { units: 8, rows: 6 }, 48).unwrap();
         // Logarithms of the rates of all MDPUs of 12 chips.
         let logs: Vec<Vec<f64>> = (0..12)
-            .map(|chip| chips.rates(chip, Watch::default()).unwrap().iter().map(|r| r.ln()).collect())
+            .map(|chip| chips.rates(chip, Watch::default()).unwrap().iter().map(|r| r.0.ln()).collect())
             .collect();
         let mean_square = |pairs: Vec<(f64, f64)>| {
             pairs.iter().map(|(a, b)| (a - b).powi(2)).sum::<f64>() / pairs.len() as f64
@@ -377,6 +399,39 @@ mod tests {
         }
     }
 
+    /// At 1e-8 a few of many thousand vectors carry the mean: 256 plain ones would miss them or count them a hundredfold.
+    #[test]
+    fn rows_at_depth_do_not_hang_on_the_vectors_that_were_drawn() {
+        let mut p = MdpuParameters::ideal(16);
+        p.rings.extinction_db = 33.0;
+        (p.shifters.loss_db, p.rings.drop_loss_db) = (0.91, 0.02);
+        p.trim = Trim { fabrication: 1.0, resolution: 0.003, range: PI };
+        p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
+        p.adc.bits = Some(8);
+        let operands = [Operands::uniform(32)];
+        let power = 7.5e-4;
+        let unit = Mdpu::new(&p, 32).unwrap();
+        let expected = rates(&unit, &Population::new(&unit, &operands[0]), power, Quantisation::Cells);
+        assert!((1e-10..1e-7).contains(&expected.error_rate), "{expected:?}");
+        for seed in [1, 2, 3] {
+            let setting = SweepSetting {
+                parameters: &p,
+                laser_power: power,
+                max_laser_power: 1.0,
+                target: 1e-8,
+                moduli: &[32],
+                operands: &operands,
+                seed,
+            };
+            let chips = SampledChips::new(setting, Placement { units: 4, rows: 32 }, 256).unwrap();
+            let found = chips.rates(0, Watch::default()).unwrap();
+            let mean = found.iter().map(|f| f.0).sum::<f64>() / found.len() as f64;
+            let ratio = mean / expected.error_rate;
+            let error = found.iter().map(|f| f.1).fold(0.0, f64::max);
+            assert!((ratio - 1.0).abs() < 0.4 && error < 0.4, "seed {seed}: {ratio} +- {error}");
+        }
+    }
+
     #[test]
     fn a_quarter_turn_changes_nothing_and_the_rest_is_close() {
         let mut p = MdpuParameters::ideal(16);
@@ -391,7 +446,9 @@ mod tests {
             dac_variance: 0.0,
         };
         let reads: Vec<Sample> = (0..8).map(read).collect();
-        let (table, _) = offsets(&at, &reads);
+        let vectors =
+            Vectors { reads: Vec::new(), weights: vec![1.0 / 8.0; 8], sure: vec![false; 8], of_groups: 0.0 };
+        let (table, _) = offsets(&at, &reads, &vectors);
         for truth in 0..32 {
             let mut row = vec![0.0; 32];
             for read in &reads {

@@ -13,7 +13,10 @@ const MAPPED_OUT: u32 = 4;
 const DECADES: i32 = 6;
 const POINTS: i32 = 8;
 
-/// Yield over sampled chips. One item for each chip: the error rates of its MDPUs.
+/// Yield over sampled chips. One item for each chip: the error rates of its MDPUs, then their relative standard errors.
+///
+/// Intervals are Clopper and Pearson's, their lower end with every rate two of its standard errors higher, their upper end with
+/// every rate two lower: all MDPUs are judged over the same operand vectors, so that these errors do not average out.
 #[derive(Debug, Clone)]
 pub struct YieldStudy<'a> {
     chips: SampledChips<'a>,
@@ -89,9 +92,9 @@ impl<'a> YieldStudy<'a> {
         Ok(YieldStudy { chips, count })
     }
 
-    fn row(&self, of: &'static str, modulus: Option<u32>, mapped_out: u32, passes: &[bool]) -> YieldRow {
-        let (sampled, passed) = (passes.len() as u64, passes.iter().filter(|p| **p).count() as u64);
-        let (share, lower, upper) = shares(passed, sampled);
+    fn row(&self, of: &'static str, modulus: Option<u32>, mapped_out: u32, counts: [u64; 4]) -> YieldRow {
+        let [sampled, _, passed, _] = counts;
+        let (share, lower, upper) = shares(counts);
         YieldRow {
             of,
             modulus,
@@ -117,16 +120,22 @@ impl<'a> YieldStudy<'a> {
         failed.values().all(|&count| count <= mapped_out)
     }
 
-    fn curve(&self, items: &[Vec<f64>]) -> Vec<YieldPoint> {
-        let mut mdpus: Vec<f64> = items.concat();
-        mdpus.sort_by(f64::total_cmp);
-        let worst: Vec<f64> = items.iter().map(|item| item.iter().copied().fold(0.0, f64::max)).collect();
+    fn curve(&self, judged: &[Vec<Vec<f64>>; 3]) -> Vec<YieldPoint> {
+        let sorted = |mut rates: Vec<f64>| {
+            rates.sort_by(f64::total_cmp);
+            rates
+        };
+        let mdpus = judged.each_ref().map(|chips| sorted(chips.concat()));
+        let largest = |chip: &Vec<f64>| chip.iter().copied().fold(0.0, f64::max);
+        let worst = judged.each_ref().map(|chips| sorted(chips.iter().map(largest).collect()));
         let point = |step: i32| {
             let error_rate = self.chips.setting().target * 10f64.powf(f64::from(step) / f64::from(POINTS));
-            let passed = mdpus.partition_point(|rate| *rate <= error_rate) as u64;
-            let whole = worst.iter().filter(|rate| **rate <= error_rate).count() as u64;
-            let (of_mdpus, of_chips) =
-                (shares(passed, mdpus.len() as u64), shares(whole, worst.len() as u64));
+            let under = |rates: &[Vec<f64>; 3]| {
+                let [high, own, low] =
+                    rates.each_ref().map(|rates| rates.partition_point(|rate| *rate <= error_rate) as u64);
+                shares([rates[1].len() as u64, high, own, low])
+            };
+            let (of_mdpus, of_chips) = (under(&mdpus), under(&worst));
             YieldPoint {
                 error_rate,
                 mdpus: of_mdpus.0,
@@ -141,9 +150,21 @@ impl<'a> YieldStudy<'a> {
     }
 }
 
-fn shares(passed: u64, sampled: u64) -> (f64, f64, f64) {
-    let (lower, upper) = clopper_pearson(passed as f64, sampled as f64);
+/// Share and interval of how many were sampled, and passed with their rates raised, as they are, and lowered.
+fn shares([sampled, raised, passed, lowered]: [u64; 4]) -> (f64, f64, f64) {
+    let lower = clopper_pearson(raised as f64, sampled as f64).0;
+    let upper = clopper_pearson(lowered as f64, sampled as f64).1;
     (passed as f64 / sampled.max(1) as f64, lower, upper)
+}
+
+/// The rates of an item moved by so many of their standard errors; NaN stays what it is.
+fn moved(item: &[f64], by: f64) -> Vec<f64> {
+    let (rates, errors) = item.split_at(item.len() / 2);
+    let one = |(rate, error): (&f64, &f64)| {
+        let factor = 1.0 + by * error;
+        if factor < 0.0 { 0.0 * rate } else { factor * rate }
+    };
+    rates.iter().zip(errors).map(one).collect()
 }
 
 impl Study for YieldStudy<'_> {
@@ -158,35 +179,48 @@ impl Study for YieldStudy<'_> {
     }
 
     fn width(&self) -> usize {
-        self.chips.seats().len()
+        2 * self.chips.seats().len()
     }
 
     fn item(&self, index: usize, watch: Watch) -> Result<Vec<f64>, DeviceError> {
-        self.chips.rates(index as u32, watch)
+        let (rates, errors): (Vec<f64>, Vec<f64>) =
+            self.chips.rates(index as u32, watch)?.into_iter().unzip();
+        Ok([rates, errors].concat())
     }
 
     fn outcome(&self, items: &[Vec<f64>]) -> Result<YieldReport, DeviceError> {
         let (target, seats) = (self.chips.setting().target, self.chips.seats());
         let mut rows = Vec::new();
-        let of = |modulus: Option<usize>| -> Vec<bool> {
+        let judged = [2.0, 0.0, -2.0].map(|by| items.iter().map(|item| moved(item, by)).collect::<Vec<_>>());
+        let of = |modulus: Option<usize>| -> [u64; 4] {
             let wanted = |seat: usize| modulus.is_none_or(|wanted| seats[seat].modulus == wanted);
-            let rates = items.iter().flat_map(|item| item.iter().enumerate().filter(|(at, _)| wanted(*at)));
-            rates.map(|(_, rate)| *rate <= target).collect()
+            let each = |chips: &[Vec<f64>]| -> Vec<f64> {
+                let rates =
+                    chips.iter().flat_map(|chip| chip.iter().enumerate().filter(|(at, _)| wanted(*at)));
+                rates.map(|(_, rate)| *rate).collect()
+            };
+            let [raised, passed, lowered] = judged
+                .each_ref()
+                .map(|chips| each(chips).iter().filter(|rate| **rate <= target).count() as u64);
+            [each(&judged[1]).len() as u64, raised, passed, lowered]
         };
         for (index, &modulus) in self.chips.setting().moduli.iter().enumerate() {
-            rows.push(self.row("mdpu", Some(modulus), 0, &of(Some(index))));
+            rows.push(self.row("mdpu", Some(modulus), 0, of(Some(index))));
         }
-        rows.push(self.row("mdpu", None, 0, &of(None)));
+        rows.push(self.row("mdpu", None, 0, of(None)));
         for mapped_out in 0..=MAPPED_OUT {
-            let works: Vec<bool> = items.iter().map(|item| self.works(item, target, mapped_out)).collect();
-            rows.push(self.row("chip", None, mapped_out, &works));
+            let working = |chips: &Vec<Vec<f64>>| {
+                chips.iter().filter(|chip| self.works(chip, target, mapped_out)).count() as u64
+            };
+            let [raised, passed, lowered] = judged.each_ref().map(working);
+            rows.push(self.row("chip", None, mapped_out, [items.len() as u64, raised, passed, lowered]));
         }
-        let mut all = items.concat();
+        let mut all = judged[1].concat();
         all.sort_by(f64::total_cmp);
         let at =
             |quantile: f64| all.get((quantile * (all.len() - 1) as f64) as usize).copied().unwrap_or(0.0);
         let mean = all.iter().sum::<f64>() / all.len() as f64;
-        Ok(YieldReport { rows, curve: self.curve(items), mean, median: at(0.5), worst: at(1.0) })
+        Ok(YieldReport { rows, curve: self.curve(&judged), mean, median: at(0.5), worst: at(1.0) })
     }
 }
 
@@ -218,7 +252,8 @@ mod tests {
             vec![1e-9, 1e-7, 1e-9, 1e-7, 1e-9, 1e-9],
             vec![1e-7, f64::NAN, 1e-9, 1e-9, 1e-9, 1e-9],
         ];
-        let report = study.outcome(&items).unwrap();
+        let sure = items.each_ref().map(|rates| [rates.as_slice(), &[0.0; 6]].concat());
+        let report = study.outcome(&sure).unwrap();
         let passed = |of: &str, modulus, mapped_out| {
             let found = |r: &&YieldRow| (r.of, r.modulus, r.mapped_out) == (of, modulus, mapped_out);
             report.rows.iter().find(found).map(|r| (r.passed, r.sampled)).unwrap()
@@ -229,6 +264,11 @@ mod tests {
         assert_eq!([0, 1, 2].map(|n| passed("chip", None, n).0), [1, 2, 3]);
         let row = report.rows.iter().find(|r| r.of == "mdpu" && r.modulus.is_none()).unwrap();
         assert_eq!((row.lower, row.upper), clopper_pearson(14.0, 18.0));
+        // Rates known to a factor of eleven either way: those at 1e-9 could be bad, those at 1e-7 could be good.
+        let vague = items.each_ref().map(|rates| [rates.as_slice(), &[5.0; 6]].concat());
+        let row = study.outcome(&vague).unwrap().rows.swap_remove(0);
+        assert_eq!((row.passed, row.lower), (8, clopper_pearson(0.0, 9.0).0));
+        assert_eq!(row.upper, clopper_pearson(9.0, 9.0).1);
         assert!(report.curve.windows(2).all(|w| w[0].mdpus <= w[1].mdpus && w[0].chips <= w[1].chips));
     }
 }
