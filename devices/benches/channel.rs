@@ -114,7 +114,7 @@ fn chip() {
         channel.tables().count()
     );
     for (index, &m) in moduli.as_slice().iter().enumerate() {
-        let own: Vec<f64> = rates.iter().skip(index).step_by(3).copied().collect();
+        let own: Vec<f64> = rates.iter().skip(index).step_by(3).map(|rate| rate.0).collect();
         let mean = own.iter().sum::<f64>() / own.len() as f64;
         let over = own.iter().filter(|rate| **rate > point.target).count();
         println!(

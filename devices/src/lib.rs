@@ -98,9 +98,9 @@ pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
 pub use section::{
     AdcSection, AmbientSection, ChipVariation, Compensation, CrosstalkSection, DacSection, DevicesSection,
-    DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, RingLifetime,
-    RingSection, ShifterSection, SolveSection, TiaSection, TimeSection, TrimSection, UnitSection,
-    VariationSection, WaveguideSection,
+    DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, ReferenceLoss,
+    RingLifetime, RingSection, ShifterSection, SolveSection, TiaSection, TimeSection, TrimSection,
+    UnitSection, VariationSection, WaveguideSection,
 };
 pub use unit::bounds::Bounds;
 pub use unit::chain::{Chains, FieldTables};

@@ -1,6 +1,6 @@
 //! Physical ranges of the values of `[devices]`.
 
-use super::{Compensation, DevicesSection, Fabrication, RingLifetime, given};
+use super::{Compensation, DevicesSection, Fabrication, ReferenceLoss, RingLifetime, given};
 use crate::variation::Process;
 use mirage_design::{Decibel, DesignError, Value};
 
@@ -62,7 +62,9 @@ impl DevicesSection {
         within(&l.linewidth, l.linewidth.si(), 0.0, 1e10, "0 Hz to 10 GHz")?;
         loss(&d.coupler_loss)?;
         loss(&d.splitter_loss)?;
-        loss(&d.reference_loss)?;
+        if let ReferenceLoss::Given(given) = *d.reference_loss {
+            within(&d.reference_loss, given.db(), 0.0, 100.0, "0 dB to 100 dB, or \"as-signal\"")?;
+        }
         within(&l.wavelength, l.wavelength.si(), 100e-9, 100e-6, "100 nm to 100 um")?;
         within(&d.units_per_laser, f64::from(*d.units_per_laser), 1.0, 65536.0, "1 to 65536")?;
         within(&d.signal_share, d.signal_share.si(), 1e-3, 0.999, "0.1 % to 99.9 %")?;

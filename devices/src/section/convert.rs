@@ -1,6 +1,6 @@
 //! From the design file to plain parameters.
 
-use super::{ChipVariation, Compensation, DevicesSection, Fabrication, RingLifetime, given};
+use super::{ChipVariation, Compensation, DevicesSection, Fabrication, ReferenceLoss, RingLifetime, given};
 use crate::characterise::solve::{DesignPoint, Tolerance};
 use crate::error::DeviceError;
 use crate::time::TimeParameters;
@@ -145,6 +145,7 @@ impl DevicesSection {
 
     fn link(&self, group: usize) -> plain::Link {
         let (l, d, h, w) = (&self.laser, &self.distribution, &self.hybrid, &self.waveguide);
+        let routing = w.loss.si() * w.length_per_mmu.si() * group as f64;
         plain::Link {
             rin: l.relative_intensity_noise.si(),
             linewidth: l.linewidth.si(),
@@ -153,8 +154,11 @@ impl DevicesSection {
             splitter_db: d.splitter_loss.db(),
             units_per_laser: *d.units_per_laser,
             split: d.signal_share.si(),
-            signal_routing_db: w.loss.si() * w.length_per_mmu.si() * group as f64,
-            reference_db: d.reference_loss.db(),
+            signal_routing_db: routing,
+            reference_db: match *d.reference_loss {
+                ReferenceLoss::Given(loss) => loss.db(),
+                ReferenceLoss::AsSignal => routing,
+            },
             hybrid_db: h.loss.db(),
             hybrid_gain_error: *h.gain_error,
             hybrid_phase_error: h.phase_error.si(),

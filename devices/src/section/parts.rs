@@ -63,7 +63,7 @@ pub struct DistributionSection {
     /// Share of an MDPU's light in the signal arm.
     pub signal_share: Value<Ratio>,
     /// Loss of the reference arm.
-    pub reference_loss: Value<Decibel>,
+    pub reference_loss: Value<ReferenceLoss>,
     /// Delay mismatch of signal and reference.
     pub delay_mismatch: Value<Time>,
 }
@@ -330,6 +330,25 @@ pub struct TimeSection {
     pub ring_lifetime: Value<RingLifetime>,
     /// 3 dB bandwidth of the photodiodes alone.
     pub diode_bandwidth: Value<Frequency>,
+}
+
+/// Loss of the reference's guide.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReferenceLoss {
+    /// A given loss.
+    Given(Decibel),
+    /// That of a guide as long as the signal's: all that a small delay mismatch allows.
+    AsSignal,
+}
+
+impl<'de> Deserialize<'de> for ReferenceLoss {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text == "as-signal" {
+            return Ok(ReferenceLoss::AsSignal);
+        }
+        text.parse().map(ReferenceLoss::Given).map_err(|e| D::Error::custom(format!("{e}; or \"as-signal\"")))
+    }
 }
 
 /// How long a ring holds its field.

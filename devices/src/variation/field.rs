@@ -12,23 +12,23 @@ const PLACES: f64 = 32.0;
 /// Numbers that the functions of one coordinate may take.
 const MOST: f64 = (1 << 24) as f64;
 
-/// Correlation of two points `distance` m apart: exp(-2 (distance/length)^2).
+/// Correlation of two points `distance` m apart: exp(-(distance/length)^2), so that it falls to 1/e over the length.
 pub fn correlation(distance: f64, length: f64) -> f64 {
-    (-2.0 * (distance / length).powi(2)).exp()
+    (-(distance / length).powi(2)).exp()
 }
 
 /// Variance of the mean of a map of variance one along a straight path of length `path` m: the double integral of the
-/// correlation over the path, over its length squared. With a = length/sqrt 2 it is
+/// correlation over the path, over its length squared. With a = length it is
 /// (sqrt(pi) a L erf(L/a) - a^2 (1 - e^{-(L/a)^2})) / L^2: one for short paths, sqrt(pi) a/L for long ones.
 pub fn path_average(path: f64, length: f64) -> f64 {
-    let u = path / (length / 2f64.sqrt());
+    let u = path / length;
     if u < 1e-3 {
         return 1.0 - u * u / 6.0;
     }
     (PI.sqrt() * u * libm::erf(u) + (-u * u).exp_m1()) / (u * u)
 }
 
-/// Functions f_k of one coordinate with sum_k f_k(a) f_k(b) = exp(-2 ((a - b)/l)^2): Cholesky's factors with pivoting over a
+/// Functions f_k of one coordinate with sum_k f_k(a) f_k(b) = exp(-((a - b)/l)^2): Cholesky's factors with pivoting over a
 /// dense set of places, carried on to any place between them. Smooth maps need few: a dozen for a stretch of two lengths.
 #[derive(Debug, Clone)]
 struct Axis {
@@ -82,7 +82,7 @@ impl Axis {
     }
 }
 
-/// Gaussian maps of mean zero and variance one over a rectangle, with the correlation exp(-2 (d/l)^2) of points d apart.
+/// Gaussian maps of mean zero and variance one over a rectangle, with the correlation exp(-(d/l)^2) of points d apart.
 ///
 /// That correlation is a product of one along x and one along y, so a map is sum_ab f_a(x) Z_ab g_b(y) with independent normal
 /// numbers Z and a few functions f and g of one coordinate each, whatever the number of points; the covariance is that of the law
@@ -182,7 +182,7 @@ mod tests {
             products.iter_mut().zip(&values).for_each(|(sum, value)| *sum += values[0] * value / n as f64);
         }
         for (&(i, j), found) in points.iter().zip(products) {
-            let law = (-2.0 * ((i as f64 / 4.5).powi(2) + (2.0 * j as f64 / 4.5).powi(2))).exp();
+            let law = (-((i as f64 / 4.5).powi(2) + (2.0 * j as f64 / 4.5).powi(2))).exp();
             // The variance of a product of normal numbers is 1 + law^2.
             let error = ((1.0 + law * law) / n as f64).sqrt();
             assert!((found - law).abs() < 4.0 * error, "{i} mm, {j}: {found} {law}");

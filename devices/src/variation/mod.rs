@@ -2,7 +2,7 @@
 //!
 //! | quantity | formula | source |
 //! |---|---|---|
-//! | correlation of two points | exp(-2 (d/l)^2), l the foundry's correlation length | Ansys INTERCONNECT, "Monte Carlo analysis with spatial correlations"; Jhoja et al., Opt. Express 28, 7799 (2020) |
+//! | correlation of two points | exp(-(d/l)^2), l the foundry's correlation length | usual Gaussian law of rough surfaces, where l is the distance over which the correlation falls to 1/e; the foundry's file does not say which law it means, and exp(-2 (d/l)^2), also in use, makes neighbours differ by a factor of sqrt 2 more |
 //! | a map | sum f_a(x) Z_ab g_b(y): the correlation is a product of one along x and one along y, each factored by Cholesky with pivoting | Harbrecht, Peters, Schneider, Appl. Numer. Math. 62, 428 (2012) |
 //! | phase error of a path | (2 pi/lambda) (dn/dw dw + dn/dh dh) integrated over its length | definition of the effective index |
 //! | resonance shift of a ring | lambda/n_g (dn/dw dw + dn/dh dh) | Bogaerts et al., Laser Photonics Rev. 6, 47 (2012) |
