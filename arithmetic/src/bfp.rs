@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 use thiserror::Error;
 
 use crate::philox::philox;
@@ -111,13 +109,6 @@ impl BfpFormat {
     }
 }
 
-/// Keys of the draws of stochastic rounding: of this product, of this operand.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RoundingKey {
-    pub key: [u32; 2],
-    pub operand: u32,
-}
-
 /// A matrix of rows in block floating point; groups run along the columns.
 #[derive(Debug, Clone)]
 pub struct Quantised {
@@ -129,90 +120,22 @@ pub struct Quantised {
 }
 
 impl Quantised {
-    /// Quantises the rows of `matrix`, of which there are, as of columns, less than 2^32: draws are numbered so.
-    pub(crate) fn new(matrix: Matrix<'_>, format: BfpFormat, key: RoundingKey) -> Self {
-        let (rows, k, g) = (matrix.rows(), matrix.cols(), format.group);
-        assert!(
-            u32::try_from(rows).is_ok() && u32::try_from(k).is_ok(),
-            "an operand of {rows} x {k} is too large: its rows and columns must stay below 2^32"
-        );
-        let groups = format.groups(k);
-        let mut q = Self {
-            format,
-            rows,
-            groups,
-            mantissas: vec![0; rows * groups * g],
-            exponents: vec![format.zero_exponent(); rows * groups],
-        };
-        let rounder = Rounder { format, key };
-        #[cfg(target_arch = "x86_64")]
-        if format.group == crate::bfp_avx2::GROUP
-            && format.rounding == Rounding::NearestEven
-            && is_x86_feature_detected!("avx2")
-        {
-            // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
-            unsafe { q.fill_avx2(matrix, rounder) };
-            return q;
-        }
-        q.fill(matrix, 0..rows, 0..k, rounder);
-        q
-    }
-
-    /// Takes whole groups of ordinary numbers with vectors, and the rest the portable way.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn fill_avx2(&mut self, matrix: Matrix<'_>, rounder: Rounder) {
-        use crate::bfp_avx2::{GROUP, LANES};
-        let (k, groups, format) = (matrix.cols(), self.groups, self.format);
-        let whole = k / GROUP;
-        if matrix.col_stride() == 1 {
-            for row in 0..self.rows {
-                let values = &matrix.data()[row * matrix.row_stride()..][..k];
-                for (group, values) in values.as_chunks::<GROUP>().0.iter().enumerate() {
-                    let at = row * groups + group;
-                    let out = &mut self.mantissas.as_chunks_mut::<GROUP>().0[at];
-                    match crate::bfp_avx2::row(format, values, out) {
-                        Some(exponent) => self.exponents[at] = exponent,
-                        None => self.exponents[at] = rounder.group(values, out, row, group * GROUP),
-                    }
-                }
-            }
-        } else {
-            let strips = self.rows / LANES;
-            for group in 0..whole {
-                for strip in 0..strips {
-                    let first = strip * LANES;
-                    let values = &matrix.data()[first + group * GROUP * matrix.col_stride()..];
-                    let out = &mut self.mantissas[(first * groups + group) * GROUP..];
-                    let mut exponents = [0; LANES];
-                    let (stride, step) = (matrix.col_stride(), groups * GROUP);
-                    if crate::bfp_avx2::columns(format, values, stride, out, step, &mut exponents) {
-                        for (lane, exponent) in exponents.into_iter().enumerate() {
-                            self.exponents[(first + lane) * groups + group] = exponent;
-                        }
-                    } else {
-                        self.fill(matrix, first..first + LANES, group * GROUP..(group + 1) * GROUP, rounder);
-                    }
-                }
-            }
-            self.fill(matrix, strips * LANES..self.rows, 0..whole * GROUP, rounder);
-        }
-        self.fill(matrix, 0..self.rows, whole * GROUP..k, rounder);
-    }
-
-    /// Quantises a block whose first column begins a group, the portable way.
-    fn fill(&mut self, matrix: Matrix<'_>, rows: Range<usize>, columns: Range<usize>, rounder: Rounder) {
-        let g = self.format.group;
-        let mut gathered = Vec::with_capacity(columns.len());
-        for row in rows {
+    /// Quantises the rows of `matrix`.
+    pub(crate) fn new(matrix: Matrix<'_>, rounder: Rounder) -> Self {
+        let (rows, k, format) = (matrix.rows(), matrix.cols(), rounder.format);
+        let (g, groups) = (format.group, format.groups(k));
+        let mut mantissas = vec![0; rows * groups * g];
+        let mut exponents = vec![format.zero_exponent(); rows * groups];
+        let mut gathered = Vec::with_capacity(k);
+        for row in 0..rows {
             gathered.clear();
-            gathered.extend(columns.clone().map(|col| matrix.at(row, col)));
+            gathered.extend((0..k).map(|col| matrix.at(row, col)));
             for (i, group) in gathered.chunks(g).enumerate() {
-                let at = row * self.groups + columns.start / g + i;
-                let out = &mut self.mantissas[at * g..at * g + group.len()];
-                self.exponents[at] = rounder.group(group, out, row, columns.start + i * g);
+                let at = row * groups + i;
+                exponents[at] = rounder.group(group, &mut mantissas[at * g..][..group.len()], row, i * g);
             }
         }
+        Self { format, rows, groups, mantissas, exponents }
     }
 
     /// Number of rows.
@@ -231,28 +154,9 @@ impl Quantised {
         &self.mantissas[at * g..(at + 1) * g]
     }
 
-    /// Mantissas of all groups of a row.
-    pub(crate) fn row(&self, row: usize) -> &[i16] {
-        let width = self.groups * self.format.group;
-        &self.mantissas[row * width..(row + 1) * width]
-    }
-
-    /// Exponents of all groups of a row.
-    pub(crate) fn row_exponents(&self, row: usize) -> &[i16] {
-        &self.exponents[row * self.groups..(row + 1) * self.groups]
-    }
-
     /// Exponent s of a group's scale 2^s.
     pub(crate) fn exponent(&self, row: usize, group: usize) -> i16 {
         self.exponents[row * self.groups + group]
-    }
-
-    pub(crate) fn all_mantissas(&self) -> &[i16] {
-        &self.mantissas
-    }
-
-    pub(crate) fn exponents(&self) -> &[i16] {
-        &self.exponents
     }
 
     /// The values that the mantissas and scales stand for.
@@ -277,18 +181,23 @@ fn pow2(e: i32) -> f64 {
     f64::from_bits(((e + 1023) as u64) << 52)
 }
 
-#[derive(Clone, Copy)]
-struct Rounder {
-    format: BfpFormat,
-    key: RoundingKey,
+/// Rounds the groups of one operand of one product.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rounder {
+    pub format: BfpFormat,
+    /// Key of the draws of stochastic rounding.
+    pub key: [u32; 2],
+    /// Number of the operand in those draws.
+    pub operand: u32,
 }
 
 /// 1.5 2^23: the sum with an f32 of less than 2^22 is rounded to an integer, ties to even.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 impl Rounder {
-    /// Fills `out` and returns the exponent of the scale.
-    fn group(self, values: &[f32], out: &mut [i16], row: usize, col: usize) -> i16 {
+    /// Fills `out` with the mantissas of a group, whose first value stands at (`row`, `col`), and returns the exponent of its
+    /// scale. Mantissas of a group that is not finite are left as they were.
+    pub fn group(self, values: &[f32], out: &mut [i16], row: usize, col: usize) -> i16 {
         let top = values.iter().fold(0u32, |m, x| m.max(x.to_bits() & 0x7fff_ffff));
         if top == 0 {
             return self.format.zero_exponent();
@@ -335,8 +244,8 @@ impl Rounder {
     }
 
     fn draw(self, row: usize, col: usize) -> u32 {
-        let counter = [(col / 4) as u32, row as u32, self.key.operand, 0];
-        philox(counter, self.key.key)[col % 4]
+        let counter = [(col / 4) as u32, row as u32, self.operand, 0];
+        philox(counter, self.key)[col % 4]
     }
 }
 
@@ -353,11 +262,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KEY: RoundingKey = RoundingKey { key: [1, 2], operand: 0 };
+    fn quantised(matrix: Matrix<'_>, format: BfpFormat) -> Quantised {
+        Quantised::new(matrix, Rounder { format, key: [1, 2], operand: 0 })
+    }
 
     fn one(values: &[f32], bits: u8, rounding: Rounding) -> Quantised {
         let format = BfpFormat { mantissa_bits: bits, group: values.len(), rounding };
-        Quantised::new(Matrix::new(values, 1, values.len()), format, KEY)
+        quantised(Matrix::new(values, 1, values.len()), format)
     }
 
     #[test]
@@ -384,7 +295,7 @@ mod tests {
     fn what_is_not_finite_poisons_its_group_only() {
         let format = BfpFormat { mantissa_bits: 4, group: 2, rounding: Rounding::NearestEven };
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let q = Quantised::new(Matrix::new(&[1.0, bad, 1.0, 1.0], 1, 4), format, KEY);
+            let q = quantised(Matrix::new(&[1.0, bad, 1.0, 1.0], 1, 4), format);
             assert!(q.value(0, 0).is_nan());
             assert_eq!(q.value(0, 2), 1.0);
         }
@@ -395,36 +306,9 @@ mod tests {
         let data: Vec<f32> = (0..70 * 37).map(|i| ((i * 7919) % 1000) as f32 - 500.0).collect();
         let copy: Vec<f32> = (0..37 * 70).map(|i| data[i % 70 * 37 + i / 70]).collect();
         let format = BfpFormat::mirage();
-        let a = Quantised::new(Matrix::new(&data, 70, 37).transposed(), format, KEY);
-        let b = Quantised::new(Matrix::new(&copy, 37, 70), format, KEY);
+        let a = quantised(Matrix::new(&data, 70, 37).transposed(), format);
+        let b = quantised(Matrix::new(&copy, 37, 70), format);
         assert_eq!((a.mantissas, a.exponents), (b.mantissas, b.exponents));
-    }
-
-    #[test]
-    fn vectors_and_portable_code_agree() {
-        for (rows, k) in [(17, 53), (8, 16), (3, 160), (40, 15)] {
-            let word = |i: usize| philox([i as u32, 0, 0, 0], [5, 6]);
-            // All kinds of f32, most of them ordinary.
-            let value = |i: usize| match word(i)[1] % 40 {
-                0 => f32::from_bits(word(i)[0]),
-                n if n < 20 && (i / 16).is_multiple_of(3) => 0.0,
-                _ => (word(i)[0] as f32 / 4e9 - 0.5) * 2f32.powi(word(i)[2] as i32 % 6),
-            };
-            let data: Vec<f32> = (0..rows * k).map(value).collect();
-            let format = BfpFormat::mirage();
-            for matrix in [Matrix::new(&data, rows, k), Matrix::new(&data, k, rows).transposed()] {
-                let fast = Quantised::new(matrix, format, KEY);
-                let mut plain = fast.clone();
-                plain.mantissas.fill(99);
-                plain.exponents.fill(99);
-                plain.fill(matrix, 0..rows, 0..k, Rounder { format, key: KEY });
-                assert_eq!(fast.exponents, plain.exponents);
-                for (row, col) in (0..rows).flat_map(|r| (0..k).map(move |c| (r, c))) {
-                    let q = |q: &Quantised| q.mantissas(row, col / 16)[col % 16];
-                    assert_eq!(q(&fast), q(&plain), "{row} {col}");
-                }
-            }
-        }
     }
 
     #[test]

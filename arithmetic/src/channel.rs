@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -154,7 +155,7 @@ pub(crate) struct Share<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResidueChannel {
     moduli: Vec<u32>,
-    tables: BTreeMap<(ChannelKey, u32), ChannelTable>,
+    tables: BTreeMap<(ChannelKey, u32), Arc<ChannelTable>>,
     again: BTreeMap<u32, f64>,
     /// Header lines `# key: value`: design hash, seed, samples, estimator, operand distribution, slip code.
     pub header: BTreeMap<String, String>,
@@ -174,7 +175,7 @@ impl ResidueChannel {
                 moduli.push(t.modulus);
             }
         }
-        let tables = tables.into_iter().map(|(k, t)| ((k, t.modulus), t)).collect();
+        let tables = tables.into_iter().map(|(k, t)| ((k, t.modulus), Arc::new(t))).collect();
         Self { moduli, tables, again: BTreeMap::new(), header: BTreeMap::new() }
     }
 
@@ -241,7 +242,7 @@ impl ResidueChannel {
     ) -> Result<Self, ChannelError> {
         let mut changed = Self { tables: BTreeMap::new(), ..self.clone() };
         for (key, table) in &self.tables {
-            changed.tables.insert(*key, change(table)?);
+            changed.tables.insert(*key, Arc::new(change(table)?));
         }
         let rate = |channel: &Self, m: u32| channel.table(m).map_or(0.0, ChannelTable::mean_rate);
         let again = self.again.iter().map(|(&m, &again)| {
@@ -277,7 +278,7 @@ impl ResidueChannel {
 
     /// All tables with their keys, in order.
     pub fn tables(&self) -> impl Iterator<Item = (ChannelKey, &ChannelTable)> {
-        self.tables.iter().map(|((k, _), t)| (*k, t))
+        self.tables.iter().map(|((k, _), t)| (*k, &**t))
     }
 
     /// Whether tables differ from row to row.
@@ -287,13 +288,19 @@ impl ResidueChannel {
 
     /// The average table of a modulus.
     pub fn table(&self, modulus: u32) -> Option<&ChannelTable> {
-        self.tables.get(&(ChannelKey::default(), modulus))
+        self.tables.get(&(ChannelKey::default(), modulus)).map(|t| &**t)
     }
 
     /// The table of one row of a chip; the average where the channel has no table for that row.
     pub fn table_at(&self, chip: Option<u32>, place: Place, modulus: u32) -> Option<&ChannelTable> {
         let key = ChannelKey { chip, place: Some(place) };
-        self.tables.get(&(key, modulus)).or_else(|| self.table(modulus))
+        self.tables.get(&(key, modulus)).map(|t| &**t).or_else(|| self.table(modulus))
+    }
+
+    /// The table used at a place of the channel's chip.
+    pub(crate) fn shared_at(&self, place: Place, modulus: u32) -> Option<Arc<ChannelTable>> {
+        let own = self.tables.get(&(ChannelKey { chip: self.chip(), place: Some(place) }, modulus));
+        own.or_else(|| self.tables.get(&(ChannelKey::default(), modulus))).cloned()
     }
 
     /// The single chip whose rows the channel describes; `None` for an average.

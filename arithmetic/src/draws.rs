@@ -60,6 +60,10 @@ impl Stream {
         let log_keep = libm::log1p(-rate);
         Self { rate, log_keep, no_hit: libm::exp(log_keep * BLOCK as f64) }
     }
+
+    pub fn rate(self) -> f64 {
+        self.rate
+    }
 }
 
 /// Where the draws of a stream are taken from.
@@ -75,35 +79,40 @@ pub(crate) struct StreamId {
 pub(crate) struct Candidate {
     pub position: u64,
     pub modulus: u32,
+    /// Its number among the candidates of its block.
+    number: u32,
     /// Accepted when below the rate of the true residue.
     thin: f64,
-    pick: f64,
 }
 
 impl Candidate {
     /// The residue that is read instead of `truth`; `None` when this candidate is thinned away.
-    pub fn read(self, table: &ChannelTable, truth: u32) -> Option<u32> {
-        (self.thin < table.rate(truth)).then(|| table.pick(truth, self.pick))
+    pub fn read(self, table: &ChannelTable, truth: u32, id: StreamId) -> Option<u32> {
+        (self.thin < table.rate(truth)).then(|| {
+            let block = (self.position / BLOCK) as u32;
+            let words = philox([2 * self.number + 1, id.row, block, id.modulus], id.key);
+            table.pick(truth, uniform(words[0], words[1]))
+        })
     }
 }
 
-/// Appends the candidates of one row and modulus in rising position; the row has `positions` reads.
-pub(crate) fn candidates(id: StreamId, stream: Stream, positions: u64, out: &mut Vec<Candidate>) {
+/// The candidates of one block of one row and modulus, in rising position; the row has `positions` reads.
+pub(crate) fn candidates(
+    id: StreamId,
+    stream: Stream,
+    block: u64,
+    positions: u64,
+    mut found: impl FnMut(Candidate),
+) {
     if stream.rate <= 0.0 {
         return;
     }
-    for block in 0..positions.div_ceil(BLOCK) {
-        candidates_of_block(id, stream, block, positions, out);
-    }
-}
-
-fn candidates_of_block(id: StreamId, stream: Stream, block: u64, positions: u64, out: &mut Vec<Candidate>) {
     let (mut at, end) = (block * BLOCK, ((block + 1) * BLOCK).min(positions));
-    for i in 0.. {
-        let words = philox([2 * i, id.row, block as u32, id.modulus], id.key);
+    for number in 0.. {
+        let words = philox([2 * number, id.row, block as u32, id.modulus], id.key);
         let u = uniform(words[0], words[1]);
         // Most streams of a rare error have no hit at all: one comparison settles those.
-        if i == 0 && u <= stream.no_hit {
+        if number == 0 && u <= stream.no_hit {
             return;
         }
         let gap = if stream.rate < 1.0 { libm::floor(libm::log(u) / stream.log_keep) } else { 0.0 };
@@ -111,13 +120,8 @@ fn candidates_of_block(id: StreamId, stream: Stream, block: u64, positions: u64,
             return;
         }
         at += gap as u64;
-        let second = philox([2 * i + 1, id.row, block as u32, id.modulus], id.key);
-        out.push(Candidate {
-            position: at,
-            modulus: id.modulus,
-            thin: uniform(words[2], words[3]) * stream.rate,
-            pick: uniform(second[0], second[1]),
-        });
+        let thin = uniform(words[2], words[3]) * stream.rate;
+        found(Candidate { position: at, modulus: id.modulus, number, thin });
         at += 1;
         if at >= end {
             return;

@@ -23,19 +23,17 @@
 //! |---|---|
 //! | `moduli`, `special`, `redundant` | residue number systems: CRT, shift-and-add forms, codes that detect and correct |
 //! | `slip` | how residues lie on phase levels, so that a slip is seen |
-//! | `bfp`, `bfp_avx2` | block floating point |
+//! | `bfp` | block floating point |
 //! | `formats` | bfloat16, HFP8 and integers, for comparison |
 //! | `channel`, `channel_csv` | the residue channel and its file |
 //! | `detection` | which share of errors the range check sees |
-//! | `gemm` | the emulated product: reference, fast path, vector kernel |
+//! | `gemm` | the emulated product: reference, fast path, tiles for each kind of processor |
 //! | `draws`, `philox` | every random draw, by counter |
 //! | `histogram`, `group_sample` | operand distributions, and a sample of whole reads |
 //! | `placement`, `gemm_list`, `site`, `counters`, `matrix` | plain types that training and system share |
 //! | `section` | the design file's `[arithmetic]` |
 
 mod bfp;
-#[cfg(target_arch = "x86_64")]
-mod bfp_avx2;
 mod channel;
 mod channel_csv;
 mod counters;
@@ -61,7 +59,7 @@ pub use channel::{ChannelError, ChannelKey, ChannelTable, ResidueChannel};
 pub use counters::Counters;
 pub use detection::{ExpectedReads, expected_reads};
 pub use formats::{NumberFormat, Rounded};
-pub use gemm::{EmulatedGemm, GemmConfig, GemmError, Protection};
+pub use gemm::{CpuPath, EmulatedGemm, GemmConfig, GemmError, Protection};
 pub use gemm_list::{GemmEntry, GemmListError};
 pub use group_sample::{GroupPair, GroupSample};
 pub use histogram::{HistogramError, OperandHistogram};

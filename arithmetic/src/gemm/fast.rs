@@ -1,128 +1,184 @@
-//! The fast path: dot products without residues, then the elements that the channel hit once more.
+//! The fast path: operands are quantised into packed bytes, dot products formed without residues, and what the channel hit is
+//! put right on the way.
+//!
+//! A is packed as a whole. B is packed in *slabs* of columns that fit the second-level cache, once each, and every *strip* of
+//! rows meets a slab panel by panel. Where a read is hit, the tile is cut: the groups before it, then its group, whose wrong
+//! value takes the place of the true one in the one element, then the groups after it. So nothing is formed twice.
 
 use rayon::prelude::*;
 
-use super::packed::{First, Second, fits};
-use super::read::RowErrors;
-use super::{EmulatedGemm, canonical, kernel};
-use crate::bfp::{POISON, Quantised, scale};
-use crate::{Counters, Site};
+use super::pack::Packer;
+use super::packed::{First, LANES, Layout, Second, Span, dot};
+use super::queue::{Hit, Queue};
+use super::read::Reads;
+use super::tile::{Place, Sums, any_exponent};
+use super::{EmulatedGemm, canonical};
+use crate::bfp::scale;
+use crate::{Counters, Matrix, Site};
+use std::ops::Range;
 
-/// Rows of C in one unit of work.
-const STRIP: usize = 32;
+/// The most rows of C in one unit of work.
+const STRIP: usize = 96;
+
+/// Bytes of a slab of B, for each thread.
+const SLAB: usize = 256 << 10;
 
 /// Products smaller than this are not worth a second thread.
 const SMALL: usize = 1 << 21;
 
-pub(super) fn multiply(
-    gemm: &EmulatedGemm,
-    site: Site,
-    a: &Quantised,
-    b: &Quantised,
-    out: &mut [f32],
-) -> Counters {
-    let (rows, columns, groups) = (a.rows(), b.rows(), a.groups());
-    let reads = rows as u64 * columns as u64 * groups as u64;
-    let mut counters = Counters { residues: reads * gemm.config.moduli.len() as u64, ..Counters::default() };
-    if out.is_empty() {
-        return counters;
+pub(super) fn multiply(gemm: &EmulatedGemm, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
+    let (rows, columns, format) = (a.rows(), b.cols(), gemm.config.format);
+    let groups = format.groups(a.cols());
+    if out.is_empty() || groups == 0 {
+        out.fill(0.0);
+        return Counters::default();
     }
-    let format = gemm.config.format;
-    let exact = fits(format, a, b);
-    let packed = (exact && kernel::available()).then(|| (First::new(format, a), Second::new(format, b)));
-    let strip = |(i, out): (usize, &mut [f32])| {
-        let (first, mut elements) = (i * STRIP, Elements::new(a, b, exact));
-        match &packed {
-            Some((pa, pb)) => kernel::rows(pa, pb, first, columns, out),
-            None => plain(&mut elements, first, columns, out),
-        }
-        let mut counters = Counters::default();
-        for (r, out) in out.chunks_mut(columns).enumerate() {
-            counters += errors(gemm, site, &mut elements, first + r, out);
-        }
-        canonical(out);
-        counters
+    let threads = if rows * columns * a.cols() < SMALL { 1 } else { rayon::current_num_threads() };
+    let (layout, parallel) = (Layout::new(format), threads > 1);
+    let packer = |matrix, operand| {
+        let rounder = gemm.rounder(site, operand);
+        Packer { matrix, layout, rounder, path: gemm.path, parallel }
     };
-    let strips = STRIP * columns;
-    counters += if rows * columns * groups * format.group < SMALL {
-        out.chunks_mut(strips).enumerate().map(strip).sum::<Counters>()
-    } else {
-        out.par_chunks_mut(strips).enumerate().map(strip).sum()
-    };
-    counters
-}
+    let (first, packer) = (packer(a, 0).first(), packer(b.transposed(), 1));
 
-/// The portable path, for processors without the kernel and operands that do not fit it.
-fn plain(elements: &mut Elements<'_>, first: usize, columns: usize, out: &mut [f32]) {
-    for (r, out) in out.chunks_mut(columns).enumerate() {
-        for (column, out) in out.iter_mut().enumerate() {
-            *out = elements.form(first + r, column, |_, dot| dot);
+    let panels = columns.div_ceil(LANES);
+    let slab = (threads * SLAB / (groups * layout.panel_group() * 4 * LANES)).clamp(1, panels);
+    let mut second = Second::new(layout, slab, groups);
+    let size = strip_rows(gemm, rows, groups, threads);
+    let mut strips: Vec<Strip> =
+        (0..rows).step_by(size).map(|row| Strip::new(gemm, site, &first, row..rows.min(row + size), columns)).collect();
+    for panel in (0..panels).step_by(slab) {
+        packer.second(panel, &mut second);
+        let slab = panel..panels.min(panel + slab);
+        let run = |(strip, out): (&mut Strip, &mut [f32])| strip.slab(&second, slab.clone(), out);
+        if parallel {
+            strips.par_iter_mut().zip(out.par_chunks_mut(size * columns)).for_each(run);
+        } else {
+            strips.iter_mut().zip(out.chunks_mut(size * columns)).for_each(run);
         }
     }
+    let residues = rows as u64 * columns as u64 * groups as u64 * gemm.config.moduli.len() as u64;
+    strips.iter().map(|strip| strip.reads.counters).sum::<Counters>() + Counters { residues, ..Counters::default() }
 }
 
-/// Forms single elements of C once more; the buffer holds the dot products of one element.
-struct Elements<'a> {
-    a: &'a Quantised,
-    b: &'a Quantised,
-    /// Whether scaling in f32 is exact.
-    exact: bool,
-    dots: Vec<i32>,
+/// Rows of a strip: enough strips for all threads, and where errors are frequent so few rows that their candidates take
+/// little memory.
+fn strip_rows(gemm: &EmulatedGemm, rows: usize, groups: usize, threads: usize) -> usize {
+    const CANDIDATES: f64 = 262_144.0;
+    let block = gemm.path.rows();
+    let share = if threads == 1 { STRIP } else { rows.div_ceil(2 * threads).min(STRIP) };
+    let of_row = gemm.candidates() * Queue::reach(groups) as f64;
+    let share = if of_row * share as f64 > CANDIDATES { (CANDIDATES / of_row) as usize } else { share };
+    share.max(1).next_multiple_of(block)
 }
 
-impl<'a> Elements<'a> {
-    fn new(a: &'a Quantised, b: &'a Quantised, exact: bool) -> Self {
-        Self { a, b, exact, dots: vec![0; a.groups()] }
+/// Some rows of C.
+struct Strip<'a> {
+    gemm: &'a EmulatedGemm,
+    first: &'a First,
+    rows: Range<usize>,
+    columns: usize,
+    span: Span,
+    queue: Queue,
+    reads: Reads<'a>,
+    sums: Vec<Sums>,
+    /// Elements before the group that was hit.
+    before: Vec<f32>,
+}
+
+impl<'a> Strip<'a> {
+    fn new(gemm: &'a EmulatedGemm, site: Site, first: &'a First, rows: Range<usize>, columns: usize) -> Self {
+        let span = first.spans[rows.clone()].iter().fold(Span::EMPTY, |s, &row| s.with(row));
+        let reads = Reads::new(gemm, site, first.groups);
+        let sums = vec![[0.0; LANES]; rows.len()];
+        let queue = Queue::new(rows.clone(), columns, first.groups);
+        Self { gemm, first, rows, columns, span, queue, reads, sums, before: Vec::new() }
     }
 
-    /// One element; `read` turns the true dot product of a group into the value that is used.
-    fn form(&mut self, row: usize, column: usize, mut read: impl FnMut(usize, i64) -> i64) -> f32 {
-        let (a, b) = (self.a, self.b);
-        kernel::dots(a.row(row), b.row(column), &mut self.dots);
-        let exponents = a.row_exponents(row).iter().zip(b.row_exponents(column));
-        let mut sum = 0f32;
-        for (group, (&dot, (&ea, &eb))) in self.dots.iter().zip(exponents).enumerate() {
-            let value = read(group, i64::from(dot));
-            // A group of zeros has a dot product of 0, unless it was hit.
-            let small = self.exact && value == i64::from(dot);
-            sum += if small { dot as f32 * (normal(ea) * normal(eb)) } else { scale(value as f32, ea, eb) };
-        }
-        sum
-    }
-}
-
-/// 2^e for the exponents that the kernel takes.
-#[inline]
-fn normal(e: i16) -> f32 {
-    if e == POISON { f32::NAN } else { f32::from_bits(((i32::from(e).max(-126) + 127) as u32) << 23) }
-}
-
-/// Forms the elements of a row that the channel may have hit once more, in order, with what was read.
-fn errors(
-    gemm: &EmulatedGemm,
-    site: Site,
-    elements: &mut Elements<'_>,
-    row: usize,
-    out: &mut [f32],
-) -> Counters {
-    let groups = elements.a.groups();
-    let errors = RowErrors::new(gemm, site, row, out.len(), groups);
-    let mut counters = Counters::default();
-    for of_column in
-        errors.candidates.chunk_by(|x, y| x.position / groups as u64 == y.position / groups as u64)
-    {
-        let column = (of_column[0].position / groups as u64) as usize;
-        let mut left = of_column;
-        out[column] = elements.form(row, column, |group, truth| {
-            let position = (column * groups + group) as u64;
-            let here = left.iter().take_while(|c| c.position == position).count();
-            if here == 0 {
-                return truth;
+    /// Forms the columns of a slab, which holds the given panels.
+    fn slab(&mut self, second: &Second, panels: Range<usize>, out: &mut [f32]) {
+        let (groups, chunk) = (self.first.groups, self.first.layout.chunk());
+        for (at, panel) in panels.enumerate() {
+            let hits = self.queue.panel(&self.reads, panel, self.gemm.path.rows(), chunk);
+            self.sums.fill([0.0; LANES]);
+            let mut left = &hits[..];
+            for (i, start) in (0..groups).step_by(chunk).enumerate() {
+                let here = left.iter().take_while(|hit| hit.chunk() == i).count();
+                let (hits, rest) = left.split_at(here);
+                left = rest;
+                self.chunk(second, at, panel, start..groups.min(start + chunk), hits);
             }
-            let (hits, rest) = left.split_at(here);
-            left = rest;
-            errors.value(truth, hits, group, &mut counters)
-        });
+            self.queue.take_back(hits);
+            let column = panel * LANES;
+            let width = LANES.min(self.columns - column);
+            for (sums, out) in self.sums.iter_mut().zip(out.chunks_exact_mut(self.columns)) {
+                canonical(sums);
+                out[column..column + width].copy_from_slice(&sums[..width]);
+            }
+        }
     }
-    counters
+
+    /// Adds a chunk of groups to all rows.
+    fn chunk(&mut self, second: &Second, at: usize, panel: usize, groups: Range<usize>, hits: &[Hit]) {
+        let (block, mut row) = (self.gemm.path.rows(), 0);
+        for hits in hits.chunk_by(|x, y| x.block() == y.block()) {
+            let start = hits[0].block() * block;
+            let end = (start + block).min(self.rows.len());
+            self.add(second, at, groups.clone(), row..start);
+            self.block(second, (at, panel), groups.clone(), start..end, hits);
+            row = end;
+        }
+        self.add(second, at, groups, row..self.rows.len());
+    }
+
+    /// Adds a chunk of groups to a block of rows some of whose reads were hit.
+    fn block(
+        &mut self,
+        second: &Second,
+        (at, panel): (usize, usize),
+        groups: Range<usize>,
+        rows: Range<usize>,
+        hits: &[Hit],
+    ) {
+        let mut next = groups.start;
+        for hits in hits.chunk_by(|x, y| x.group() == y.group()) {
+            let group = groups.start + hits[0].group();
+            self.add(second, at, next..group, rows.clone());
+            let reads = || hits.chunk_by(|x, y| x.same_read(y));
+            self.before.clear();
+            self.before.extend(reads().map(|hits| self.sums[hits[0].row()][hits[0].lane()]));
+            self.add(second, at, group..group + 1, rows.clone());
+            for (i, hits) in reads().enumerate() {
+                let (r, lane) = (hits[0].row(), hits[0].lane());
+                let (row, column) = (self.rows.start + r, panel * LANES + lane);
+                let truth = i64::from(dot(self.first, second, row, group, (at, lane)));
+                let candidates = hits.iter().map(|hit| hit.candidate);
+                let value = self.reads.value(row, column, group, truth, candidates);
+                if value != truth {
+                    let ea = self.first.exponents[row * self.first.groups + group];
+                    let eb = second.exponents[at * second.groups + group][lane];
+                    self.sums[r][lane] = self.before[i] + scale(value as f32, ea, eb);
+                }
+            }
+            next = group + 1;
+        }
+        self.add(second, at, next..groups.end, rows);
+    }
+
+    /// Adds groups to rows, with vectors where exponents let them.
+    fn add(&mut self, second: &Second, panel: usize, groups: Range<usize>, rows: Range<usize>) {
+        if groups.is_empty() || rows.is_empty() {
+            return;
+        }
+        let (tile, row) = (self.gemm.path.tile(), self.rows.start + rows.start);
+        if self.span.fits(second.spans[panel]) {
+            tile(self.first, second, Place { row, panel, groups }, &mut self.sums[rows]);
+            return;
+        }
+        for r in rows {
+            let (row, groups) = (self.rows.start + r, groups.clone());
+            let tile = if self.first.spans[row].fits(second.spans[panel]) { tile } else { any_exponent };
+            tile(self.first, second, Place { row, panel, groups }, &mut self.sums[r..=r]);
+        }
+    }
 }

@@ -1,18 +1,29 @@
 //! The emulated product C = A B in block floating point and residues.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod fast;
-mod kernel;
+mod pack;
 mod packed;
+mod path;
+mod queue;
 mod read;
 mod reference;
+mod seats;
+mod tile;
 
 use thiserror::Error;
 
-use crate::bfp::{Quantised, RoundingKey};
+pub use path::CpuPath;
+use seats::Seats;
+
+use crate::bfp::{Quantised, Rounder};
 use crate::draws::{Domain, Stream, key};
 use crate::{
     BfpFormat, ChannelError, Counters, FormatError, GroupSample, Matrix, Moduli, ModuliError,
-    OperandHistogram, Place, Placement, ResidueChannel, Rounding, Site, SlipCode,
+    OperandHistogram, Placement, ResidueChannel, Rounding, Site, SlipCode,
 };
 
 /// What is done about a read whose rebuilt value no dot product can have (|value| > g (2^b - 1)^2).
@@ -90,6 +101,8 @@ pub enum GemmError {
     Placement { units: u32, rows: u32 },
     #[error("{given} moduli are not supported: use at most 255")]
     TooManyModuli { given: usize },
+    #[error("this processor does not have the instructions of the path `{path}`: the best it has is `{best}`", best = CpuPath::best())]
+    Path { path: CpuPath },
 }
 
 /// A matrix product in block floating point whose dot products pass through residues and, when there is one, a channel.
@@ -97,8 +110,10 @@ pub enum GemmError {
 pub struct EmulatedGemm {
     config: GemmConfig,
     channel: Option<ResidueChannel>,
+    seats: Option<Seats>,
     /// Gap streams by row of the chip and modulus; one row when the channel is an average.
     streams: Vec<Vec<Stream>>,
+    path: CpuPath,
 }
 
 impl EmulatedGemm {
@@ -118,14 +133,26 @@ impl EmulatedGemm {
         if units == 0 || rows == 0 {
             return Err(GemmError::Placement { units, rows });
         }
-        let streams = match &channel {
-            None => Vec::new(),
-            Some(channel) => {
-                channel.check(&config.moduli, &config.code)?;
-                streams(&config, channel)?
-            }
-        };
-        Ok(Self { config, channel, streams })
+        let mut seats = None;
+        if let Some(channel) = &channel {
+            channel.check(&config.moduli, &config.code)?;
+            seats = Some(Seats::new(&config, channel)?);
+        }
+        let streams = seats.as_ref().map_or_else(Vec::new, |seats| seats.streams(config.moduli.len()));
+        Ok(Self { config, channel, seats, streams, path: CpuPath::best() })
+    }
+
+    /// The same product on another path; results do not change.
+    ///
+    /// # Errors
+    /// When this processor does not have the instructions.
+    pub fn on(self, path: CpuPath) -> Result<Self, GemmError> {
+        if path.available() { Ok(Self { path, ..self }) } else { Err(GemmError::Path { path }) }
+    }
+
+    /// The instructions that [`EmulatedGemm::multiply`] uses: the fastest of this processor unless chosen otherwise.
+    pub fn path(&self) -> CpuPath {
+        self.path
     }
 
     /// The configuration it was made with.
@@ -151,8 +178,8 @@ impl EmulatedGemm {
     /// # Panics
     /// When shapes do not fit, or a dimension reaches 2^32, where the numbers of draws end: mistakes of the caller.
     pub fn multiply(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
-        let (a, b) = self.quantise(site, a, b, out);
-        fast::multiply(self, site, &a, &b, out)
+        check(a, b, out);
+        fast::multiply(self, site, a, b, out)
     }
 
     /// The same product in plain steps: every residue of every dot product is formed and rebuilt.
@@ -160,7 +187,8 @@ impl EmulatedGemm {
     /// # Panics
     /// As [`EmulatedGemm::multiply`].
     pub fn multiply_reference(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
-        let (a, b) = self.quantise(site, a, b, out);
+        check(a, b, out);
+        let (a, b) = (self.first(site, a), self.second(site, b));
         reference::multiply(self, site, &a, &b, out)
     }
 
@@ -183,44 +211,39 @@ impl EmulatedGemm {
         sample.offer(self.config.seed, site, &self.first(site, a), &self.second(site, b));
     }
 
-    fn quantise(&self, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &[f32]) -> (Quantised, Quantised) {
-        assert_eq!(a.cols(), b.rows(), "the columns of A must equal the rows of B");
-        assert_eq!(Some(out.len()), a.rows().checked_mul(b.cols()), "the output must hold M x N values");
-        (self.first(site, a), self.second(site, b))
-    }
-
     fn first(&self, site: Site, a: Matrix<'_>) -> Quantised {
-        Quantised::new(a, self.config.format, self.rounding_key(site, 0))
+        Quantised::new(a, self.rounder(site, 0))
     }
 
     fn second(&self, site: Site, b: Matrix<'_>) -> Quantised {
-        Quantised::new(b.transposed(), self.config.format, self.rounding_key(site, 1))
+        Quantised::new(b.transposed(), self.rounder(site, 1))
     }
 
-    fn rounding_key(&self, site: Site, operand: u32) -> RoundingKey {
+    fn rounder(&self, site: Site, operand: u32) -> Rounder {
         let key = match self.config.format.rounding {
             Rounding::Stochastic => key(self.config.seed, site, Domain::Rounding),
             Rounding::NearestEven | Rounding::Truncate => [0; 2],
         };
-        RoundingKey { key, operand }
+        Rounder { format: self.config.format, key, operand }
+    }
+
+    /// Candidates of errors that are expected for a read, over all moduli; the mean over the rows of the chip.
+    fn candidates(&self) -> f64 {
+        let rates: f64 = self.streams.iter().flatten().map(|stream| stream.rate()).sum();
+        rates / self.streams.len().max(1) as f64
     }
 }
 
-/// The streams of each row of the chip: the largest rate over the units that may form its groups.
-fn streams(config: &GemmConfig, channel: &ResidueChannel) -> Result<Vec<Vec<Stream>>, GemmError> {
-    let Placement { units, rows } = config.placement;
-    let rows = if channel.by_row() { rows } else { 1 };
-    let rate = |row: u32, modulus: u32| -> Result<f64, ChannelError> {
-        let mut largest = 0f64;
-        for unit in 0..if channel.by_row() { units } else { 1 } {
-            let table = channel.table_at(channel.chip(), Place { unit, row }, modulus);
-            let table = table.ok_or(ChannelError::MissingRow { unit, row, modulus })?;
-            largest = largest.max(table.largest_rate());
-        }
-        Ok(largest)
-    };
-    let one = |row: u32| config.moduli.as_slice().iter().map(|&m| Ok(Stream::new(rate(row, m)?))).collect();
-    (0..rows).map(one).collect::<Result<_, ChannelError>>().map_err(GemmError::from)
+fn check(a: Matrix<'_>, b: Matrix<'_>, out: &[f32]) {
+    assert_eq!(a.cols(), b.rows(), "the columns of A must equal the rows of B");
+    assert_eq!(Some(out.len()), a.rows().checked_mul(b.cols()), "the output must hold M x N values");
+    for operand in [a, b] {
+        let (rows, columns) = (operand.rows(), operand.cols());
+        assert!(
+            u32::try_from(rows).is_ok() && u32::try_from(columns).is_ok(),
+            "an operand of {rows} x {columns} is too large: its rows and columns must stay below 2^32"
+        );
+    }
 }
 
 /// Exact dot product of two groups; at most 1024 255^2, well inside i32.

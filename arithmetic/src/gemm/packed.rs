@@ -1,169 +1,225 @@
-//! Operands laid out for the vector kernel.
+//! How quantised operands lie in memory for the fast path.
 //!
-//! The kernel multiplies unsigned by signed bytes, four of K at a time. The first operand is therefore stored with the
-//! largest mantissa L added, and L times the sum of the second operand's mantissas is taken away afterwards. Scales are f32
-//! powers of two; that of a group of zeros is 0, since its exponent must not spoil the range check below.
+//! Mantissas stand in words of four bytes: four of up to 6 bits, or two of more. Words of the first operand are broadcast to
+//! the lanes of a vector, where sixteen columns of the second operand stand side by side, a *panel*:
+//!
+//! ```text
+//! first:   row 0: group 0: word 0, word 1, .., scale, correction | group 1: ..
+//! second:  panel 0: group 0: line of word 0 (16 lanes), line of word 1, .., line of scales | group 1: ..
+//! ```
+//!
+//! Processors multiply unsigned by signed bytes. Bytes of the second operand therefore have the largest mantissa L added, and
+//! the *correction* takes L times the sum of the first operand's mantissas away again, scaled as they are. Scales are f32 powers
+//! of two; that of a group of zeros is 0, that of a group that is not finite NaN.
 
 use crate::BfpFormat;
-use crate::bfp::{POISON, Quantised};
+use crate::bfp::POISON;
 
-/// Columns of C in a panel: the lanes of a vector of f32.
-pub(super) const LANES: usize = 8;
+/// Columns of a panel.
+pub(super) const LANES: usize = 16;
 
-/// K values that the kernel takes at once.
-pub(super) const STEP: usize = 4;
+/// One word of each column of a panel: a line of the cache.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub [u32; LANES]);
 
-/// Whether the kernel's arithmetic is exact for these operands.
-///
-/// Sums of bytes' products stay in i16 when 2 L L times half the group does; a scaled dot product is a normal f32 when the
-/// exponents of all groups that are not zero add up to a normal range.
-pub(super) fn fits(format: BfpFormat, a: &Quantised, b: &Quantised) -> bool {
-    let largest = i64::from(format.largest());
-    let padded = format.group.next_multiple_of(STEP) as i64;
-    let range = |q: &Quantised| {
-        let used = q.exponents().iter().copied().filter(|&e| e != POISON && e != format.zero_exponent());
-        used.fold((i32::MAX, i32::MIN), |(lo, hi), e| (lo.min(e.into()), hi.max(e.into())))
-    };
-    let ((a_low, a_high), (b_low, b_high)) = (range(a), range(b));
-    let scales = |low: i32, high: i32| low > high || (low >= -126 && high <= 127);
-    let products = a_low > a_high || b_low > b_high || (a_low + b_low >= -126 && a_high + b_high <= 100);
-    largest <= 127
-        && 2 * largest * largest * padded / 2 <= i64::from(i16::MAX)
-        && scales(a_low, a_high)
-        && scales(b_low, b_high)
-        && products
+impl Line {
+    pub const ZERO: Self = Self([0; LANES]);
 }
 
-/// 2^e as f32, 0 for a group of zeros, NaN for one that is not finite.
-fn scale(format: BfpFormat, e: i16) -> f32 {
-    match e {
-        POISON => f32::NAN,
-        e if e == format.zero_exponent() => 0.0,
-        e => f32::from_bits(((i32::from(e) + 127) as u32) << 23),
+/// What a word holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Four signed bytes in the first operand, four unsigned ones in the second.
+    Bytes,
+    /// Two signed halves in both.
+    Halves,
+}
+
+/// The layout that a format takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub format: BfpFormat,
+    pub word: Word,
+    /// Words of a group.
+    pub steps: usize,
+}
+
+impl Layout {
+    /// Bytes where the sum of products, at most 2 L^2 g, is an exact f32.
+    pub fn new(format: BfpFormat) -> Self {
+        let word = if format.mantissa_bits <= 6 { Word::Bytes } else { Word::Halves };
+        Self { format, word, steps: format.group.div_ceil(word.values()) }
+    }
+
+    /// Words that a group of a row takes, with scale and correction.
+    pub fn row_group(self) -> usize {
+        self.steps + 2
+    }
+
+    /// Lines that a group of a panel takes, with scales.
+    pub fn panel_group(self) -> usize {
+        self.steps + 1
+    }
+
+    /// What is added to mantissas of the second operand.
+    pub fn offset(self) -> i32 {
+        if self.word == Word::Bytes { self.format.largest() } else { 0 }
+    }
+
+    /// Groups of a panel that stay in the first-level cache while rows pass by.
+    pub fn chunk(self) -> usize {
+        (320 / self.panel_group()).clamp(1, 64)
+    }
+
+    /// The f32 that stands for the scale 2^e; 2^e itself where [`Span::fits`] lets it be used.
+    pub fn scale(self, e: i16) -> f32 {
+        match e {
+            POISON => f32::NAN,
+            e if e == self.format.zero_exponent() => 0.0,
+            e if e < -149 => 0.0,
+            e if e < -126 => f32::from_bits(1 << (e + 149)),
+            e => f32::from_bits(((i32::from(e) + 127) as u32) << 23),
+        }
     }
 }
 
-/// Rows of the first operand: for each group, `steps` times four bytes and a scale.
+impl Word {
+    /// Mantissas of a word.
+    pub const fn values(self) -> usize {
+        match self {
+            Self::Bytes => 4,
+            Self::Halves => 2,
+        }
+    }
+
+    /// The word of up to `values()` mantissas; those that are missing are zeros.
+    pub fn join(self, mantissas: impl Iterator<Item = i32>) -> u32 {
+        let (bits, mask) = if self == Self::Bytes { (8, 0xff) } else { (16, 0xffff) };
+        mantissas.enumerate().fold(0, |word, (i, q)| word | (q as u32 & mask) << (bits * i))
+    }
+
+    /// Product of a word of the first operand with one of the second, as processors form it.
+    #[inline(always)]
+    pub fn dot(self, first: u32, second: u32) -> i32 {
+        match self {
+            Self::Bytes => {
+                let part = |i: u32| i32::from((first >> (8 * i)) as i8) * i32::from((second >> (8 * i)) as u8);
+                part(0) + part(1) + part(2) + part(3)
+            }
+            Self::Halves => {
+                let part = |i: u32| i32::from((first >> (16 * i)) as i16) * i32::from((second >> (16 * i)) as i16);
+                part(0) + part(1)
+            }
+        }
+    }
+
+    /// Sum of the mantissas of a word of the first operand.
+    fn sum(self, first: u32) -> i32 {
+        match self {
+            Self::Bytes => (0..4).map(|i| i32::from((first >> (8 * i)) as i8)).sum(),
+            Self::Halves => (0..2).map(|i| i32::from((first >> (16 * i)) as i16)).sum(),
+        }
+    }
+}
+
+/// The lowest and the highest exponent of groups that are neither zero nor without meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    low: i16,
+    high: i16,
+}
+
+impl Span {
+    pub const EMPTY: Self = Self { low: i16::MAX, high: i16::MIN };
+
+    pub fn add(&mut self, format: BfpFormat, e: i16) {
+        if e != POISON && e != format.zero_exponent() {
+            self.low = self.low.min(e);
+            self.high = self.high.max(e);
+        }
+    }
+
+    pub fn with(self, other: Self) -> Self {
+        Self { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+
+    /// Whether f32 holds every scaled dot product of groups with these exponents exactly.
+    ///
+    /// A dot product is an integer of 24 bits, or was rounded to as many. Times 2^e it is exact when e is at least -149,
+    /// the exponent of the smallest subnormal, and at most 100. The first operand's scale is applied by itself.
+    pub fn fits(self, second: Self) -> bool {
+        let (first, none) = (self, |s: Self| s.low > s.high);
+        let alone = (none(first) || (first.low >= -149 && first.high <= 100)) && (none(second) || second.low >= -149);
+        alone && (none(first) || none(second) || (first.low + second.low >= -149 && first.high + second.high <= 100))
+    }
+}
+
+/// The first operand: rows of A.
 pub(super) struct First {
-    pub bytes: Vec<u8>,
-    pub scales: Vec<f32>,
-    /// Bytes of a group.
-    pub width: usize,
+    pub layout: Layout,
     pub groups: usize,
+    /// By row and group: words, the bits of the scale, and those of the correction.
+    pub words: Vec<u32>,
+    /// By row and group.
+    pub exponents: Vec<i16>,
+    /// By row.
+    pub spans: Vec<Span>,
 }
 
 impl First {
-    pub fn new(format: BfpFormat, q: &Quantised) -> Self {
-        let width = format.group.next_multiple_of(STEP);
-        let largest = format.largest() as i16;
-        let mut bytes = vec![largest as u8; q.rows() * q.groups() * width];
-        if width == format.group {
-            let add = |(byte, &m): (&mut u8, &i16)| *byte = (m + largest) as u8;
-            bytes.iter_mut().zip(q.all_mantissas()).for_each(add);
+    pub fn new(layout: Layout, rows: usize, groups: usize) -> Self {
+        Self {
+            layout,
+            groups,
+            words: vec![0; rows * groups * layout.row_group()],
+            exponents: vec![0; rows * groups],
+            spans: vec![Span::EMPTY; rows],
         }
-        for row in (0..q.rows()).filter(|_| width != format.group) {
-            for group in 0..q.groups() {
-                let at = (row * q.groups() + group) * width;
-                for (byte, &m) in bytes[at..at + width].iter_mut().zip(q.mantissas(row, group)) {
-                    *byte = (m + largest) as u8;
-                }
-            }
-        }
-        let scales = q.exponents().iter().map(|&e| scale(format, e)).collect();
-        Self { bytes, scales, width, groups: q.groups() }
+    }
+
+    /// Words, scale and correction of some groups of a row.
+    pub fn row(&self, row: usize, groups: std::ops::Range<usize>) -> &[u32] {
+        let (at, size) = (row * self.groups, self.layout.row_group());
+        &self.words[(at + groups.start) * size..(at + groups.end) * size]
     }
 }
 
-/// Columns of the second operand in panels of [`LANES`]; for each panel and group, bytes in the order (step, lane, K in the
-/// step), L times the sum of the mantissas, and scales, by lane.
+/// Some columns of the second operand, in panels; lanes beyond the last column are zero.
 pub(super) struct Second {
-    pub bytes: Vec<i8>,
-    pub sums: Vec<i32>,
-    pub scales: Vec<f32>,
-    pub panels: usize,
+    pub layout: Layout,
+    pub groups: usize,
+    /// By panel and group: lines of words, and a line with the bits of the scales.
+    pub lines: Vec<Line>,
+    /// By panel, group and lane.
+    pub exponents: Vec<[i16; LANES]>,
+    /// By panel.
+    pub spans: Vec<Span>,
 }
 
 impl Second {
-    /// The number of panels is even; lanes beyond the last column are zero.
-    pub fn new(format: BfpFormat, q: &Quantised) -> Self {
-        let (width, groups) = (format.group.next_multiple_of(STEP), q.groups());
-        let panels = q.rows().div_ceil(2 * LANES) * 2;
-        let cells = panels * groups * LANES;
-        let mut packed =
-            Self { bytes: vec![0; cells * width], sums: vec![0; cells], scales: vec![0.0; cells], panels };
-        #[cfg(target_arch = "x86_64")]
-        let done = if format.group == crate::bfp_avx2::GROUP && super::kernel::available() {
-            // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
-            unsafe { packed.whole_panels(format, q) }
-        } else {
-            0
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let done = 0;
-        for column in done..q.rows() {
-            for group in 0..groups {
-                let cell = (column / LANES * groups + group) * LANES;
-                let to = &mut packed.bytes[cell * width..(cell + LANES) * width];
-                let sum = spread(q.mantissas(column, group), column % LANES, to);
-                packed.sums[cell + column % LANES] = format.largest() * sum;
-                packed.scales[cell + column % LANES] = scale(format, q.exponent(column, group));
-            }
+    pub fn new(layout: Layout, panels: usize, groups: usize) -> Self {
+        Self {
+            layout,
+            groups,
+            lines: vec![Line::ZERO; panels * groups * layout.panel_group()],
+            exponents: vec![[0; LANES]; panels * groups],
+            spans: vec![Span::EMPTY; panels],
         }
-        packed
     }
 
-    /// Packs the panels that have all their columns, for groups of 16; returns the number of columns done.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn whole_panels(&mut self, format: BfpFormat, q: &Quantised) -> usize {
-        use std::arch::x86_64::*;
-        let panels = q.rows() / LANES;
-        let largest = _mm256_set1_epi16(format.largest() as i16);
-        for panel in 0..panels {
-            for group in 0..q.groups() {
-                let cell = (panel * q.groups() + group) * LANES;
-                let of_lane = |lane: usize| -> __m256i {
-                    let m: &[i16; 16] =
-                        q.mantissas(panel * LANES + lane, group).first_chunk().expect("a group of 16");
-                    // SAFETY: 16 mantissas are one vector.
-                    unsafe { _mm256_loadu_si256(m.as_ptr().cast()) }
-                };
-                // Two lanes give 4 words of four bytes each; a transposition brings words of a step together.
-                let bytes = std::array::from_fn(|i| {
-                    let packed = _mm256_packs_epi16(of_lane(i), _mm256_setzero_si256());
-                    _mm256_permute4x64_epi64(packed, 0b11_01_10_00)
-                });
-                let steps = crate::bfp_avx2::transposed(bytes);
-                let to: &mut [i8; 128] =
-                    self.bytes[cell * 16..].first_chunk_mut().expect("a cell of 128 bytes");
-                for (step, vector) in steps[..4].iter().enumerate() {
-                    // SAFETY: a cell of 8 lanes by 16 bytes is four vectors.
-                    unsafe { _mm256_storeu_si256(to.as_mut_ptr().add(step * 32).cast(), *vector) };
-                }
-                // Eight partial sums a lane; after the transposition they add up down the columns.
-                let partial = std::array::from_fn(|i| _mm256_madd_epi16(of_lane(i), largest));
-                let sums = crate::bfp_avx2::transposed(partial);
-                let sums = sums.into_iter().fold(_mm256_setzero_si256(), |s, v| _mm256_add_epi32(s, v));
-                let to: &mut [i32; LANES] =
-                    self.sums[cell..].first_chunk_mut().expect("a cell has eight lanes");
-                // SAFETY: eight sums are one vector.
-                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), sums) };
-                for lane in 0..LANES {
-                    self.scales[cell + lane] = scale(format, q.exponent(panel * LANES + lane, group));
-                }
-            }
-        }
-        panels * LANES
+    /// Lines of some groups of a panel.
+    pub fn panel(&self, panel: usize, groups: std::ops::Range<usize>) -> &[Line] {
+        let (at, size) = (panel * self.groups, self.layout.panel_group());
+        &self.lines[(at + groups.start) * size..(at + groups.end) * size]
     }
 }
 
-/// Writes a group's mantissas to their lane and returns their sum.
-fn spread(mantissas: &[i16], lane: usize, to: &mut [i8]) -> i32 {
-    let steps = to.chunks_exact_mut(STEP * LANES);
-    for (four, vector) in mantissas.chunks(STEP).zip(steps) {
-        for (&m, byte) in four.iter().zip(&mut vector[lane * STEP..(lane + 1) * STEP]) {
-            *byte = m as i8;
-        }
-    }
-    mantissas.iter().map(|&m| i32::from(m)).sum()
+/// The true dot product of one group of a row and a column.
+pub(super) fn dot(a: &First, b: &Second, row: usize, group: usize, (panel, lane): (usize, usize)) -> i32 {
+    let (word, steps) = (a.layout.word, a.layout.steps);
+    let first = &a.row(row, group..group + 1)[..steps];
+    let second = b.panel(panel, group..group + 1);
+    let products = first.iter().zip(second).map(|(&x, y)| word.dot(x, y.0[lane]));
+    products.sum::<i32>() - a.layout.offset() * first.iter().map(|&x| word.sum(x)).sum::<i32>()
 }

@@ -1,135 +1,139 @@
 //! What happens to one read that the channel hit: shared by both paths, so that they cannot drift apart.
 
+use std::ops::Range;
+
 use super::{EmulatedGemm, Protection};
 use crate::channel::ChannelTable;
 use crate::draws::{Candidate, Domain, StreamId, candidates, key, repeat};
-use crate::{Counters, Place, ResidueChannel, Site};
+use crate::{Counters, Site};
 
-/// The errors of one output row.
-pub(super) struct RowErrors<'a> {
+/// The reads of a product.
+pub(super) struct Reads<'a> {
     gemm: &'a EmulatedGemm,
     key: [u32; 2],
-    row: usize,
     groups: usize,
-    /// Candidates in the order of their positions.
-    pub candidates: Vec<Candidate>,
+    pub counters: Counters,
+    /// Residues as they are and as they were read.
+    right: Vec<u32>,
+    read: Vec<u32>,
 }
 
-impl<'a> RowErrors<'a> {
-    /// Draws the candidates of a row of `columns` elements of `groups` groups each.
-    pub fn new(gemm: &'a EmulatedGemm, site: Site, row: usize, columns: usize, groups: usize) -> Self {
-        let mut errors = Self {
-            gemm,
-            key: key(gemm.config.seed, site, Domain::Errors),
-            row,
-            groups,
-            candidates: Vec::new(),
-        };
-        if gemm.streams.is_empty() {
-            return errors;
-        }
-        let of_row = &gemm.streams[row % gemm.streams.len()];
-        for (index, &stream) in of_row.iter().enumerate() {
-            let positions = columns as u64 * groups as u64;
-            candidates(errors.id(index), stream, positions, &mut errors.candidates);
-        }
-        errors.candidates.sort_by_key(|c| (c.position, c.modulus));
-        errors
+/// A read of a product.
+#[derive(Clone, Copy)]
+struct At {
+    row: usize,
+    group: usize,
+    position: u64,
+}
+
+impl<'a> Reads<'a> {
+    pub fn new(gemm: &'a EmulatedGemm, site: Site, groups: usize) -> Self {
+        let key = key(gemm.config.seed, site, Domain::Errors);
+        Self { gemm, key, groups, counters: Counters::default(), right: Vec::new(), read: Vec::new() }
     }
 
-    fn id(&self, index: usize) -> StreamId {
-        StreamId { key: self.key, row: self.row as u32, modulus: index as u32 }
+    /// Whether any read can be wrong.
+    pub fn any(&self) -> bool {
+        !self.gemm.streams.is_empty()
     }
 
-    fn channel(&self) -> &'a ResidueChannel {
-        self.gemm.channel.as_ref().expect("candidates exist only with a channel")
-    }
-
-    fn place(&self, group: usize) -> Place {
-        if self.channel().by_row() {
-            self.gemm.config.placement.place(self.row as u64, group as u64, self.groups as u64)
-        } else {
-            Place { unit: 0, row: 0 }
+    /// Draws the candidates of one block of each of some rows, which have `positions` reads; each with the number of its row,
+    /// from 0.
+    pub fn draw(&self, rows: Range<usize>, block: u64, positions: u64, out: &mut Vec<(u32, Candidate)>) {
+        let streams = &self.gemm.streams;
+        for (r, row) in rows.enumerate() {
+            for (index, &stream) in streams[row % streams.len()].iter().enumerate() {
+                candidates(self.id(row, index), stream, block, positions, |c| out.push((r as u32, c)));
+            }
         }
     }
 
-    fn table(&self, group: usize, index: usize) -> &'a ChannelTable {
-        let (channel, modulus) = (self.channel(), self.gemm.config.moduli.as_slice()[index]);
-        let table = channel.table_at(channel.chip(), self.place(group), modulus);
-        table.expect("every table was looked up when the product was set up")
+    /// Draws all candidates of a row of `positions` reads, in the order of their positions.
+    pub fn draw_row(&self, row: usize, positions: u64) -> Vec<Candidate> {
+        let mut all = Vec::new();
+        if self.any() {
+            for block in 0..positions.div_ceil(crate::draws::BLOCK) {
+                self.draw(row..row + 1, block, positions, &mut all);
+            }
+        }
+        all.sort_by_key(|(_, c)| (c.position, c.modulus));
+        all.into_iter().map(|(_, c)| c).collect()
+    }
+
+    fn id(&self, row: usize, index: usize) -> StreamId {
+        StreamId { key: self.key, row: row as u32, modulus: index as u32 }
+    }
+
+    fn table(&self, at: At, index: usize) -> (&'a ChannelTable, Option<f64>) {
+        let seats = self.gemm.seats.as_ref().expect("candidates exist only with a channel");
+        seats.table(&self.gemm.config, at.row, at.group, self.groups, index)
     }
 
     /// The value that a read of the true value `truth` ends with, given the candidates at its position.
-    pub fn value(&self, truth: i64, hits: &[Candidate], group: usize, counters: &mut Counters) -> i64 {
+    pub fn value(
+        &mut self,
+        row: usize,
+        column: usize,
+        group: usize,
+        truth: i64,
+        hits: impl Iterator<Item = Candidate>,
+    ) -> i64 {
         let moduli = &self.gemm.config.moduli;
-        let right = moduli.residues(truth);
-        let mut read = right.clone();
+        let at = At { row, group, position: column as u64 * self.groups as u64 + group as u64 };
+        self.right.clear();
+        self.right.extend((0..moduli.len()).map(|index| moduli.residue(truth, index)));
+        self.read.clone_from(&self.right);
         for hit in hits {
             let index = hit.modulus as usize;
-            if let Some(r) = hit.read(self.table(group, index), right[index]) {
-                read[index] = r;
-                counters.wrong += 1;
+            if let Some(r) = hit.read(self.table(at, index).0, self.right[index], self.id(row, index)) {
+                self.read[index] = r;
+                self.counters.wrong += 1;
             }
         }
-        if read == right {
+        if self.read == self.right {
             return truth;
         }
-        counters.groups_hit += 1;
-        let (value, known) = self.settle(&right, read, group, hits[0].position, counters);
-        counters.silent += u64::from(value != truth && !known);
+        self.counters.groups_hit += 1;
+        let (value, known) = self.settle(at);
+        self.counters.silent += u64::from(value != truth && !known);
         value
     }
 
     /// Rebuilds the value and does what the protection says; the flag tells whether somebody knows that it is wrong.
-    fn settle(
-        &self,
-        right: &[u32],
-        mut read: Vec<u32>,
-        group: usize,
-        position: u64,
-        counters: &mut Counters,
-    ) -> (i64, bool) {
+    fn settle(&mut self, at: At) -> (i64, bool) {
         let config = &self.gemm.config;
         let bound = config.format.bound();
-        let mut value = config.moduli.signed(&read);
+        let mut value = config.moduli.signed(&self.read);
         if value.abs() <= bound || config.protection == Protection::None {
             return (value, false);
         }
-        counters.detected += 1;
+        self.counters.detected += 1;
         let repeats = match config.protection {
             Protection::None | Protection::Count => return (value, true),
             Protection::Saturate => return (value.clamp(-bound, bound), true),
             Protection::ReadAgain { repeats } => repeats,
         };
         for attempt in 1..=repeats {
-            counters.repeated += 1;
-            for (index, residue) in read.iter_mut().enumerate() {
-                *residue = self.read_again(right[index], *residue, group, index, position, attempt);
+            self.counters.repeated += 1;
+            for index in 0..self.read.len() {
+                self.read[index] = self.read_again(at, index, attempt);
             }
-            value = config.moduli.signed(&read);
+            value = config.moduli.signed(&self.read);
             if value.abs() <= bound {
                 return (value, false);
             }
         }
-        counters.exhausted += 1;
+        self.counters.exhausted += 1;
         (value.clamp(-bound, bound), true)
     }
 
     /// One residue of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, and what goes
     /// beyond the rate of fresh errors returns the residue of before. Rows with tables of their own have it in their rates.
-    fn read_again(
-        &self,
-        right: u32,
-        before: u32,
-        group: usize,
-        index: usize,
-        position: u64,
-        attempt: u32,
-    ) -> u32 {
-        let table = self.table(group, index);
-        let again = self.channel().again_at(self.place(group), table.modulus());
+    fn read_again(&self, at: At, index: usize, attempt: u32) -> u32 {
+        let (right, before) = (self.right[index], self.read[index]);
+        let (table, again) = self.table(at, index);
         let rate = table.rate(right);
-        let (u, pick) = repeat(self.id(index), position, attempt);
+        let (u, pick) = repeat(self.id(at.row, index), at.position, attempt);
         match again {
             _ if u < rate => table.pick(right, pick),
             Some(again) if before != right && u < again => before,

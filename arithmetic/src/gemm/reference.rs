@@ -1,6 +1,6 @@
 //! The plain path: every residue of every read is formed, multiplied, added, and rebuilt.
 
-use super::read::RowErrors;
+use super::read::Reads;
 use super::{EmulatedGemm, canonical};
 use crate::bfp::{Quantised, scale};
 use crate::{Counters, Moduli, Site};
@@ -14,10 +14,10 @@ pub(super) fn multiply(
 ) -> Counters {
     let (columns, groups) = (b.rows(), a.groups());
     let moduli = &gemm.config.moduli;
-    let mut counters = Counters::default();
+    let mut reads = Reads::new(gemm, site, groups);
     for row in 0..a.rows() {
-        let errors = RowErrors::new(gemm, site, row, columns, groups);
-        let mut next = errors.candidates.iter().copied().peekable();
+        let candidates = reads.draw_row(row, columns as u64 * groups as u64);
+        let mut next = candidates.into_iter().peekable();
         for column in 0..columns {
             let mut sum = 0f32;
             for group in 0..groups {
@@ -27,17 +27,17 @@ pub(super) fn multiply(
                     hits.push(c);
                 }
                 let residues = dot_residues(moduli, a.mantissas(row, group), b.mantissas(column, group));
-                counters.residues += residues.len() as u64;
+                reads.counters.residues += residues.len() as u64;
                 let truth = moduli.signed(&residues);
                 let value =
-                    if hits.is_empty() { truth } else { errors.value(truth, &hits, group, &mut counters) };
+                    if hits.is_empty() { truth } else { reads.value(row, column, group, truth, hits.into_iter()) };
                 sum += scale(value as f32, a.exponent(row, group), b.exponent(column, group));
             }
             out[row * columns + column] = sum;
         }
     }
     canonical(out);
-    counters
+    reads.counters
 }
 
 /// The dot product of two groups as each modulus's unit forms it.

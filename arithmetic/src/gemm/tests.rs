@@ -16,15 +16,21 @@ fn operand(len: usize, seed: u64) -> Vec<f32> {
 fn both(gemm: &EmulatedGemm, (m, k, n): (usize, usize, usize), seed: u64) -> (Vec<u32>, Counters) {
     let (a, b) = (operand(m * k, seed), operand(k * n, seed + 1));
     let site = Site { layer: 3, pass: Pass::Forward, step: seed };
-    let (mut fast, mut slow) = (vec![0.5; m * n], vec![0.25; m * n]);
-    let (va, vb) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).transposed());
-    let vb = if seed.is_multiple_of(2) { Matrix::new(&b, k, n) } else { vb };
-    let x = gemm.multiply(site, va, vb, &mut fast);
-    let y = gemm.multiply_reference(site, va, vb, &mut slow);
-    assert_eq!(x, y, "{m} x {k} x {n}");
-    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&fast), bits(&slow), "{m} x {k} x {n}");
-    (bits(&fast), x)
+    let mut slow = vec![0.25; m * n];
+    let va = if seed / 2 % 2 == 0 { Matrix::new(&a, m, k) } else { Matrix::new(&a, k, m).transposed() };
+    let vb = if seed % 2 == 0 { Matrix::new(&b, k, n) } else { Matrix::new(&b, n, k).transposed() };
+    let counters = gemm.multiply_reference(site, va, vb, &mut slow);
+    for path in CpuPath::ALL.into_iter().filter(|path| path.available()) {
+        let gemm = gemm.clone().on(path).unwrap();
+        let mut fast = vec![0.5; m * n];
+        assert_eq!(gemm.multiply(site, va, vb, &mut fast), counters, "{m} x {k} x {n}, {path}");
+        assert_eq!(bits(&fast), bits(&slow), "{m} x {k} x {n}, {path}");
+    }
+    (bits(&slow), counters)
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
 }
 
 const SHAPES: [(usize, usize, usize); 9] = [

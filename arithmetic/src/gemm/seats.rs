@@ -1,0 +1,64 @@
+//! The channel's tables, looked up once for every place of the chip.
+
+use std::sync::Arc;
+
+use super::GemmConfig;
+use crate::channel::ChannelTable;
+use crate::draws::Stream;
+use crate::{ChannelError, Place, Placement, ResidueChannel};
+
+/// The table of each unit, row and modulus; a single place when the channel is an average.
+#[derive(Debug, Clone)]
+pub(super) struct Seats {
+    by_row: bool,
+    rows: u32,
+    /// By unit, row and modulus: the table, and P(wrong again | wrong) where attempts are not independent.
+    tables: Vec<(Arc<ChannelTable>, Option<f64>)>,
+}
+
+impl Seats {
+    /// Looks up every table that products placed so may use.
+    pub fn new(config: &GemmConfig, channel: &ResidueChannel) -> Result<Self, ChannelError> {
+        let by_row = channel.by_row();
+        let Placement { units, rows } = if by_row { config.placement } else { Placement { units: 1, rows: 1 } };
+        let mut tables = Vec::new();
+        for place in (0..units).flat_map(|unit| (0..rows).map(move |row| Place { unit, row })) {
+            for &modulus in config.moduli.as_slice() {
+                let table = channel.shared_at(place, modulus).ok_or(ChannelError::MissingRow {
+                    unit: place.unit,
+                    row: place.row,
+                    modulus,
+                })?;
+                tables.push((table, channel.again_at(place, modulus)));
+            }
+        }
+        Ok(Self { by_row, rows, tables })
+    }
+
+    /// The streams of each row of the chip: the largest rate over the units that may form its groups.
+    pub fn streams(&self, moduli: usize) -> Vec<Vec<Stream>> {
+        let places = self.rows as usize * moduli;
+        let rate = |at: usize| self.tables[at..].iter().step_by(places).fold(0f64, |m, t| m.max(t.0.largest_rate()));
+        let row = |row: usize| (0..moduli).map(|i| Stream::new(rate(row * moduli + i))).collect();
+        (0..self.rows as usize).map(row).collect()
+    }
+
+    /// The table that a read of a product goes through, and P(wrong again | wrong).
+    pub fn table(
+        &self,
+        config: &GemmConfig,
+        row: usize,
+        group: usize,
+        groups: usize,
+        modulus: usize,
+    ) -> (&ChannelTable, Option<f64>) {
+        let place = if self.by_row {
+            let Place { unit, row } = config.placement.place(row as u64, group as u64, groups as u64);
+            (unit * self.rows + row) as usize
+        } else {
+            0
+        };
+        let (table, again) = &self.tables[place * config.moduli.len() + modulus];
+        (table, *again)
+    }
+}
