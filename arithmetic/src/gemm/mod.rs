@@ -11,6 +11,7 @@ mod path;
 mod queue;
 mod read;
 mod reference;
+mod round;
 mod seats;
 mod tile;
 

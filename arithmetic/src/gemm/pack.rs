@@ -11,11 +11,9 @@ use rayon::prelude::*;
 
 use super::CpuPath;
 use super::packed::{First, LANES, Layout, Line, Second, Span};
-use crate::bfp::{ROUND, Rounder};
+use super::round::{self, Cell, Lanes};
+use crate::bfp::Rounder;
 use crate::{Matrix, Rounding};
-
-/// Sixteen rows of one group: values or words.
-type Lanes<T> = [T; LANES];
 
 /// What quantising an operand needs.
 #[derive(Clone, Copy)]
@@ -26,14 +24,6 @@ pub(super) struct Packer<'a> {
     pub rounder: Rounder,
     pub path: CpuPath,
     pub parallel: bool,
-}
-
-/// The groups of some rows, as the inner loops leave them: words by step and lane.
-struct Cell {
-    words: Vec<Lanes<u32>>,
-    exponents: Lanes<i16>,
-    /// Sums of the mantissas.
-    sums: Lanes<i32>,
 }
 
 impl Packer<'_> {
@@ -82,9 +72,10 @@ impl Packer<'_> {
     fn rows_of_first(&self, row: usize, words: &mut [u32], exponents: &mut [i16], spans: &mut [Span]) {
         let (groups, steps, format) = (self.groups(), self.layout.steps, self.layout.format);
         spans.fill(Span::EMPTY);
-        let mut cell = Cell::new(self.layout);
+        let mut scratch = Scratch::new(self.layout);
         for group in 0..groups {
-            self.cell(row..row + spans.len(), group, 0, &mut cell);
+            self.cell(row..row + spans.len(), group, 0, &mut scratch);
+            let cell = &scratch.cell;
             for (lane, span) in spans.iter_mut().enumerate() {
                 let at = lane * groups + group;
                 let words = &mut words[at * self.layout.row_group()..][..self.layout.row_group()];
@@ -103,13 +94,14 @@ impl Packer<'_> {
     fn panels_of_second(&self, panel: usize, lines: &mut [Line], exponents: &mut [Lanes<i16>], spans: &mut [Span]) {
         let (groups, steps, size) = (self.groups(), self.layout.steps, self.layout.panel_group());
         spans.fill(Span::EMPTY);
-        let mut cell = Cell::new(self.layout);
+        let mut scratch = Scratch::new(self.layout);
         for group in 0..groups {
             for (p, span) in spans.iter_mut().enumerate() {
                 let column = (panel + p) * LANES;
                 let columns = column..(column + LANES).min(self.matrix.rows());
                 let lanes = columns.len();
-                self.cell(columns, group, self.layout.offset(), &mut cell);
+                self.cell(columns, group, self.layout.offset(), &mut scratch);
+                let cell = &scratch.cell;
                 let at = p * groups + group;
                 let lines = &mut lines[at * size..][..size];
                 for (line, words) in lines.iter_mut().zip(&cell.words) {
@@ -125,46 +117,68 @@ impl Packer<'_> {
     }
 
     /// Quantises one group of up to sixteen rows, with `offset` added to each mantissa; other lanes become groups of zeros.
-    fn cell(&self, rows: Range<usize>, group: usize, offset: i32, cell: &mut Cell) {
+    fn cell(&self, rows: Range<usize>, group: usize, offset: i32, scratch: &mut Scratch) {
         let g = self.layout.format.group;
         let columns = group * g..((group + 1) * g).min(self.matrix.cols());
         let nearest = self.layout.format.rounding == Rounding::NearestEven;
-        if nearest && rows.len() == LANES && self.matrix.row_stride() == 1 {
-            let _ = (&rows, &columns, offset);
+        let across = nearest && self.matrix.row_stride() == 1 && rows.len() == LANES;
+        let Scratch { cell, across: values, .. } = scratch;
+        if across {
+            for (to, k) in values.iter_mut().zip(columns.clone()) {
+                *to = *self.matrix.data()[rows.start + k * self.matrix.col_stride()..].first_chunk().expect("sixteen rows");
+            }
+            values[columns.len()..].fill([0.0; LANES]);
+            if round::across(self.path, self.layout, values, offset, cell) {
+                return;
+            }
         }
-        self.slowly(rows, columns, offset, cell);
-    }
-
-    fn slowly(&self, rows: Range<usize>, columns: Range<usize>, offset: i32, cell: &mut Cell) {
-        let mut values = Vec::with_capacity(columns.len());
-        let mut mantissas = vec![0i16; self.layout.format.group];
         cell.clear(self.layout, offset);
         for (lane, row) in rows.enumerate() {
-            values.clear();
-            values.extend(columns.clone().map(|column| self.matrix.at(row, column)));
-            mantissas.fill(0);
-            cell.exponents[lane] =
-                self.rounder.group(&values, &mut mantissas[..values.len()], row, columns.start);
-            let word = self.layout.word;
-            for (step, m) in mantissas.chunks(word.values()).enumerate() {
-                cell.words[step][lane] = word.join(m.iter().map(|&q| i32::from(q) + offset));
+            self.lane(row, columns.clone(), offset, lane, scratch);
+        }
+    }
+
+    /// Quantises one group of one row.
+    fn lane(&self, row: usize, columns: Range<usize>, offset: i32, lane: usize, scratch: &mut Scratch) {
+        let Scratch { cell, along, mantissas, .. } = scratch;
+        let whole = columns.len() == self.layout.format.group;
+        let values = if whole && self.matrix.col_stride() == 1 {
+            &self.matrix.data()[row * self.matrix.row_stride() + columns.start..][..columns.len()]
+        } else {
+            along.fill(0.0);
+            for (to, column) in along.iter_mut().zip(columns.clone()) {
+                *to = self.matrix.at(row, column);
             }
-            cell.sums[lane] = mantissas.iter().map(|&q| i32::from(q)).sum();
+            along
+        };
+        let nearest = self.layout.format.rounding == Rounding::NearestEven;
+        if nearest && round::along(self.path, self.layout, values, offset, lane, cell) {
+            return;
+        }
+        mantissas.fill(0);
+        let count = columns.len();
+        cell.exponents[lane] = self.rounder.group(&values[..count], &mut mantissas[..count], row, columns.start);
+        cell.sums[lane] = mantissas.iter().map(|&q| i32::from(q)).sum();
+        let word = self.layout.word;
+        for (words, m) in cell.words.iter_mut().zip(mantissas.chunks(word.values())) {
+            words[lane] = word.join(m.iter().map(|&q| i32::from(q) + offset));
         }
     }
 }
 
-impl Cell {
-    fn new(layout: Layout) -> Self {
-        let words = vec![[0; LANES]; layout.steps];
-        Self { words, exponents: [0; LANES], sums: [0; LANES] }
-    }
+/// What quantising a cell needs, and the cell.
+struct Scratch {
+    cell: Cell,
+    across: Vec<Lanes<f32>>,
+    along: Vec<f32>,
+    mantissas: Vec<i16>,
+}
 
-    /// All lanes become groups of zeros.
-    fn clear(&mut self, layout: Layout, offset: i32) {
-        let zeros = layout.word.join(std::iter::repeat_n(offset, layout.word.values()));
-        self.words.fill([zeros; LANES]);
-        self.exponents = [layout.format.zero_exponent(); LANES];
-        self.sums = [0; LANES];
+impl Scratch {
+    fn new(layout: Layout) -> Self {
+        let group = layout.format.group;
+        let mut cell = Cell { words: Vec::new(), exponents: [0; LANES], sums: [0; LANES] };
+        cell.clear(layout, 0);
+        Self { cell, across: vec![[0.0; LANES]; group], along: vec![0.0; group], mantissas: vec![0; group] }
     }
 }
