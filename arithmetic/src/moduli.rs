@@ -41,6 +41,8 @@ pub struct Moduli {
     moduli: Vec<u32>,
     weights: Vec<u64>,
     product: u64,
+    /// Weights modulo M, where sums of residues times these fit 64 bits.
+    small: Option<Vec<u64>>,
 }
 
 impl Moduli {
@@ -71,7 +73,10 @@ impl Moduli {
             let inverse = inverse((rest % u64::from(m)) as u32, m).expect("coprime moduli have inverses");
             rest * u64::from(inverse)
         };
-        Ok(Self { weights: moduli.iter().map(weight).collect(), moduli: moduli.to_vec(), product })
+        let weights: Vec<u64> = moduli.iter().map(weight).collect();
+        let sum: u128 = moduli.iter().map(|&m| u128::from(m) * u128::from(product)).sum();
+        let small = u64::try_from(sum).ok().map(|_| weights.iter().map(|w| w % product).collect());
+        Ok(Self { weights, moduli: moduli.to_vec(), product, small })
     }
 
     /// {2^k-1, 2^k, 2^k+1}; see [`crate::SpecialSet`] for the shift-and-add forms.
@@ -127,6 +132,10 @@ impl Moduli {
     /// The signed value of residues (one for each modulus, each below it).
     pub fn signed(&self, residues: &[u32]) -> i64 {
         debug_assert_eq!(residues.len(), self.len());
+        if let Some(weights) = &self.small {
+            let sum = residues.iter().zip(weights).fold(0, |s, (&r, &w)| s + u64::from(r) * w);
+            return self.wrap(sum % self.product);
+        }
         let sum =
             residues.iter().zip(&self.weights).fold(0u128, |s, (&r, &w)| s + u128::from(r) * u128::from(w));
         self.wrap((sum % u128::from(self.product)) as u64)

@@ -1,13 +1,18 @@
 //! Tiles with AVX2 and FMA: a panel is two vectors of eight lanes, three rows at once.
+//!
+//! No closures here: what a closure does would be compiled apart, without these instructions around it.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::packed::{First, Line, Second, Word};
 use super::tile::{Place, Sums};
 
 /// Rows of A at once: as many as registers hold sums for.
-const ROWS: usize = 3;
+pub(super) const ROWS: usize = 3;
 
+/// A panel's values of one row.
+type Ints = [__m256i; 2];
 type Floats = [__m256; 2];
 
 /// A tile on a processor that has AVX2 and FMA.
@@ -20,97 +25,97 @@ pub(super) fn tile(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
 #[target_feature(enable = "avx2,fma")]
 fn rows(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
     let mut row = at.row;
-    for block in sums.chunks_mut(ROWS) {
-        let at = Place { row, ..at.clone() };
-        row += block.len();
-        match block.len() {
-            1 => block_of::<1>(a, b, at, block),
-            2 => block_of::<2>(a, b, at, block),
-            _ => block_of::<ROWS>(a, b, at, block),
-        }
+    let (blocks, rest) = sums.as_chunks_mut::<ROWS>();
+    for block in blocks {
+        block_of(a, b, Place { row, ..at.clone() }, block);
+        row += ROWS;
+    }
+    for one in rest.as_chunks_mut::<1>().0 {
+        block_of(a, b, Place { row, ..at.clone() }, one);
+        row += 1;
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn block_of<const R: usize>(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
-    let mut acc: [Floats; R] = std::array::from_fn(|r| load_sums(&sums[r]));
-    let rows: [&[u32]; R] = std::array::from_fn(|r| a.row(at.row + r, at.groups.clone()));
-    let panel = b.panel(at.panel, at.groups.clone());
+fn block_of<const R: usize>(a: &First, b: &Second, at: Place, sums: &mut [Sums; R]) {
+    let mut acc = [[_mm256_setzero_ps(); 2]; R];
+    let mut rows: [&[u32]; R] = [&[]; R];
+    for r in 0..R {
+        acc[r] = load_sums(&sums[r]);
+        rows[r] = a.row(at.row + r, at.groups.clone());
+    }
+    let panel = b.panel(at.panel, at.groups);
+    let steps = a.layout.steps;
     // Words of bytes whose sums are sure to stay within i16.
     let run = 32767 / (4 * a.layout.format.largest().pow(2)) as usize;
-    match (a.layout.word, a.layout.steps) {
-        (Word::Bytes, 4) if run >= 4 => {
-            let panel = panel.as_chunks::<5>().0;
-            let rows = rows.map(|row| &row.as_chunks::<6>().0[..panel.len()]);
-            for (group, lines) in panel.iter().enumerate() {
-                let words: [&[u32; 6]; R] = std::array::from_fn(|r| &rows[r][group]);
-                let dots = widened(four(words.map(|w| w.first_chunk().expect("six words")), &lines[..4]));
-                add(&mut acc, dots, words.map(|w| [w[4], w[5]]), &lines[4]);
-            }
-        }
-        (word, steps) => {
+    match a.layout.word {
+        Word::Bytes if steps == 4 && run >= 4 => groups_of_16(&mut acc, rows, panel),
+        word => {
             for (group, lines) in panel.chunks_exact(steps + 1).enumerate() {
-                let words: [&[u32]; R] = std::array::from_fn(|r| &rows[r][group * (steps + 2)..][..steps + 2]);
-                let dots = if word == Word::Bytes {
-                    bytes(words.map(|w| &w[..steps]), &lines[..steps], run)
-                } else {
-                    halves(words.map(|w| &w[..steps]), &lines[..steps])
+                let mut words: [&[u32]; R] = [&[]; R];
+                for r in 0..R {
+                    words[r] = &rows[r][group * (steps + 2)..][..steps + 2];
+                }
+                let dots = match word {
+                    Word::Bytes => bytes(words, &lines[..steps], run),
+                    Word::Halves => halves(words, &lines[..steps]),
                 };
-                add(&mut acc, dots, words.map(|w| [w[steps], w[steps + 1]]), &lines[steps]);
+                for r in 0..R {
+                    add(&mut acc[r], dots[r], words[r][steps], words[r][steps + 1], &lines[steps]);
+                }
             }
         }
     }
-    for (sums, acc) in sums.iter_mut().zip(acc) {
-        store_sums(sums, acc);
+    for r in 0..R {
+        store_sums(&mut sums[r], acc[r]);
     }
 }
 
-/// Sums of products of four words, in halves.
+/// Groups of 16 bytes, four words, whose sums stay within i16.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn four<const R: usize>(words: [&[u32; 4]; R], lines: &[Line]) -> [[__m256i; 2]; R] {
-    let mut sums = [[_mm256_setzero_si256(); 2]; R];
-    for (step, line) in lines.iter().enumerate() {
-        let second = load(line);
+fn groups_of_16<const R: usize>(acc: &mut [Floats; R], rows: [&[u32]; R], panel: &[Line]) {
+    let panel = panel.as_chunks::<5>().0;
+    let mut words: [&[[u32; 6]]; R] = [&[]; R];
+    for r in 0..R {
+        words[r] = &rows[r].as_chunks().0[..panel.len()];
+    }
+    for (group, lines) in panel.iter().enumerate() {
+        let mut sums = [[_mm256_setzero_si256(); 2]; R];
+        for step in 0..4 {
+            let second = load(&lines[step]);
+            for r in 0..R {
+                multiply_bytes(&mut sums[r], second, words[r][group][step]);
+            }
+            settled(&mut sums);
+        }
         for r in 0..R {
-            let first = _mm256_set1_epi32(words[r][step] as i32);
-            for v in 0..2 {
-                sums[r][v] = _mm256_add_epi16(sums[r][v], _mm256_maddubs_epi16(second[v], first));
-            }
+            let [.., s, c] = words[r][group];
+            add(&mut acc[r], widened(sums[r]), s, c, &lines[4]);
+            let [x, y] = &mut acc[r];
+            unsafe { asm!("/* {0} {1} */", inout(ymm_reg) *x, inout(ymm_reg) *y, options(nomem, nostack, preserves_flags)) };
         }
     }
-    sums
 }
 
-/// Sums of both halves of each word.
+/// Any number of words of bytes, `run` at once in i16.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn widened<const R: usize>(sums: [[__m256i; 2]; R]) -> [[__m256i; 2]; R] {
-    let ones = _mm256_set1_epi16(1);
-    sums.map(|s| [_mm256_madd_epi16(s[0], ones), _mm256_madd_epi16(s[1], ones)])
-}
-
-/// Any number of words of bytes, `run` at once.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn bytes<const R: usize>(words: [&[u32]; R], lines: &[Line], run: usize) -> [[__m256i; 2]; R] {
-    let ones = _mm256_set1_epi16(1);
+fn bytes<const R: usize>(words: [&[u32]; R], lines: &[Line], run: usize) -> [Ints; R] {
     let mut dots = [[_mm256_setzero_si256(); 2]; R];
     for (i, lines) in lines.chunks(run).enumerate() {
         let mut sums = [[_mm256_setzero_si256(); 2]; R];
         for (step, line) in lines.iter().enumerate() {
             let second = load(line);
             for r in 0..R {
-                let first = _mm256_set1_epi32(words[r][i * run + step] as i32);
-                for v in 0..2 {
-                    sums[r][v] = _mm256_add_epi16(sums[r][v], _mm256_maddubs_epi16(second[v], first));
-                }
+                multiply_bytes(&mut sums[r], second, words[r][i * run + step]);
             }
         }
         for r in 0..R {
+            let sums = widened(sums[r]);
             for v in 0..2 {
-                dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_madd_epi16(sums[r][v], ones));
+                dots[r][v] = _mm256_add_epi32(dots[r][v], sums[v]);
             }
         }
     }
@@ -120,7 +125,7 @@ fn bytes<const R: usize>(words: [&[u32]; R], lines: &[Line], run: usize) -> [[__
 /// Any number of words of halves.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn halves<const R: usize>(words: [&[u32]; R], lines: &[Line]) -> [[__m256i; 2]; R] {
+fn halves<const R: usize>(words: [&[u32]; R], lines: &[Line]) -> [Ints; R] {
     let mut dots = [[_mm256_setzero_si256(); 2]; R];
     for (step, line) in lines.iter().enumerate() {
         let second = load(line);
@@ -134,23 +139,51 @@ fn halves<const R: usize>(words: [&[u32]; R], lines: &[Line]) -> [[__m256i; 2]; 
     dots
 }
 
-/// Scales the dot products of a group and adds them to the sums; `scales` are the first operand's scale and correction.
+/// Adds products of a word of bytes, of two K each, to halves.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add<const R: usize>(acc: &mut [Floats; R], dots: [[__m256i; 2]; R], scales: [[u32; 2]; R], second: &Line) {
-    let second = load(second).map(|v| _mm256_castsi256_ps(v));
+fn multiply_bytes(sums: &mut Ints, second: Ints, word: u32) {
+    let first = _mm256_set1_epi32(word as i32);
+    for v in 0..2 {
+        sums[v] = _mm256_add_epi16(sums[v], _mm256_maddubs_epi16(second[v], first));
+    }
+}
+
+/// Keeps the compiler from taking the sums of several steps together, row by row: it would run out of registers.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn settled<const R: usize>(sums: &mut [Ints; R]) {
     for r in 0..R {
-        let [s, c] = scales[r].map(|bits| _mm256_set1_ps(f32::from_bits(bits)));
-        for v in 0..2 {
-            let scaled = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r][v]), s, c);
-            acc[r][v] = _mm256_fmadd_ps(scaled, second[v], acc[r][v]);
-        }
+        let [x, y] = &mut sums[r];
+        // SAFETY: there is no instruction; the values are only said to pass through registers.
+        unsafe { asm!("/* {0} {1} */", inout(ymm_reg) *x, inout(ymm_reg) *y, options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+/// Sums of both halves of each word.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn widened(sums: Ints) -> Ints {
+    let ones = _mm256_set1_epi16(1);
+    [_mm256_madd_epi16(sums[0], ones), _mm256_madd_epi16(sums[1], ones)]
+}
+
+/// Scales the dot products of a group and adds them to the sums; `s` and `c` are the bits of the first operand's scale and
+/// correction.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add(acc: &mut Floats, dots: Ints, s: u32, c: u32, second: &Line) {
+    let (s, c) = (_mm256_set1_ps(f32::from_bits(s)), _mm256_set1_ps(f32::from_bits(c)));
+    let second = load(second);
+    for v in 0..2 {
+        let scaled = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[v]), s, c);
+        acc[v] = _mm256_fmadd_ps(scaled, _mm256_castsi256_ps(second[v]), acc[v]);
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn load(line: &Line) -> [__m256i; 2] {
+fn load(line: &Line) -> Ints {
     let at = line.0.as_ptr().cast::<__m256i>();
     // SAFETY: a line is 64 bytes, aligned to as many: two vectors.
     unsafe { [_mm256_load_si256(at), _mm256_load_si256(at.add(1))] }

@@ -42,8 +42,12 @@ impl CpuPath {
     pub(super) fn rows(self) -> usize {
         match self {
             Self::Portable => 1,
-            Self::Avx2 => 3,
-            Self::Avx512 => 8,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::avx512::ROWS,
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => 1,
         }
     }
 
