@@ -113,7 +113,10 @@ impl<'a> Strip<'a> {
             let width = LANES.min(self.columns - column);
             for (sums, out) in self.sums.iter_mut().zip(out.chunks_exact_mut(self.columns)) {
                 canonical(sums);
-                out[column..column + width].copy_from_slice(&sums[..width]);
+                match out[column..].first_chunk_mut() {
+                    Some(out) if width == LANES => *out = *sums,
+                    _ => out[column..column + width].copy_from_slice(&sums[..width]),
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ mod queue;
 mod read;
 mod reference;
 mod round;
+mod round_avx2;
 mod seats;
 mod tile;
 

@@ -10,9 +10,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::CpuPath;
-use super::packed::{First, LANES, Layout, Line, Second, Span};
+use super::packed::{First, LANES, Layout, Line, Second, Span, Word};
 use super::round::{self, Cell, Lanes};
-use crate::bfp::Rounder;
+use super::round_avx2::{self, Sink};
+use crate::bfp::{POISON, Rounder};
 use crate::{Matrix, Rounding};
 
 /// What quantising an operand needs.
@@ -69,96 +70,148 @@ impl Packer<'_> {
         if self.parallel { parts.par_bridge().for_each(fill) } else { parts.for_each(fill) }
     }
 
+    /// Whether rows lie along K and vectors take their whole groups.
+    fn by_rows(&self) -> bool {
+        let Layout { format, word, steps } = self.layout;
+        let usual = word == Word::Bytes && steps == 4 && format.group == 16;
+        usual && self.nearest() && self.matrix.col_stride() == 1 && self.path != CpuPath::Portable
+    }
+
+    fn nearest(&self) -> bool {
+        self.layout.format.rounding == Rounding::NearestEven
+    }
+
     fn rows_of_first(&self, row: usize, words: &mut [u32], exponents: &mut [i16], spans: &mut [Span]) {
-        let (groups, steps, format) = (self.groups(), self.layout.steps, self.layout.format);
-        spans.fill(Span::EMPTY);
+        let (groups, size) = (self.groups(), self.layout.row_group());
         let mut scratch = Scratch::new(self.layout);
+        if self.by_rows() {
+            let rows = words.chunks_mut(groups * size).zip(exponents.chunks_mut(groups)).zip(spans).enumerate();
+            for (r, ((words, exponents), span)) in rows {
+                let mut sink = Row { words: words.as_chunks_mut().0, exponents, offset: self.layout.offset() };
+                *span = self.row(row + r, 0, &mut sink, &mut scratch);
+            }
+            return;
+        }
         for group in 0..groups {
             self.cell(row..row + spans.len(), group, 0, &mut scratch);
-            let cell = &scratch.cell;
-            for (lane, span) in spans.iter_mut().enumerate() {
+            let Cell { words: steps, exponents: of_lanes, scales, sums, .. } = &scratch.cell;
+            for lane in 0..spans.len() {
                 let at = lane * groups + group;
-                let words = &mut words[at * self.layout.row_group()..][..self.layout.row_group()];
-                for (word, lanes) in words.iter_mut().zip(&cell.words) {
+                let words = &mut words[at * size..][..size];
+                for (word, lanes) in words.iter_mut().zip(steps) {
                     *word = lanes[lane];
                 }
-                let scale = self.layout.scale(cell.exponents[lane]);
-                let correction = -((self.layout.offset() * cell.sums[lane]) as f32) * scale;
-                (words[steps], words[steps + 1]) = (scale.to_bits(), correction.to_bits());
-                exponents[at] = cell.exponents[lane];
-                span.add(format, cell.exponents[lane]);
+                words[size - 2] = scales[lane];
+                words[size - 1] = correction(self.layout.offset() * sums[lane], scales[lane]);
+                exponents[at] = of_lanes[lane];
             }
+        }
+        for (lane, span) in spans.iter_mut().enumerate() {
+            *span = Span::new(scratch.cell.low[lane], scratch.cell.high[lane]);
         }
     }
 
     fn panels_of_second(&self, panel: usize, lines: &mut [Line], exponents: &mut [Lanes<i16>], spans: &mut [Span]) {
-        let (groups, steps, size) = (self.groups(), self.layout.steps, self.layout.panel_group());
-        spans.fill(Span::EMPTY);
+        let (groups, size) = (self.groups(), self.layout.panel_group());
         let mut scratch = Scratch::new(self.layout);
-        for group in 0..groups {
-            for (p, span) in spans.iter_mut().enumerate() {
-                let column = (panel + p) * LANES;
-                let columns = column..(column + LANES).min(self.matrix.rows());
-                let lanes = columns.len();
-                self.cell(columns, group, self.layout.offset(), &mut scratch);
-                let cell = &scratch.cell;
-                let at = p * groups + group;
-                let lines = &mut lines[at * size..][..size];
-                for (line, words) in lines.iter_mut().zip(&cell.words) {
-                    line.0 = *words;
+        let columns = |p: usize| (panel + p) * LANES..((panel + p + 1) * LANES).min(self.matrix.rows());
+        spans.fill(Span::EMPTY);
+        if self.by_rows() {
+            let panels = lines.chunks_mut(groups * size).zip(exponents.chunks_mut(groups)).zip(spans).enumerate();
+            for (p, ((lines, exponents), span)) in panels {
+                if columns(p).len() < LANES {
+                    lines.fill(Line::ZERO);
+                    exponents.fill([self.layout.format.zero_exponent(); LANES]);
                 }
-                lines[steps].0 = cell.exponents.map(|e| self.layout.scale(e).to_bits());
-                exponents[at] = cell.exponents;
-                for &e in &cell.exponents[..lanes] {
-                    span.add(self.layout.format, e);
+                for (lane, column) in columns(p).enumerate() {
+                    let mut sink = Lane { lines: lines.as_chunks_mut().0, exponents, lane };
+                    *span = span.with(self.row(column, self.layout.offset(), &mut sink, &mut scratch));
                 }
             }
+            return;
         }
+        // Groups in the outer loop: whole stretches of values that lie across are read side by side.
+        for group in 0..groups {
+            for (p, span) in spans.iter_mut().enumerate() {
+                scratch.cell.restart();
+                self.cell(columns(p), group, self.layout.offset(), &mut scratch);
+                let (cell, at) = (&scratch.cell, p * groups + group);
+                let lines = &mut lines[at * size..][..size];
+                for (line, words) in lines.iter_mut().zip(cell.words.iter().chain([&cell.scales])) {
+                    line.0 = *words;
+                }
+                exponents[at] = cell.exponents;
+                let (low, high) = (cell.low.into_iter().min(), cell.high.into_iter().max());
+                *span = span.with(Span::new(low.unwrap_or(i16::MAX), high.unwrap_or(i16::MIN)));
+            }
+        }
+    }
+
+    /// Quantises a row that lies along K.
+    #[cfg(target_arch = "x86_64")]
+    fn row(&self, row: usize, offset: i32, sink: &mut impl Sink, scratch: &mut Scratch) -> Span {
+        let (stride, k) = (self.matrix.row_stride(), self.matrix.cols());
+        let values = &self.matrix.data()[row * stride..][..k];
+        let (whole, mut span, mut group) = (values.as_chunks().0, Span::EMPTY, 0);
+        while group < self.groups() {
+            group = round_avx2::row(self.layout, whole, group, offset, &mut span, sink);
+            if group < self.groups() {
+                scratch.cell.restart();
+                self.cell(row..row + 1, group, offset, scratch);
+                let cell = &scratch.cell;
+                let words = std::array::from_fn(|step| cell.words[step][0]);
+                sink.put(group, words, cell.exponents[0], cell.scales[0], cell.sums[0]);
+                span = span.with(Span::new(cell.low[0], cell.high[0]));
+                group += 1;
+            }
+        }
+        span
     }
 
     /// Quantises one group of up to sixteen rows, with `offset` added to each mantissa; other lanes become groups of zeros.
     fn cell(&self, rows: Range<usize>, group: usize, offset: i32, scratch: &mut Scratch) {
         let g = self.layout.format.group;
         let columns = group * g..((group + 1) * g).min(self.matrix.cols());
-        let nearest = self.layout.format.rounding == Rounding::NearestEven;
-        let across = nearest && self.matrix.row_stride() == 1 && rows.len() == LANES;
-        let Scratch { cell, across: values, .. } = scratch;
-        if across {
-            for (to, k) in values.iter_mut().zip(columns.clone()) {
-                *to = *self.matrix.data()[rows.start + k * self.matrix.col_stride()..].first_chunk().expect("sixteen rows");
+        if self.nearest() {
+            let values = &mut scratch.values[..];
+            if self.matrix.row_stride() == 1 && rows.len() == LANES {
+                for (to, k) in values.iter_mut().zip(columns.clone()) {
+                    let from = &self.matrix.data()[rows.start + k * self.matrix.col_stride()..];
+                    *to = *from.first_chunk().expect("sixteen rows");
+                }
+            } else {
+                for (to, k) in values.iter_mut().zip(columns.clone()) {
+                    *to = [0.0; LANES];
+                    for (to, row) in to.iter_mut().zip(rows.clone()) {
+                        *to = self.matrix.at(row, k);
+                    }
+                }
             }
             values[columns.len()..].fill([0.0; LANES]);
-            if round::across(self.path, self.layout, values, offset, cell) {
+            if round::across(self.path, self.layout, values, offset, &mut scratch.cell) {
                 return;
             }
         }
-        cell.clear(self.layout, offset);
+        scratch.cell.clear(self.layout, offset);
         for (lane, row) in rows.enumerate() {
             self.lane(row, columns.clone(), offset, lane, scratch);
         }
     }
 
-    /// Quantises one group of one row.
+    /// Quantises one group of one row as the reference does.
     fn lane(&self, row: usize, columns: Range<usize>, offset: i32, lane: usize, scratch: &mut Scratch) {
         let Scratch { cell, along, mantissas, .. } = scratch;
-        let whole = columns.len() == self.layout.format.group;
-        let values = if whole && self.matrix.col_stride() == 1 {
-            &self.matrix.data()[row * self.matrix.row_stride() + columns.start..][..columns.len()]
-        } else {
-            along.fill(0.0);
-            for (to, column) in along.iter_mut().zip(columns.clone()) {
-                *to = self.matrix.at(row, column);
-            }
-            along
-        };
-        let nearest = self.layout.format.rounding == Rounding::NearestEven;
-        if nearest && round::along(self.path, self.layout, values, offset, lane, cell) {
-            return;
-        }
+        along.clear();
+        along.extend(columns.clone().map(|column| self.matrix.at(row, column)));
         mantissas.fill(0);
-        let count = columns.len();
-        cell.exponents[lane] = self.rounder.group(&values[..count], &mut mantissas[..count], row, columns.start);
+        let e = self.rounder.group(along, &mut mantissas[..columns.len()], row, columns.start);
+        cell.exponents[lane] = e;
+        cell.scales[lane] = self.layout.scale(e).to_bits();
         cell.sums[lane] = mantissas.iter().map(|&q| i32::from(q)).sum();
+        if e != POISON && e != self.layout.format.zero_exponent() {
+            cell.low[lane] = cell.low[lane].min(e);
+            cell.high[lane] = cell.high[lane].max(e);
+        }
         let word = self.layout.word;
         for (words, m) in cell.words.iter_mut().zip(mantissas.chunks(word.values())) {
             words[lane] = word.join(m.iter().map(|&q| i32::from(q) + offset));
@@ -166,10 +219,47 @@ impl Packer<'_> {
     }
 }
 
+/// Bits of what takes the second operand's offset away again: `sum` is that of the first's mantissas, times the offset.
+fn correction(sum: i32, scale: u32) -> u32 {
+    (-(sum as f32) * f32::from_bits(scale)).to_bits()
+}
+
+/// A row of the first operand.
+struct Row<'a> {
+    words: &'a mut [[u32; 6]],
+    exponents: &'a mut [i16],
+    offset: i32,
+}
+
+impl Sink for Row<'_> {
+    #[inline(always)]
+    fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], exponent: i16, scale: u32, sum: i32) {
+        self.words[group] = [x, y, z, w, scale, correction(self.offset * sum, scale)];
+        self.exponents[group] = exponent;
+    }
+}
+
+/// A column of the second operand, in its lane of a panel.
+struct Lane<'a> {
+    lines: &'a mut [[Line; 5]],
+    exponents: &'a mut [Lanes<i16>],
+    lane: usize,
+}
+
+impl Sink for Lane<'_> {
+    #[inline(always)]
+    fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], exponent: i16, scale: u32, _: i32) {
+        for (line, word) in self.lines[group].iter_mut().zip([x, y, z, w, scale]) {
+            line.0[self.lane] = word;
+        }
+        self.exponents[group][self.lane] = exponent;
+    }
+}
+
 /// What quantising a cell needs, and the cell.
 struct Scratch {
     cell: Cell,
-    across: Vec<Lanes<f32>>,
+    values: Vec<Lanes<f32>>,
     along: Vec<f32>,
     mantissas: Vec<i16>,
 }
@@ -177,8 +267,7 @@ struct Scratch {
 impl Scratch {
     fn new(layout: Layout) -> Self {
         let group = layout.format.group;
-        let mut cell = Cell { words: Vec::new(), exponents: [0; LANES], sums: [0; LANES] };
-        cell.clear(layout, 0);
-        Self { cell, across: vec![[0.0; LANES]; group], along: vec![0.0; group], mantissas: vec![0; group] }
+        let (values, mantissas) = (vec![[0.0; LANES]; group], vec![0; group]);
+        Self { cell: Cell::new(layout), values, along: Vec::with_capacity(group), mantissas }
     }
 }

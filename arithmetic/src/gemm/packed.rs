@@ -133,11 +133,13 @@ pub(super) struct Span {
 impl Span {
     pub const EMPTY: Self = Self { low: i16::MAX, high: i16::MIN };
 
-    pub fn add(&mut self, format: BfpFormat, e: i16) {
-        if e != POISON && e != format.zero_exponent() {
-            self.low = self.low.min(e);
-            self.high = self.high.max(e);
-        }
+    pub fn new(low: i16, high: i16) -> Self {
+        Self { low, high }
+    }
+
+    pub fn widen(&mut self, e: i16) {
+        self.low = self.low.min(e);
+        self.high = self.high.max(e);
     }
 
     pub fn with(self, other: Self) -> Self {

@@ -15,17 +15,43 @@ pub(super) struct Cell {
     /// By step and lane.
     pub words: Vec<Lanes<u32>>,
     pub exponents: Lanes<i16>,
+    /// Bits of the scales.
+    pub scales: Lanes<u32>,
     /// Sums of the mantissas.
     pub sums: Lanes<i32>,
+    /// Exponents of all groups so far.
+    pub low: Lanes<i16>,
+    pub high: Lanes<i16>,
+}
+
+/// The scale of a group.
+#[derive(Clone, Copy)]
+pub(super) struct Scale {
+    pub exponent: i16,
+    /// Bits of 2^exponent, and of its inverse; 0 for a group of zeros.
+    pub bits: u32,
+    pub inverse: u32,
 }
 
 impl Cell {
+    pub fn new(layout: Layout) -> Self {
+        let (zero, words) = ([0; LANES], vec![[0; LANES]; layout.steps]);
+        let (low, high) = ([i16::MAX; LANES], [i16::MIN; LANES]);
+        Self { words, exponents: [0; LANES], scales: zero, sums: [0; LANES], low, high }
+    }
+
+    /// Forgets which exponents there were.
+    pub fn restart(&mut self) {
+        (self.low, self.high) = ([i16::MAX; LANES], [i16::MIN; LANES]);
+    }
+
     /// Sixteen groups of zeros, with `offset` added to each mantissa.
     pub fn clear(&mut self, layout: Layout, offset: i32) {
         let zeros = layout.word.join(std::iter::repeat_n(offset, layout.word.values()));
         self.words.clear();
         self.words.resize(layout.steps, [zeros; LANES]);
         self.exponents = [layout.format.zero_exponent(); LANES];
+        self.scales = [0; LANES];
         self.sums = [0; LANES];
     }
 }
@@ -42,28 +68,10 @@ pub(super) fn across(path: CpuPath, layout: Layout, values: &[Lanes<f32>], offse
     across_any(layout, values, offset, cell)
 }
 
-/// Values that lie along K: a group of one row, which goes to a lane of the cell.
-pub(super) fn along(path: CpuPath, layout: Layout, values: &[f32], offset: i32, lane: usize, cell: &mut Cell) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if path != CpuPath::Portable {
-        assert!(CpuPath::Avx2.available());
-        // SAFETY: the processor has AVX2 and FMA, as was just asserted; the function has no other precondition.
-        return unsafe { along_avx2(layout, values, offset, lane, cell) };
-    }
-    let _ = path;
-    along_any(layout, values, offset, lane, cell)
-}
-
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn across_avx2(layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cell) -> bool {
     across_any(layout, values, offset, cell)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn along_avx2(layout: Layout, values: &[f32], offset: i32, lane: usize, cell: &mut Cell) -> bool {
-    along_any(layout, values, offset, lane, cell)
 }
 
 #[inline(always)]
@@ -77,16 +85,24 @@ fn nearest(scaled: f32, largest: i32) -> i32 {
     ((scaled + ROUND).to_bits() as i32 - ROUND.to_bits() as i32).clamp(-largest, largest)
 }
 
-/// Exponent of the scale and the bits of its inverse, for groups whose largest magnitude has the bits `top`.
+/// The scale of an ordinary group whose largest magnitude has the bits `top`.
 #[inline(always)]
-fn scale_of(layout: Layout, top: u32) -> (i16, u32) {
-    let (biased, bits) = ((top >> 23) as i32, i32::from(layout.format.mantissa_bits));
-    if top == 0 { (layout.format.zero_exponent(), 0) } else { ((biased - 126 - bits) as i16, ((253 + bits - biased) as u32) << 23) }
+pub(super) fn scale_of(layout: Layout, top: u32) -> Scale {
+    let (biased, b) = ((top >> 23) as i32, i32::from(layout.format.mantissa_bits));
+    let exponent = biased - 126 - b;
+    // The lowest exponent of an ordinary group is -127: a subnormal.
+    let bits = if exponent < -126 { 1 << 22 } else { ((exponent + 127) as u32) << 23 };
+    let inverse = ((253 + b - biased) as u32) << 23;
+    if top == 0 {
+        Scale { exponent: layout.format.zero_exponent(), bits: 0, inverse: 0 }
+    } else {
+        Scale { exponent: exponent as i16, bits, inverse }
+    }
 }
 
 /// Whether a group with this largest magnitude is taken here: the exponents of both the magnitude and the inverse are normal.
 #[inline(always)]
-fn ordinary(layout: Layout, top: u32) -> bool {
+pub(super) fn ordinary(layout: Layout, top: u32) -> bool {
     let lowest = u32::from(layout.format.mantissa_bits - 1) << 23;
     top == 0 || (top >= lowest && top < f32::INFINITY.to_bits())
 }
@@ -104,9 +120,13 @@ fn across_any(layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cel
     }
     let mut inverse = [0f32; LANES];
     for lane in 0..LANES {
-        let (exponent, bits) = scale_of(layout, tops[lane]);
-        cell.exponents[lane] = exponent;
-        inverse[lane] = f32::from_bits(bits);
+        let scale = scale_of(layout, tops[lane]);
+        inverse[lane] = f32::from_bits(scale.inverse);
+        cell.exponents[lane] = scale.exponent;
+        cell.scales[lane] = scale.bits;
+        let (low, high) = if tops[lane] == 0 { (i16::MAX, i16::MIN) } else { (scale.exponent, scale.exponent) };
+        cell.low[lane] = cell.low[lane].min(low);
+        cell.high[lane] = cell.high[lane].max(high);
     }
     let largest = layout.format.largest();
     let (count, shift, mask) = match layout.word {
@@ -126,40 +146,5 @@ fn across_any(layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cel
         *words = joined;
     }
     cell.sums = sums;
-    true
-}
-
-#[inline(always)]
-fn along_any(layout: Layout, values: &[f32], offset: i32, lane: usize, cell: &mut Cell) -> bool {
-    // The usual size is known to the compiler.
-    match (<&[f32; 16]>::try_from(values), layout.word) {
-        (Ok(values), Word::Bytes) => along_words::<4>(layout, values, offset, lane, cell),
-        (_, Word::Bytes) => along_words::<4>(layout, values, offset, lane, cell),
-        (_, Word::Halves) => along_words::<2>(layout, values, offset, lane, cell),
-    }
-}
-
-/// V values in a word.
-#[inline(always)]
-fn along_words<const V: usize>(layout: Layout, values: &[f32], offset: i32, lane: usize, cell: &mut Cell) -> bool {
-    let top = values.iter().fold(0, |top, &x| u32::max(top, magnitude(x)));
-    if !ordinary(layout, top) {
-        return false;
-    }
-    let (exponent, inverse) = scale_of(layout, top);
-    cell.exponents[lane] = exponent;
-    let (inverse, largest) = (f32::from_bits(inverse), layout.format.largest());
-    let (shift, mask) = (32 / V, u32::MAX >> (32 - 32 / V));
-    let mut sum = 0;
-    for (step, values) in values.chunks(V).enumerate() {
-        let mut word = 0;
-        for (i, &x) in values.iter().enumerate() {
-            let q = nearest(x * inverse, largest);
-            sum += q;
-            word |= ((q + offset) as u32 & mask) << (shift * i);
-        }
-        cell.words[step][lane] = word;
-    }
-    cell.sums[lane] = sum;
     true
 }
