@@ -17,8 +17,10 @@
 //! (row, modulus, block) has one stream of gaps, geometric at the largest error rate that this row's channel has for any true
 //! residue: hit i consumes draws 2i (gap, thinning) and 2i + 1 (which wrong residue). Logarithms come from `libm`.
 
+use std::ops::Range;
+
 use crate::channel::ChannelTable;
-use crate::philox::{philox, uniform};
+use crate::philox::{MANY, philox, philox_many, uniform};
 use crate::{Pass, Site};
 
 /// Reads in a block of a gap stream.
@@ -96,26 +98,45 @@ impl Candidate {
     }
 }
 
-/// The candidates of one block of one row and modulus, in rising position; the row has `positions` reads.
+/// The candidates of one block of some rows, for the modulus of number `modulus`: handed over with the number of the row from
+/// 0, by row and in rising position. A row has `positions` reads; `stream` is that of a row.
 pub(crate) fn candidates(
+    (key, modulus, block): ([u32; 2], u32, u64),
+    rows: Range<usize>,
+    positions: u64,
+    stream: impl Fn(usize) -> Stream,
+    mut found: impl FnMut(u32, Candidate),
+) {
+    for start in rows.clone().step_by(MANY) {
+        let first = philox_many([0, start as u32, block as u32, modulus], key);
+        for row in start..(start + MANY).min(rows.end) {
+            let (stream, words) = (stream(row), first.map(|words| words[row - start]));
+            // Most streams of a rare error have no hit at all: one comparison settles those.
+            if stream.rate > 0.0 && uniform(words[0], words[1]) > stream.no_hit {
+                let id = StreamId { key, row: row as u32, modulus };
+                candidates_of(id, stream, words, block, positions, |c| found((row - rows.start) as u32, c));
+            }
+        }
+    }
+}
+
+/// The candidates of a stream that may have some; `words` are its first draw.
+fn candidates_of(
     id: StreamId,
     stream: Stream,
+    mut words: [u32; 4],
     block: u64,
     positions: u64,
     mut found: impl FnMut(Candidate),
 ) {
-    if stream.rate <= 0.0 {
-        return;
-    }
     let (mut at, end) = (block * BLOCK, ((block + 1) * BLOCK).min(positions));
     for number in 0.. {
-        let words = philox([2 * number, id.row, block as u32, id.modulus], id.key);
-        let u = uniform(words[0], words[1]);
-        // Most streams of a rare error have no hit at all: one comparison settles those.
-        if number == 0 && u <= stream.no_hit {
-            return;
+        if number > 0 {
+            words = philox([2 * number, id.row, block as u32, id.modulus], id.key);
         }
-        let gap = if stream.rate < 1.0 { libm::floor(libm::log(u) / stream.log_keep) } else { 0.0 };
+        let u = uniform(words[0], words[1]);
+        // The gap is the whole part.
+        let gap = if stream.rate < 1.0 { libm::log(u) / stream.log_keep } else { 0.0 };
         if gap >= (end - at) as f64 {
             return;
         }

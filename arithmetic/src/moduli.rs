@@ -121,7 +121,12 @@ impl Moduli {
 
     /// The residue of a signed value for the modulus at `index`; negatives wrap.
     pub fn residue(&self, value: i64, index: usize) -> u32 {
-        value.rem_euclid(i64::from(self.moduli[index])) as u32
+        let m = self.moduli[index];
+        match i32::try_from(value) {
+            // Division is faster by half a word.
+            Ok(value) => value.rem_euclid(m as i32) as u32,
+            Err(_) => value.rem_euclid(i64::from(m)) as u32,
+        }
     }
 
     /// All residues of a signed value.

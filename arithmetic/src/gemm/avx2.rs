@@ -15,6 +15,15 @@ pub(super) const ROWS: usize = 3;
 type Ints = [__m256i; 2];
 type Floats = [__m256; 2];
 
+/// Keeps the compiler from reordering across this point what belongs to one step or one row: it would take the products of
+/// several steps together and run out of registers, which costs two thirds of the speed.
+macro_rules! settled {
+    ($x:expr, $y:expr) => {
+        // SAFETY: there is no instruction; the values are only said to pass through registers.
+        unsafe { asm!("/* {0} {1} */", inout(ymm_reg) $x, inout(ymm_reg) $y, options(nomem, nostack, preserves_flags)) }
+    };
+}
+
 /// A tile on a processor that has AVX2 and FMA.
 pub(super) fn tile(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
     assert!(super::CpuPath::Avx2.available());
@@ -47,8 +56,7 @@ fn block_of<const R: usize>(a: &First, b: &Second, at: Place, sums: &mut [Sums; 
     }
     let panel = b.panel(at.panel, at.groups);
     let steps = a.layout.steps;
-    // Words of bytes whose sums are sure to stay within i16.
-    let run = 32767 / (4 * a.layout.format.largest().pow(2)) as usize;
+    let run = a.layout.run;
     match a.layout.word {
         Word::Bytes if steps == 4 && run >= 4 => groups_of_16(&mut acc, rows, panel),
         word => {
@@ -88,13 +96,14 @@ fn groups_of_16<const R: usize>(acc: &mut [Floats; R], rows: [&[u32]; R], panel:
             for r in 0..R {
                 multiply_bytes(&mut sums[r], second, words[r][group][step]);
             }
-            settled(&mut sums);
+            for sums in &mut sums {
+                settled!(sums[0], sums[1]);
+            }
         }
         for r in 0..R {
             let [.., s, c] = words[r][group];
             add(&mut acc[r], widened(sums[r]), s, c, &lines[4]);
-            let [x, y] = &mut acc[r];
-            unsafe { asm!("/* {0} {1} */", inout(ymm_reg) *x, inout(ymm_reg) *y, options(nomem, nostack, preserves_flags)) };
+            settled!(acc[r][0], acc[r][1]);
         }
     }
 }
@@ -146,17 +155,6 @@ fn multiply_bytes(sums: &mut Ints, second: Ints, word: u32) {
     let first = _mm256_set1_epi32(word as i32);
     for v in 0..2 {
         sums[v] = _mm256_add_epi16(sums[v], _mm256_maddubs_epi16(second[v], first));
-    }
-}
-
-/// Keeps the compiler from taking the sums of several steps together, row by row: it would run out of registers.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn settled<const R: usize>(sums: &mut [Ints; R]) {
-    for r in 0..R {
-        let [x, y] = &mut sums[r];
-        // SAFETY: there is no instruction; the values are only said to pass through registers.
-        unsafe { asm!("/* {0} {1} */", inout(ymm_reg) *x, inout(ymm_reg) *y, options(nomem, nostack, preserves_flags)) };
     }
 }
 

@@ -81,6 +81,7 @@ struct Strip<'a> {
     span: Span,
     queue: Queue,
     reads: Reads<'a>,
+    /// By panel of the slab and row.
     sums: Vec<Sums>,
     /// Elements before the group that was hit.
     before: Vec<f32>,
@@ -90,48 +91,66 @@ impl<'a> Strip<'a> {
     fn new(gemm: &'a EmulatedGemm, site: Site, first: &'a First, rows: Range<usize>, columns: usize) -> Self {
         let span = first.spans[rows.clone()].iter().fold(Span::EMPTY, |s, &row| s.with(row));
         let reads = Reads::new(gemm, site, first.groups);
-        let sums = vec![[0.0; LANES]; rows.len()];
         let queue = Queue::new(rows.clone(), columns, first.groups);
-        Self { gemm, first, rows, columns, span, queue, reads, sums, before: Vec::new() }
+        Self { gemm, first, rows, columns, span, queue, reads, sums: Vec::new(), before: Vec::new() }
     }
 
     /// Forms the columns of a slab, which holds the given panels.
     fn slab(&mut self, second: &Second, panels: Range<usize>, out: &mut [f32]) {
-        let (groups, chunk) = (self.first.groups, self.first.layout.chunk());
-        for (at, panel) in panels.enumerate() {
-            let hits = self.queue.panel(&self.reads, panel, self.gemm.path.rows(), chunk);
-            self.sums.fill([0.0; LANES]);
-            let mut left = &hits[..];
-            for (i, start) in (0..groups).step_by(chunk).enumerate() {
-                let here = left.iter().take_while(|hit| hit.chunk() == i).count();
-                let (hits, rest) = left.split_at(here);
-                left = rest;
-                self.chunk(second, at, panel, start..groups.min(start + chunk), hits);
-            }
-            self.queue.take_back(hits);
-            let column = panel * LANES;
-            let width = LANES.min(self.columns - column);
-            for (sums, out) in self.sums.iter_mut().zip(out.chunks_exact_mut(self.columns)) {
+        let rows = self.rows.len();
+        self.sums.clear();
+        self.sums.resize(panels.len() * rows, [0.0; LANES]);
+        let mut sums = std::mem::take(&mut self.sums);
+        for ((at, panel), sums) in panels.clone().enumerate().zip(sums.chunks_exact_mut(rows)) {
+            self.panel(second, (at, panel), sums);
+        }
+        // Whole stretches of a row of C are written at once.
+        let (first, end) = (panels.start * LANES, (panels.end * LANES).min(self.columns));
+        for (r, out) in out.chunks_exact_mut(self.columns).enumerate() {
+            for (panel, out) in out[first..end].chunks_mut(LANES).enumerate() {
+                let sums = &mut sums[panel * rows + r];
                 canonical(sums);
-                match out[column..].first_chunk_mut() {
-                    Some(out) if width == LANES => *out = *sums,
-                    _ => out[column..column + width].copy_from_slice(&sums[..width]),
+                match out.first_chunk_mut() {
+                    Some(out) => *out = *sums,
+                    None => out.copy_from_slice(&sums[..out.len()]),
                 }
             }
         }
+        self.sums = sums;
+    }
+
+    /// Forms the columns of a panel, the one `at` in its slab.
+    fn panel(&mut self, second: &Second, (at, panel): (usize, usize), sums: &mut [Sums]) {
+        let (groups, chunk) = (self.first.groups, self.first.layout.chunk());
+        let hits = self.queue.panel(&self.reads, panel, self.gemm.path.rows(), chunk);
+        let mut left = &hits[..];
+        for (i, start) in (0..groups).step_by(chunk).enumerate() {
+            let here = left.iter().take_while(|hit| hit.chunk() == i).count();
+            let (hits, rest) = left.split_at(here);
+            left = rest;
+            self.chunk(second, (at, panel), start..groups.min(start + chunk), hits, sums);
+        }
+        self.queue.take_back(hits);
     }
 
     /// Adds a chunk of groups to all rows.
-    fn chunk(&mut self, second: &Second, at: usize, panel: usize, groups: Range<usize>, hits: &[Hit]) {
+    fn chunk(
+        &mut self,
+        second: &Second,
+        (at, panel): (usize, usize),
+        groups: Range<usize>,
+        hits: &[Hit],
+        sums: &mut [Sums],
+    ) {
         let (block, mut row) = (self.gemm.path.rows(), 0);
         for hits in hits.chunk_by(|x, y| x.block() == y.block()) {
             let start = hits[0].block() * block;
             let end = (start + block).min(self.rows.len());
-            self.add(second, at, groups.clone(), row..start);
-            self.block(second, (at, panel), groups.clone(), start..end, hits);
+            self.add(second, at, groups.clone(), row..start, sums);
+            self.block(second, (at, panel), groups.clone(), start..end, hits, sums);
             row = end;
         }
-        self.add(second, at, groups, row..self.rows.len());
+        self.add(second, at, groups, row..self.rows.len(), sums);
     }
 
     /// Adds a chunk of groups to a block of rows some of whose reads were hit.
@@ -142,15 +161,16 @@ impl<'a> Strip<'a> {
         groups: Range<usize>,
         rows: Range<usize>,
         hits: &[Hit],
+        sums: &mut [Sums],
     ) {
         let mut next = groups.start;
         for hits in hits.chunk_by(|x, y| x.group() == y.group()) {
             let group = groups.start + hits[0].group();
-            self.add(second, at, next..group, rows.clone());
+            self.add(second, at, next..group, rows.clone(), sums);
             let reads = || hits.chunk_by(|x, y| x.same_read(y));
             self.before.clear();
-            self.before.extend(reads().map(|hits| self.sums[hits[0].row()][hits[0].lane()]));
-            self.add(second, at, group..group + 1, rows.clone());
+            self.before.extend(reads().map(|hits| sums[hits[0].row()][hits[0].lane()]));
+            self.add(second, at, group..group + 1, rows.clone(), sums);
             for (i, hits) in reads().enumerate() {
                 let (r, lane) = (hits[0].row(), hits[0].lane());
                 let (row, column) = (self.rows.start + r, panel * LANES + lane);
@@ -160,28 +180,28 @@ impl<'a> Strip<'a> {
                 if value != truth {
                     let ea = self.first.exponents[row * self.first.groups + group];
                     let eb = second.exponents[at * second.groups + group][lane];
-                    self.sums[r][lane] = self.before[i] + scale(value as f32, ea, eb);
+                    sums[r][lane] = self.before[i] + scale(value as f32, ea, eb);
                 }
             }
             next = group + 1;
         }
-        self.add(second, at, next..groups.end, rows);
+        self.add(second, at, next..groups.end, rows, sums);
     }
 
     /// Adds groups to rows, with vectors where exponents let them.
-    fn add(&mut self, second: &Second, panel: usize, groups: Range<usize>, rows: Range<usize>) {
+    fn add(&self, second: &Second, panel: usize, groups: Range<usize>, rows: Range<usize>, sums: &mut [Sums]) {
         if groups.is_empty() || rows.is_empty() {
             return;
         }
         let (tile, row) = (self.gemm.path.tile(), self.rows.start + rows.start);
         if self.span.fits(second.spans[panel]) {
-            tile(self.first, second, Place { row, panel, groups }, &mut self.sums[rows]);
+            tile(self.first, second, Place { row, panel, groups }, &mut sums[rows]);
             return;
         }
         for r in rows {
             let (row, groups) = (self.rows.start + r, groups.clone());
             let tile = if self.first.spans[row].fits(second.spans[panel]) { tile } else { any_exponent };
-            tile(self.first, second, Place { row, panel, groups }, &mut self.sums[r..=r]);
+            tile(self.first, second, Place { row, panel, groups }, &mut sums[r..=r]);
         }
     }
 }

@@ -255,11 +255,10 @@ pub(crate) fn dot(a: &[i16], b: &[i16]) -> i32 {
 }
 
 /// One bit pattern for every NaN, since processors differ in theirs.
+#[inline]
 fn canonical(out: &mut [f32]) {
     for x in out {
-        if x.is_nan() {
-            *x = f32::NAN;
-        }
+        *x = if x.is_nan() { f32::NAN } else { *x };
     }
 }
 

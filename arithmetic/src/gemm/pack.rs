@@ -72,7 +72,7 @@ impl Packer<'_> {
 
     /// Whether rows lie along K and vectors take their whole groups.
     fn by_rows(&self) -> bool {
-        let Layout { format, word, steps } = self.layout;
+        let Layout { format, word, steps, .. } = self.layout;
         let usual = word == Word::Bytes && steps == 4 && format.group == 16;
         usual && self.nearest() && self.matrix.col_stride() == 1 && self.path != CpuPath::Portable
     }

@@ -43,13 +43,16 @@ pub(super) struct Layout {
     pub word: Word,
     /// Words of a group.
     pub steps: usize,
+    /// Words of bytes whose products are sure to add up within i16, two products in each half.
+    pub run: usize,
 }
 
 impl Layout {
     /// Bytes where the sum of products, at most 2 L^2 g, is an exact f32.
     pub fn new(format: BfpFormat) -> Self {
         let word = if format.mantissa_bits <= 6 { Word::Bytes } else { Word::Halves };
-        Self { format, word, steps: format.group.div_ceil(word.values()) }
+        let run = i16::MAX as usize / (4 * format.largest().pow(2) as usize);
+        Self { format, word, steps: format.group.div_ceil(word.values()), run }
     }
 
     /// Words that a group of a row takes, with scale and correction.
