@@ -1,9 +1,8 @@
 //! Quantising operands into their packed layout.
 //!
 //! Values come in two orders: along K, where a group lies side by side, and across, where the same K of neighbouring rows
-//! (columns of B) does. Both are taken as they lie. The inner loops are plain code over arrays, compiled for the instructions
-//! of each path; groups that are not ordinary, and roundings other than to the nearest, go through the same
-//! [`Rounder::group`] as the reference.
+//! (columns of B) does. Both are taken as they lie, without a transposed copy. Groups that are not ordinary, and roundings
+//! other than to the nearest, go through the same [`Rounder::group`] as the reference.
 
 use std::ops::Range;
 
@@ -11,8 +10,7 @@ use rayon::prelude::*;
 
 use super::CpuPath;
 use super::packed::{First, LANES, Layout, Line, Second, Span, Word};
-use super::round::{self, Cell, Lanes};
-use super::round_avx2::{self, Sink};
+use super::round::{self, Cell, Lanes, Scale, Sink};
 use crate::bfp::{POISON, Rounder};
 use crate::{Matrix, Rounding};
 
@@ -70,11 +68,11 @@ impl Packer<'_> {
         if self.parallel { parts.par_bridge().for_each(fill) } else { parts.for_each(fill) }
     }
 
-    /// Whether rows lie along K and vectors take their whole groups.
+    /// Whether rows lie along K and have groups of 16 in bytes, the usual case, which is taken row by row.
     fn by_rows(&self) -> bool {
         let Layout { format, word, steps, .. } = self.layout;
         let usual = word == Word::Bytes && steps == 4 && format.group == 16;
-        usual && self.nearest() && self.matrix.col_stride() == 1 && self.path != CpuPath::Portable
+        usual && self.nearest() && self.matrix.col_stride() == 1
     }
 
     fn nearest(&self) -> bool {
@@ -148,19 +146,19 @@ impl Packer<'_> {
     }
 
     /// Quantises a row that lies along K.
-    #[cfg(target_arch = "x86_64")]
     fn row(&self, row: usize, offset: i32, sink: &mut impl Sink, scratch: &mut Scratch) -> Span {
         let (stride, k) = (self.matrix.row_stride(), self.matrix.cols());
         let values = &self.matrix.data()[row * stride..][..k];
         let (whole, mut span, mut group) = (values.as_chunks().0, Span::EMPTY, 0);
         while group < self.groups() {
-            group = round_avx2::row(self.layout, whole, group, offset, &mut span, sink);
+            group = round::along(self.path, self.layout, (whole, group), offset, &mut span, sink);
             if group < self.groups() {
                 scratch.cell.restart();
                 self.cell(row..row + 1, group, offset, scratch);
                 let cell = &scratch.cell;
                 let words = std::array::from_fn(|step| cell.words[step][0]);
-                sink.put(group, words, cell.exponents[0], cell.scales[0], cell.sums[0]);
+                let scale = Scale { exponent: cell.exponents[0], bits: cell.scales[0], inverse: 0 };
+                sink.put(group, words, scale, cell.sums[0]);
                 span = span.with(Span::new(cell.low[0], cell.high[0]));
                 group += 1;
             }
@@ -233,9 +231,9 @@ struct Row<'a> {
 
 impl Sink for Row<'_> {
     #[inline(always)]
-    fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], exponent: i16, scale: u32, sum: i32) {
-        self.words[group] = [x, y, z, w, scale, correction(self.offset * sum, scale)];
-        self.exponents[group] = exponent;
+    fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], scale: Scale, sum: i32) {
+        self.words[group] = [x, y, z, w, scale.bits, correction(self.offset * sum, scale.bits)];
+        self.exponents[group] = scale.exponent;
     }
 }
 
@@ -248,11 +246,11 @@ struct Lane<'a> {
 
 impl Sink for Lane<'_> {
     #[inline(always)]
-    fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], exponent: i16, scale: u32, _: i32) {
-        for (line, word) in self.lines[group].iter_mut().zip([x, y, z, w, scale]) {
+    fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], scale: Scale, _: i32) {
+        for (line, word) in self.lines[group].iter_mut().zip([x, y, z, w, scale.bits]) {
             line.0[self.lane] = word;
         }
-        self.exponents[group][self.lane] = exponent;
+        self.exponents[group][self.lane] = scale.exponent;
     }
 }
 

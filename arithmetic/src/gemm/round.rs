@@ -1,10 +1,11 @@
-//! Quantising one group of sixteen rows to the nearest mantissas: plain code over arrays, compiled for each path.
+//! Quantising to the nearest mantissas.
 //!
-//! Only ordinary groups are taken, whose scale's inverse is a normal f32, and groups of zeros; the functions return `false` for
-//! all others, and the caller takes [`Rounder::group`](crate::bfp::Rounder::group), whose results these have bit for bit.
+//! Only ordinary groups are taken, whose scale's inverse is a normal f32, and groups of zeros; the functions refuse all others,
+//! and the caller takes [`Rounder::group`](crate::bfp::Rounder::group), whose results these have bit for bit. Where values lie
+//! across, plain code over arrays is compiled for each path; where they lie along K, AVX2 has a function of its own.
 
 use super::CpuPath;
-use super::packed::{LANES, Layout, Word};
+use super::packed::{LANES, Layout, Span, Word};
 use crate::bfp::ROUND;
 
 /// Something for each of sixteen rows.
@@ -66,6 +67,44 @@ pub(super) fn across(path: CpuPath, layout: Layout, values: &[Lanes<f32>], offse
     }
     let _ = path;
     across_any(layout, values, offset, cell)
+}
+
+/// Takes the groups of a row.
+pub(super) trait Sink {
+    /// Words, scale, and sum of the mantissas of a group.
+    fn put(&mut self, group: usize, words: [u32; 4], scale: Scale, sum: i32);
+}
+
+/// Quantises groups of 16 to bytes, along a row, from group `from` on until one is not ordinary; returns its number, or that of
+/// all groups. `offset` is added to each mantissa.
+pub(super) fn along(
+    path: CpuPath,
+    layout: Layout,
+    (values, from): (&[[f32; 16]], usize),
+    offset: i32,
+    span: &mut Span,
+    sink: &mut impl Sink,
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if path != CpuPath::Portable {
+        return super::round_avx2::along(layout, (values, from), offset, span, sink);
+    }
+    let _ = path;
+    for (group, values) in values.iter().enumerate().skip(from) {
+        let top = values.iter().fold(0, |top, &x| u32::max(top, magnitude(x)));
+        if !ordinary(layout, top) {
+            return group;
+        }
+        let scale = scale_of(layout, top);
+        let q = values.map(|x| nearest(x * f32::from_bits(scale.inverse), layout.format.largest()));
+        let words = q.as_chunks::<4>().0;
+        let words = std::array::from_fn(|step| Word::Bytes.join(words[step].iter().map(|q| q + offset)));
+        if top != 0 {
+            span.widen(scale.exponent);
+        }
+        sink.put(group, words, scale, q.iter().sum());
+    }
+    values.len()
 }
 
 #[cfg(target_arch = "x86_64")]

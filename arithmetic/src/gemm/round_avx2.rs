@@ -1,22 +1,14 @@
-//! Quantising rows that lie along K with AVX2, for groups of 16 in bytes: the same values as [`super::round`], which see.
+//! Quantising rows that lie along K with AVX2: the same values as the plain code of [`along`](super::round::along).
 
 use std::arch::x86_64::*;
 
 use super::packed::{Layout, Span};
-use super::round::{ordinary, scale_of};
+use super::round::{Sink, ordinary, scale_of};
 
-/// Takes the groups of a row.
-pub(super) trait Sink {
-    /// Words, exponent, bits of the scale, and sum of the mantissas of a group.
-    fn put(&mut self, group: usize, words: [u32; 4], exponent: i16, scale: u32, sum: i32);
-}
-
-/// Quantises groups from `from` on until one is not ordinary; returns its number, or that of all groups. `offset` is added to
-/// each mantissa.
-pub(super) fn row(
+/// [`along`](super::round::along) with AVX2.
+pub(super) fn along(
     layout: Layout,
-    values: &[[f32; 16]],
-    from: usize,
+    (values, from): (&[[f32; 16]], usize),
     offset: i32,
     span: &mut Span,
     sink: &mut impl Sink,
@@ -66,7 +58,7 @@ fn row_avx2(
         if top != 0 {
             span.widen(scale.exponent);
         }
-        sink.put(group, words, scale.exponent, scale.bits, _mm_cvtsi128_si32(sums));
+        sink.put(group, words, scale, _mm_cvtsi128_si32(sums));
     }
     values.len()
 }

@@ -16,14 +16,24 @@ fn operand(len: usize, seed: u64) -> Vec<f32> {
 fn both(gemm: &EmulatedGemm, (m, k, n): (usize, usize, usize), seed: u64) -> (Vec<u32>, Counters) {
     let (a, b) = (operand(m * k, seed), operand(k * n, seed + 1));
     let site = Site { layer: 3, pass: Pass::Forward, step: seed };
-    let mut slow = vec![0.25; m * n];
     let va = if seed / 2 % 2 == 0 { Matrix::new(&a, m, k) } else { Matrix::new(&a, k, m).transposed() };
     let vb = if seed % 2 == 0 { Matrix::new(&b, k, n) } else { Matrix::new(&b, n, k).transposed() };
-    let counters = gemm.multiply_reference(site, va, vb, &mut slow);
-    for path in CpuPath::ALL.into_iter().filter(|path| path.available()) {
+    on_all_paths(gemm, site, va, vb)
+}
+
+fn paths() -> impl Iterator<Item = CpuPath> {
+    CpuPath::ALL.into_iter().filter(|path| path.available())
+}
+
+/// The reference's result, which the fast path must have with any instructions.
+fn on_all_paths(gemm: &EmulatedGemm, site: Site, a: Matrix<'_>, b: Matrix<'_>) -> (Vec<u32>, Counters) {
+    let (m, k, n) = (a.rows(), a.cols(), b.cols());
+    let mut slow = vec![0.25; m * n];
+    let counters = gemm.multiply_reference(site, a, b, &mut slow);
+    for path in paths() {
         let gemm = gemm.clone().on(path).unwrap();
         let mut fast = vec![0.5; m * n];
-        assert_eq!(gemm.multiply(site, va, vb, &mut fast), counters, "{m} x {k} x {n}, {path}");
+        assert_eq!(gemm.multiply(site, a, b, &mut fast), counters, "{m} x {k} x {n}, {path}");
         assert_eq!(bits(&fast), bits(&slow), "{m} x {k} x {n}, {path}");
     }
     (bits(&slow), counters)
@@ -97,34 +107,59 @@ fn extreme_values_agree() {
     for special in [f32::MAX, f32::MIN_POSITIVE, 1e-45, f32::NAN, f32::INFINITY, 0.0, -0.0] {
         let mut a = operand(3 * 40, 5);
         a[17] = special;
-        let b = vec![special; 40 * 3];
-        for b in [&b, &operand(40 * 3, 6)] {
-            let (mut fast, mut slow) = ([0.0; 9], [0.0; 9]);
-            gemm.multiply(site, Matrix::new(&a, 3, 40), Matrix::new(b, 40, 3), &mut fast);
-            gemm.multiply_reference(site, Matrix::new(&a, 3, 40), Matrix::new(b, 40, 3), &mut slow);
-            assert_eq!(fast.map(f32::to_bits), slow.map(f32::to_bits), "{special}");
+        for b in [vec![special; 40 * 3], operand(40 * 3, 6)] {
+            on_all_paths(&gemm, site, Matrix::new(&a, 3, 40), Matrix::new(&b, 40, 3));
         }
     }
 }
 
+/// Large enough for several threads, several slabs of columns and several strips of rows.
 #[test]
 fn threads_do_not_change_a_bit() {
     let config = GemmConfig { protection: Protection::ReadAgain { repeats: 2 }, ..GemmConfig::mirage(4) };
-    let channel = ResidueChannel::uniform(&config.moduli, 1e-3).unwrap();
-    let gemm = EmulatedGemm::new(config, Some(channel)).unwrap();
-    let (a, b) = (operand(200 * 300, 1), operand(300 * 150, 2));
-    let site = Site { layer: 1, pass: Pass::WeightGradient, step: 12 };
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut out = vec![0.0; 200 * 150];
-        let counters = pool
-            .install(|| gemm.multiply(site, Matrix::new(&a, 200, 300), Matrix::new(&b, 300, 150), &mut out));
-        (out.iter().map(|x: &f32| x.to_bits()).collect::<Vec<_>>(), counters)
-    };
-    let one = run(1);
-    assert!(one.1.repeated > 0);
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(8));
+    let rows = [(1, 3), (0, 31), (7, 0)];
+    for kind in [1, 3] {
+        let channel = channel(kind, (1e-3, 0.2), true, &rows, &config);
+        let gemm = EmulatedGemm::new(config.clone(), channel).unwrap();
+        let (a, b) = (operand(200 * 1900, 1), operand(1900 * 250, 2));
+        let (a, b) = (Matrix::new(&a, 1900, 200).transposed(), Matrix::new(&b, 250, 1900).transposed());
+        let site = Site { layer: 1, pass: Pass::WeightGradient, step: 12 };
+        let run = |threads, path| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let gemm = gemm.clone().on(path).unwrap();
+            let mut out = vec![0.0; 200 * 250];
+            let counters = pool.install(|| gemm.multiply(site, a, b, &mut out));
+            (bits(&out), counters)
+        };
+        let one = run(1, CpuPath::Portable);
+        assert!(one.1.repeated > 0);
+        for (threads, path) in [1, 2, 3, 8].into_iter().flat_map(|n| paths().map(move |path| (n, path))) {
+            assert!(one == run(threads, path), "{threads} threads, {path}");
+        }
+    }
+}
+
+/// Candidates are so frequent here that strips of rows become small.
+#[test]
+fn frequent_errors_agree_and_take_little_memory() {
+    let config = GemmConfig::mirage(3);
+    let channel = ResidueChannel::uniform(&config.moduli, 0.9).unwrap();
+    both(&EmulatedGemm::new(config, Some(channel)).unwrap(), (50, 3000, 40), 3);
+}
+
+#[test]
+fn a_path_that_is_not_there_is_refused() {
+    for path in CpuPath::ALL {
+        let gemm = EmulatedGemm::new(GemmConfig::mirage(1), None).unwrap();
+        match gemm.on(path) {
+            Ok(gemm) => assert!(path.available() && gemm.path() == path),
+            Err(error) => {
+                assert!(!path.available());
+                assert!(error.to_string().contains(&format!("the path `{path}`")), "{error}");
+            }
+        }
+    }
+    assert!(CpuPath::Portable.available() && CpuPath::best().available());
 }
 
 /// Without errors the product is BFP's own: checked against f64 sums of the quantised values.
@@ -266,7 +301,12 @@ fn format() -> impl Strategy<Value = BfpFormat> {
     let usual = Just(BfpFormat::mirage());
     prop_oneof![
         usual,
-        (2u8..=8, 1usize..=16, rounding).prop_map(|(mantissa_bits, group, rounding)| BfpFormat {
+        (2u8..=8, 1usize..=16, rounding.clone()).prop_map(|(mantissa_bits, group, rounding)| BfpFormat {
+            mantissa_bits,
+            group,
+            rounding
+        }),
+        (2u8..=8, 17usize..=200, rounding).prop_map(|(mantissa_bits, group, rounding)| BfpFormat {
             mantissa_bits,
             group,
             rounding
@@ -277,10 +317,11 @@ fn format() -> impl Strategy<Value = BfpFormat> {
 fn config() -> impl Strategy<Value = GemmConfig> {
     (format(), protection(), 1u32..=4, 1u32..=6, any::<u64>(), any::<bool>()).prop_map(
         |(format, protection, units, rows, seed, natural)| {
-            let fits = format.check_range(&Moduli::mirage()).is_ok();
-            let moduli = if fits { Moduli::mirage() } else { Moduli::new(&[127, 128, 129]).unwrap() };
-            let changes = if natural { [1, 1, 1] } else { [17, 23, 17] };
-            let code = SlipCode::with_changes(&moduli, &changes).unwrap();
+            let sets = [&[31, 32, 33][..], &[127, 128, 129], &[251, 253, 255, 256]];
+            let mut sets = sets.into_iter().map(|set| Moduli::new(set).unwrap());
+            let moduli = sets.find(|moduli| format.check_range(moduli).is_ok()).unwrap();
+            let changes = if natural { [1, 1, 1, 1] } else { [19, 29, 19, 3] };
+            let code = SlipCode::with_changes(&moduli, &changes[..moduli.len()]).unwrap();
             let placement = Placement { units, rows };
             GemmConfig { moduli, format, code, protection, placement, seed }
         },
@@ -302,5 +343,35 @@ proptest! {
     ) {
         let channel = channel(kind, rates, again, &rows, &config);
         both(&EmulatedGemm::new(config, channel).unwrap(), shape, seed);
+    }
+
+    /// Operands of all exponents, with subnormals, infinities and NaN among them, in groups and by themselves.
+    #[test]
+    fn fast_equals_reference_for_all_exponents(
+        config in config(),
+        shape in (1usize..20, 1usize..80, 1usize..20),
+        kind in 0u8..=3,
+        (shift, spread) in (-150i32..=120, 0i32..60),
+        odd in 0u32..40,
+        transposed in (any::<bool>(), any::<bool>()),
+        seed in 0u32..1000,
+    ) {
+        let (m, k, n) = shape;
+        let values = |len: usize, shift: i32| -> Vec<f32> {
+            let value = |i: usize| {
+                let w = crate::philox::philox([i as u32 / 20, i as u32, seed, len as u32], [1, 2]);
+                let of_group = crate::philox::philox([i as u32 / 20, 0, seed, len as u32], [3, 4]);
+                let e = shift + (of_group[0] % (spread as u32 + 1)) as i32 - spread / 2;
+                let x = (f64::from(w[0]) / f64::from(u32::MAX) - 0.5) * 2f64.powi(e);
+                if w[1] % 4000 < odd { f32::from_bits(w[2]) } else { x as f32 }
+            };
+            (0..len).map(value).collect()
+        };
+        let (a, b) = (values(m * k, shift), values(k * n, -shift - 20));
+        let a = if transposed.0 { Matrix::new(&a, k, m).transposed() } else { Matrix::new(&a, m, k) };
+        let b = if transposed.1 { Matrix::new(&b, n, k).transposed() } else { Matrix::new(&b, k, n) };
+        let channel = channel(kind, (0.01, 0.2), false, &[(0, 1)], &config);
+        let gemm = EmulatedGemm::new(config, channel).unwrap();
+        on_all_paths(&gemm, Site { layer: 0, pass: Pass::InputGradient, step: 1 }, a, b);
     }
 }
