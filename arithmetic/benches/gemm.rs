@@ -72,7 +72,9 @@ fn main() {
     for shape in SHAPES {
         let (m, k, n) = shape.size;
         let name = format!("{m} x {k} x {n}");
-        if only.is_empty() || only.iter().any(|o| name.contains(o.as_str()) || shape.what.contains(o.as_str())) {
+        if only.is_empty()
+            || only.iter().any(|o| name.contains(o.as_str()) || shape.what.contains(o.as_str()))
+        {
             pool.install(|| compare(&shape, &name));
         }
     }

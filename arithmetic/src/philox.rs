@@ -43,7 +43,8 @@ fn many_avx2(counter: [u32; 4], key: [u32; 2]) -> [[u32; MANY]; 4] {
 
 #[inline(always)]
 fn many(counter: [u32; 4], mut key: [u32; 2]) -> [[u32; MANY]; 4] {
-    let [mut x, mut y, mut z, mut w] = [[counter[0]; MANY], [counter[1]; MANY], [counter[2]; MANY], [counter[3]; MANY]];
+    let [mut x, mut y, mut z, mut w] =
+        [[counter[0]; MANY], [counter[1]; MANY], [counter[2]; MANY], [counter[3]; MANY]];
     for (i, y) in y.iter_mut().enumerate() {
         *y = y.wrapping_add(i as u32);
     }
@@ -89,7 +90,8 @@ mod tests {
         for counter in [[3, 5, 7, 11], [u32::MAX, u32::MAX - 2, 1 << 31, 0]] {
             let (words, plain) = (philox_many(counter, [13, 17]), many(counter, [13, 17]));
             for i in 0..MANY {
-                let one = philox([counter[0], counter[1].wrapping_add(i as u32), counter[2], counter[3]], [13, 17]);
+                let one =
+                    philox([counter[0], counter[1].wrapping_add(i as u32), counter[2], counter[3]], [13, 17]);
                 assert_eq!(words.map(|w| w[i]), one);
                 assert_eq!(plain.map(|w| w[i]), one);
             }

@@ -61,7 +61,12 @@ fn block_of<const R: usize>(a: &First, b: &Second, at: Place, sums: &mut [Sums; 
 /// Forms the dot products of groups of `steps` words, of bytes or of halves, scales them and adds them to the sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn groups<const R: usize, const BYTES: bool>(acc: &mut [__m512; R], rows: [&[u32]; R], panel: &[Line], steps: usize) {
+fn groups<const R: usize, const BYTES: bool>(
+    acc: &mut [__m512; R],
+    rows: [&[u32]; R],
+    panel: &[Line],
+    steps: usize,
+) {
     for (group, lines) in panel.chunks_exact(steps + 1).enumerate() {
         let mut words: [&[u32]; R] = [&[]; R];
         for r in 0..R {

@@ -26,7 +26,13 @@ const SLAB: usize = 256 << 10;
 /// Products smaller than this are not worth a second thread.
 const SMALL: usize = 1 << 21;
 
-pub(super) fn multiply(gemm: &EmulatedGemm, site: Site, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) -> Counters {
+pub(super) fn multiply(
+    gemm: &EmulatedGemm,
+    site: Site,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    out: &mut [f32],
+) -> Counters {
     let (rows, columns, format) = (a.rows(), b.cols(), gemm.config.format);
     let groups = format.groups(a.cols());
     if out.is_empty() || groups == 0 {
@@ -45,8 +51,10 @@ pub(super) fn multiply(gemm: &EmulatedGemm, site: Site, a: Matrix<'_>, b: Matrix
     let slab = (threads * SLAB / (groups * layout.panel_group() * 4 * LANES)).clamp(1, panels);
     let mut second = Second::new(layout, slab, groups);
     let size = strip_rows(gemm, rows, groups, threads);
-    let mut strips: Vec<Strip> =
-        (0..rows).step_by(size).map(|row| Strip::new(gemm, site, &first, row..rows.min(row + size), columns)).collect();
+    let mut strips: Vec<Strip> = (0..rows)
+        .step_by(size)
+        .map(|row| Strip::new(gemm, site, &first, row..rows.min(row + size), columns))
+        .collect();
     for panel in (0..panels).step_by(slab) {
         packer.second(panel, &mut second);
         let slab = panel..panels.min(panel + slab);
@@ -58,7 +66,8 @@ pub(super) fn multiply(gemm: &EmulatedGemm, site: Site, a: Matrix<'_>, b: Matrix
         }
     }
     let residues = rows as u64 * columns as u64 * groups as u64 * gemm.config.moduli.len() as u64;
-    strips.iter().map(|strip| strip.reads.counters).sum::<Counters>() + Counters { residues, ..Counters::default() }
+    strips.iter().map(|strip| strip.reads.counters).sum::<Counters>()
+        + Counters { residues, ..Counters::default() }
 }
 
 /// Rows of a strip: enough strips for all threads, and where errors are frequent so few rows that their candidates take
@@ -189,7 +198,14 @@ impl<'a> Strip<'a> {
     }
 
     /// Adds groups to rows, with vectors where exponents let them.
-    fn add(&self, second: &Second, panel: usize, groups: Range<usize>, rows: Range<usize>, sums: &mut [Sums]) {
+    fn add(
+        &self,
+        second: &Second,
+        panel: usize,
+        groups: Range<usize>,
+        rows: Range<usize>,
+        sums: &mut [Sums],
+    ) {
         if groups.is_empty() || rows.is_empty() {
             return;
         }

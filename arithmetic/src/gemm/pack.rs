@@ -39,11 +39,10 @@ impl Packer<'_> {
         }
         let strip = LANES * groups;
         let words = first.words.chunks_mut(strip * self.layout.row_group());
-        let parts = words.zip(first.exponents.chunks_mut(strip)).zip(first.spans.chunks_mut(LANES)).enumerate();
-        let fill = |(i, ((words, exponents), spans)): (usize, ((&mut [u32], &mut [i16]), &mut [Span]))| {
+        let rest = first.exponents.chunks_mut(strip).zip(first.spans.chunks_mut(LANES));
+        self.each(words.zip(rest), |i, (words, (exponents, spans))| {
             self.rows_of_first(i * LANES, words, exponents, spans);
-        };
-        if self.parallel { parts.par_bridge().for_each(fill) } else { parts.for_each(fill) }
+        });
         first
     }
 
@@ -59,13 +58,20 @@ impl Packer<'_> {
         let several = panels.div_ceil(tasks).max(1);
         let lines = second.lines.chunks_mut(several * groups * self.layout.panel_group());
         let exponents = second.exponents.chunks_mut(several * groups);
-        let parts = lines.zip(exponents).zip(second.spans.chunks_mut(several)).enumerate();
-        let parts = parts.take(panels.div_ceil(several));
-        let fill = |(i, ((lines, exponents), spans)): (usize, ((&mut [Line], &mut [Lanes<i16>]), &mut [Span]))| {
+        let rest = exponents.zip(second.spans.chunks_mut(several));
+        self.each(lines.zip(rest).take(panels.div_ceil(several)), |i, (lines, (exponents, spans))| {
             let count = (panels - i * several).min(several);
             self.panels_of_second(panel + i * several, lines, exponents, &mut spans[..count]);
-        };
-        if self.parallel { parts.par_bridge().for_each(fill) } else { parts.for_each(fill) }
+        });
+    }
+
+    /// Does something with each part and its number, on all threads or on this one.
+    fn each<T: Send>(&self, parts: impl Iterator<Item = T> + Send, run: impl Fn(usize, T) + Sync) {
+        if self.parallel {
+            parts.enumerate().par_bridge().for_each(|(i, part)| run(i, part));
+        } else {
+            parts.enumerate().for_each(|(i, part)| run(i, part));
+        }
     }
 
     /// Whether rows lie along K and have groups of 16 in bytes, the usual case, which is taken row by row.
@@ -83,9 +89,11 @@ impl Packer<'_> {
         let (groups, size) = (self.groups(), self.layout.row_group());
         let mut scratch = Scratch::new(self.layout);
         if self.by_rows() {
-            let rows = words.chunks_mut(groups * size).zip(exponents.chunks_mut(groups)).zip(spans).enumerate();
+            let rows =
+                words.chunks_mut(groups * size).zip(exponents.chunks_mut(groups)).zip(spans).enumerate();
             for (r, ((words, exponents), span)) in rows {
-                let mut sink = Row { words: words.as_chunks_mut().0, exponents, offset: self.layout.offset() };
+                let mut sink =
+                    Row { words: words.as_chunks_mut().0, exponents, offset: self.layout.offset() };
                 *span = self.row(row + r, 0, &mut sink, &mut scratch);
             }
             return;
@@ -109,13 +117,20 @@ impl Packer<'_> {
         }
     }
 
-    fn panels_of_second(&self, panel: usize, lines: &mut [Line], exponents: &mut [Lanes<i16>], spans: &mut [Span]) {
+    fn panels_of_second(
+        &self,
+        panel: usize,
+        lines: &mut [Line],
+        exponents: &mut [Lanes<i16>],
+        spans: &mut [Span],
+    ) {
         let (groups, size) = (self.groups(), self.layout.panel_group());
         let mut scratch = Scratch::new(self.layout);
         let columns = |p: usize| (panel + p) * LANES..((panel + p + 1) * LANES).min(self.matrix.rows());
         spans.fill(Span::EMPTY);
         if self.by_rows() {
-            let panels = lines.chunks_mut(groups * size).zip(exponents.chunks_mut(groups)).zip(spans).enumerate();
+            let panels =
+                lines.chunks_mut(groups * size).zip(exponents.chunks_mut(groups)).zip(spans).enumerate();
             for (p, ((lines, exponents), span)) in panels {
                 if columns(p).len() < LANES {
                     lines.fill(Line::ZERO);

@@ -107,11 +107,13 @@ impl Word {
     pub fn dot(self, first: u32, second: u32) -> i32 {
         match self {
             Self::Bytes => {
-                let part = |i: u32| i32::from((first >> (8 * i)) as i8) * i32::from((second >> (8 * i)) as u8);
+                let part =
+                    |i: u32| i32::from((first >> (8 * i)) as i8) * i32::from((second >> (8 * i)) as u8);
                 part(0) + part(1) + part(2) + part(3)
             }
             Self::Halves => {
-                let part = |i: u32| i32::from((first >> (16 * i)) as i16) * i32::from((second >> (16 * i)) as i16);
+                let part =
+                    |i: u32| i32::from((first >> (16 * i)) as i16) * i32::from((second >> (16 * i)) as i16);
                 part(0) + part(1)
             }
         }
@@ -155,8 +157,12 @@ impl Span {
     /// the exponent of the smallest subnormal, and at most 100. The first operand's scale is applied by itself.
     pub fn fits(self, second: Self) -> bool {
         let (first, none) = (self, |s: Self| s.low > s.high);
-        let alone = (none(first) || (first.low >= -149 && first.high <= 100)) && (none(second) || second.low >= -149);
-        alone && (none(first) || none(second) || (first.low + second.low >= -149 && first.high + second.high <= 100))
+        let alone =
+            (none(first) || (first.low >= -149 && first.high <= 100)) && (none(second) || second.low >= -149);
+        alone
+            && (none(first)
+                || none(second)
+                || (first.low + second.low >= -149 && first.high + second.high <= 100))
     }
 }
 

@@ -41,11 +41,13 @@ impl<'a> Reads<'a> {
     /// from 0.
     pub fn draw(&self, rows: Range<usize>, block: u64, positions: u64, out: &mut Vec<(u32, Candidate)>) {
         let streams = &self.gemm.streams;
-        for index in 0..self.gemm.config.moduli.len() {
-            // Most channels are the same for all rows: a division saved.
-            let stream = |row: usize| streams[if streams.len() == 1 { 0 } else { row % streams.len() }][index];
+        // Most channels are the same for all rows: a division saved.
+        let of_row =
+            |row: usize| if streams.len() == 1 { &streams[0] } else { &streams[row % streams.len()] };
+        for (index, _) in self.gemm.config.moduli.as_slice().iter().enumerate() {
             let found = |row, candidate| out.push((row, candidate));
-            candidates((self.key, index as u32, block), rows.clone(), positions, stream, found);
+            let what = (self.key, index as u32, block);
+            candidates(what, rows.clone(), positions, |row| of_row(row)[index], found);
         }
     }
 

@@ -29,8 +29,11 @@ pub(super) fn multiply(
                 let residues = dot_residues(moduli, a.mantissas(row, group), b.mantissas(column, group));
                 reads.counters.residues += residues.len() as u64;
                 let truth = moduli.signed(&residues);
-                let value =
-                    if hits.is_empty() { truth } else { reads.value(row, column, group, truth, hits.into_iter()) };
+                let value = if hits.is_empty() {
+                    truth
+                } else {
+                    reads.value(row, column, group, truth, hits.into_iter())
+                };
                 sum += scale(value as f32, a.exponent(row, group), b.exponent(column, group));
             }
             out[row * columns + column] = sum;

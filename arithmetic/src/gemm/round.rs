@@ -58,7 +58,13 @@ impl Cell {
 }
 
 /// Values that lie across: the K of a group, each for sixteen rows.
-pub(super) fn across(path: CpuPath, layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cell) -> bool {
+pub(super) fn across(
+    path: CpuPath,
+    layout: Layout,
+    values: &[Lanes<f32>],
+    offset: i32,
+    cell: &mut Cell,
+) -> bool {
     #[cfg(target_arch = "x86_64")]
     if path != CpuPath::Portable {
         assert!(CpuPath::Avx2.available());
@@ -163,7 +169,8 @@ fn across_any(layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cel
         inverse[lane] = f32::from_bits(scale.inverse);
         cell.exponents[lane] = scale.exponent;
         cell.scales[lane] = scale.bits;
-        let (low, high) = if tops[lane] == 0 { (i16::MAX, i16::MIN) } else { (scale.exponent, scale.exponent) };
+        let (low, high) =
+            if tops[lane] == 0 { (i16::MAX, i16::MIN) } else { (scale.exponent, scale.exponent) };
         cell.low[lane] = cell.low[lane].min(low);
         cell.high[lane] = cell.high[lane].max(high);
     }

@@ -68,7 +68,8 @@ fn row_avx2(
 #[target_feature(enable = "avx2")]
 fn largest(x: __m256, y: __m256) -> u32 {
     let mask = _mm256_set1_epi32(0x7fff_ffff);
-    let (x, y) = (_mm256_and_si256(_mm256_castps_si256(x), mask), _mm256_and_si256(_mm256_castps_si256(y), mask));
+    let (x, y) =
+        (_mm256_and_si256(_mm256_castps_si256(x), mask), _mm256_and_si256(_mm256_castps_si256(y), mask));
     let top = _mm256_max_epu32(x, y);
     let top = _mm_max_epu32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1));
     let top = _mm_max_epu32(top, _mm_shuffle_epi32(top, 0b01_00_11_10));

@@ -20,7 +20,8 @@ impl Seats {
     /// Looks up every table that products placed so may use.
     pub fn new(config: &GemmConfig, channel: &ResidueChannel) -> Result<Self, ChannelError> {
         let by_row = channel.by_row();
-        let Placement { units, rows } = if by_row { config.placement } else { Placement { units: 1, rows: 1 } };
+        let Placement { units, rows } =
+            if by_row { config.placement } else { Placement { units: 1, rows: 1 } };
         let mut tables = Vec::new();
         for place in (0..units).flat_map(|unit| (0..rows).map(move |row| Place { unit, row })) {
             for &modulus in config.moduli.as_slice() {
@@ -38,7 +39,8 @@ impl Seats {
     /// The streams of each row of the chip: the largest rate over the units that may form its groups.
     pub fn streams(&self, moduli: usize) -> Vec<Vec<Stream>> {
         let places = self.rows as usize * moduli;
-        let rate = |at: usize| self.tables[at..].iter().step_by(places).fold(0f64, |m, t| m.max(t.0.largest_rate()));
+        let rate =
+            |at: usize| self.tables[at..].iter().step_by(places).fold(0f64, |m, t| m.max(t.0.largest_rate()));
         let row = |row: usize| (0..moduli).map(|i| Stream::new(rate(row * moduli + i))).collect();
         (0..self.rows as usize).map(row).collect()
     }

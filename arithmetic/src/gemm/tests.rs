@@ -16,8 +16,9 @@ fn operand(len: usize, seed: u64) -> Vec<f32> {
 fn both(gemm: &EmulatedGemm, (m, k, n): (usize, usize, usize), seed: u64) -> (Vec<u32>, Counters) {
     let (a, b) = (operand(m * k, seed), operand(k * n, seed + 1));
     let site = Site { layer: 3, pass: Pass::Forward, step: seed };
-    let va = if seed / 2 % 2 == 0 { Matrix::new(&a, m, k) } else { Matrix::new(&a, k, m).transposed() };
-    let vb = if seed % 2 == 0 { Matrix::new(&b, k, n) } else { Matrix::new(&b, n, k).transposed() };
+    let va =
+        if (seed / 2).is_multiple_of(2) { Matrix::new(&a, m, k) } else { Matrix::new(&a, k, m).transposed() };
+    let vb = if seed.is_multiple_of(2) { Matrix::new(&b, k, n) } else { Matrix::new(&b, n, k).transposed() };
     on_all_paths(gemm, site, va, vb)
 }
 
