@@ -7,7 +7,7 @@ pub enum CpuPath {
     Portable,
     /// AVX2 and FMA.
     Avx2,
-    /// AVX-512 (F, BW) with VNNI, besides AVX2 and FMA.
+    /// AVX-512 (F, BW) with VNNI, besides AVX2 and FMA. Written against the same tests, but not run yet: see `gemm/avx512.rs`.
     Avx512,
 }
 
