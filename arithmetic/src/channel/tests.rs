@@ -42,7 +42,8 @@ fn moduli_can_have_factors_of_their_own() {
     // A share (0.3 - 1e-4)/(1 - 1e-4) of the wrong reads is static; the others are wrong again at the new rate.
     let fixed = (0.3 - 1e-4) / (1.0 - 1e-4);
     assert!((more.again(31).unwrap() - (1e-3 + fixed * (1.0 - 1e-3))).abs() < 1e-12);
-    assert_eq!(more.again(32), None);
+    // Of a given rate nothing is static: a second attempt is wrong as often as the first.
+    assert!((more.again(32).unwrap() - 2e-4).abs() < 1e-12);
     for factor in [-1.0, f64::NAN, 1e5] {
         assert!(base.times(|_| factor).is_err(), "{factor}");
     }

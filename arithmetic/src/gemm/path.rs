@@ -7,7 +7,8 @@ pub enum CpuPath {
     Portable,
     /// AVX2 and FMA.
     Avx2,
-    /// AVX-512 (F, BW) with VNNI, besides AVX2 and FMA. Written against the same tests, but not run yet: see `gemm/avx512.rs`.
+    /// AVX-512 (F, BW) with VNNI, besides AVX2 and FMA. Written against the same tests, but not run yet (see `gemm/avx512.rs`), so
+    /// that only [`crate::EmulatedGemm::on`] takes it.
     Avx512,
 }
 
@@ -33,9 +34,9 @@ impl CpuPath {
         }
     }
 
-    /// The fastest that this processor has.
+    /// The fastest that this processor has, of those that have been run.
     pub fn best() -> Self {
-        Self::ALL.into_iter().rfind(|path| path.available()).unwrap_or(Self::Portable)
+        if Self::Avx2.available() { Self::Avx2 } else { Self::Portable }
     }
 
     /// Rows of A that a tile forms at once.
