@@ -143,6 +143,9 @@ pub enum RunError {
     /// The settings, or network and data, do not fit.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Checkpoints cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::CheckpointError),
     /// The system gives no more threads.
     #[error("threads cannot be started: {0}; use fewer")]
     Threads(String),

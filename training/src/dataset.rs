@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
+use sha2::{Digest, Sha256};
+
+use crate::augment::Variation;
+use crate::cifar;
+use crate::error::{CIFAR, DataError, IDX};
 use crate::idx::{IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 /// Classes of MNIST, Fashion-MNIST and their kin.
 pub const CLASSES: usize = 10;
 
+/// Names of the files of an MNIST-like set.
 const NAMES: [&str; 4] = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -16,10 +21,13 @@ const NAMES: [&str; 4] = [
     "t10k-labels-idx1-ubyte",
 ];
 
-/// Grey images of one size, each with its class.
+/// Images of one shape, each with its class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
-    images: IdxImages,
+    /// Of one image.
+    shape: Shape,
+    /// Image after image; in each channel after channel, row by row.
+    pixels: Vec<u8>,
     labels: Vec<u8>,
 }
 
@@ -28,8 +36,8 @@ pub struct Images {
 pub struct Dataset {
     train: Images,
     test: Images,
-    // What each byte of a pixel becomes: mean 0 and standard deviation 1 over the training images.
-    levels: Box<[f32; 256]>,
+    // For each channel, what each byte of a pixel becomes: mean 0 and standard deviation 1 over the training images.
+    levels: Vec<[f32; 256]>,
 }
 
 impl Images {
@@ -46,7 +54,14 @@ impl Images {
                 label_count: labels.len(),
             });
         }
-        Ok(Self { images, labels })
+        let shape = Shape::new(1, images.rows, images.columns, 1);
+        Ok(Self { shape, pixels: images.pixels, labels })
+    }
+
+    /// Images of `shape` whose pixels lie image after image, channel after channel.
+    pub(crate) fn from_pixels(shape: Shape, pixels: Vec<u8>, labels: Vec<u8>) -> Self {
+        assert_eq!(pixels.len(), labels.len() * shape.features(), "pixels");
+        Self { shape, pixels, labels }
     }
 
     /// How many images there are.
@@ -59,9 +74,14 @@ impl Images {
         self.labels.is_empty()
     }
 
-    /// Rows and columns of an image.
-    pub fn size(&self) -> (usize, usize) {
-        (self.images.rows, self.images.columns)
+    /// Channels, rows and columns of an image, as a batch of one.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// All pixels, image after image, in each channel after channel, row by row.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
     }
 
     /// The class of each image, below [`CLASSES`].
@@ -71,8 +91,8 @@ impl Images {
 
     fn truncated(&self, count: usize) -> Self {
         let count = count.min(self.len());
-        let pixels = self.images.pixels[..count * self.images.rows * self.images.columns].to_vec();
-        Self { images: IdxImages { count, pixels, ..self.images }, labels: self.labels[..count].to_vec() }
+        let pixels = self.pixels[..count * self.shape.features()].to_vec();
+        Self { shape: self.shape, pixels, labels: self.labels[..count].to_vec() }
     }
 }
 
@@ -82,31 +102,54 @@ impl Dataset {
     /// # Errors
     /// [`DataError::Shapes`] when the images differ in size.
     pub fn new(train: Images, test: Images) -> Result<Self, DataError> {
-        if train.size() != test.size() {
-            let text = |(rows, columns): (usize, usize)| format!("{rows} x {columns}");
-            return Err(DataError::Shapes { train: text(train.size()), test: text(test.size()) });
+        if train.shape != test.shape {
+            let text = |shape: Shape| match shape.channels {
+                1 => format!("{} x {}", shape.height, shape.width),
+                channels => format!("{} x {} in {channels} channels", shape.height, shape.width),
+            };
+            return Err(DataError::Shapes { train: text(train.shape), test: text(test.shape) });
         }
-        let levels = Box::new(standardised(&train.images.pixels));
+        let levels = (0..train.shape.channels).map(|channel| standardised(&train, channel)).collect();
         Ok(Self { train, test, levels })
     }
 
-    /// Reads the four files of an MNIST-like set (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
-    /// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`), each plain or with `.gz` behind its name; the
-    /// plain one is taken where both are there.
+    /// Reads the files of a folder: the four of an MNIST-like set (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+    /// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`), or the six of CIFAR-10's binary version (`data_batch_1.bin` to
+    /// `data_batch_5.bin`, `test_batch.bin`), each plain or with `.gz` behind its name; the plain one is taken where both are
+    /// there.
     ///
     /// # Errors
-    /// Says which file is missing or wrong, and what was expected.
+    /// Says which file is missing or wrong, what was expected, and where to get it.
     pub fn from_folder(folder: &Path) -> Result<Self, DataError> {
         if !folder.is_dir() {
-            return Err(DataError::NoFolder { folder: folder.into(), expected: NAMES.join(", ") });
+            return Err(DataError::NoFolder { folder: folder.into() });
         }
+        match (first_of(folder, &NAMES), first_of(folder, &cifar::NAMES)) {
+            (Some(idx), Some(cifar)) => Err(DataError::TwoSets { folder: folder.into(), idx, cifar }),
+            (Some(_), None) => Self::idx_folder(folder),
+            (None, Some(_)) => Self::cifar_folder(folder),
+            (None, None) => {
+                let inner = inner_folder(folder);
+                Err(DataError::NoSet { folder: folder.into(), inner })
+            }
+        }
+    }
+
+    fn idx_folder(folder: &Path) -> Result<Self, DataError> {
         let part = |images: &str, labels: &str| {
-            let (images, labels) = (find(folder, images)?, find(folder, labels)?);
+            let (images, labels) = (find(folder, images, IDX)?, find(folder, labels, IDX)?);
             let names = [images.display().to_string(), labels.display().to_string()];
             let pixels = read_idx_images(&images)?;
             Images::new(pixels, read_idx_labels(&labels, CLASSES)?, [&names[0], &names[1]])
         };
         Self::new(part(NAMES[0], NAMES[1])?, part(NAMES[2], NAMES[3])?)
+    }
+
+    fn cifar_folder(folder: &Path) -> Result<Self, DataError> {
+        let paths = cifar::NAMES.map(|name| find(folder, name, CIFAR));
+        let paths: Vec<PathBuf> = paths.into_iter().collect::<Result<_, _>>()?;
+        let (test, train) = paths.split_last().expect("six files");
+        Self::new(cifar::read_cifar(train)?, cifar::read_cifar(std::slice::from_ref(test))?)
     }
 
     /// The images to train on.
@@ -130,20 +173,48 @@ impl Dataset {
         }
     }
 
-    /// Fills `batch` (1 channel x rows x columns x `items.len()`) with images of `part`, standardised, and
-    /// `labels` with their classes. `items` must be indices of `part`, which must be a part of this set.
-    pub(crate) fn fill(&self, part: &Images, items: &[u32], batch: &mut Tensor, labels: &mut Vec<u8>) {
-        let pixels = part.images.rows * part.images.columns;
-        let width = items.len();
-        debug_assert_eq!(batch.data().len(), pixels * width);
+    /// SHA-256 of all that training sees: shape, pixels, their scale, labels.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [&self.train, &self.test] {
+            let Shape { channels, height, width, .. } = part.shape;
+            for size in [channels, height, width, part.len()] {
+                hash.update((size as u64).to_le_bytes());
+            }
+            hash.update(&part.pixels);
+            hash.update(&part.labels);
+        }
+        self.levels.iter().flatten().for_each(|level| hash.update(level.to_bits().to_le_bytes()));
+        hash.finalize().into()
+    }
+
+    /// Fills `batch` (the images' channels x rows x columns x `items.len()`) with images of `part`, standardised and, if so
+    /// asked, varied, and `labels` with their classes. `items` must be indices of `part`, which must be a part of this set.
+    pub(crate) fn fill(
+        &self,
+        part: &Images,
+        (items, variation): (&[u32], Option<Variation>),
+        batch: &mut Tensor,
+        labels: &mut Vec<u8>,
+    ) {
+        let (features, width) = (part.shape.features(), items.len());
+        let plane = features / part.shape.channels;
+        debug_assert_eq!(batch.data().len(), features * width);
         labels.clear();
+        let mut varied = vec![0; if variation.is_some() { features } else { 0 }];
         let out = batch.data_mut();
         for (column, &item) in items.iter().enumerate() {
-            let item = item as usize;
-            labels.push(part.labels[item]);
-            let image = &part.images.pixels[item * pixels..][..pixels];
-            for (row, &pixel) in out.chunks_exact_mut(width).zip(image) {
-                row[column] = self.levels[usize::from(pixel)];
+            labels.push(part.labels[item as usize]);
+            let mut image = &part.pixels[item as usize * features..][..features];
+            if let Some(variation) = variation {
+                variation.of(item).apply(image, part.shape, &mut varied);
+                image = &varied;
+            }
+            let planes = out.chunks_exact_mut(plane * width).zip(image.chunks_exact(plane));
+            for ((out, image), levels) in planes.zip(&self.levels) {
+                for (row, &pixel) in out.chunks_exact_mut(width).zip(image) {
+                    row[column] = levels[usize::from(pixel)];
+                }
             }
         }
     }
@@ -179,22 +250,38 @@ pub fn fashion_mnist_subset() -> Result<Dataset, DataError> {
     Dataset::new(part(a, b)?, part(c, d)?)
 }
 
-fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
-    [folder.join(name), folder.join(format!("{name}.gz"))]
-        .into_iter()
-        .find(|path| path.is_file())
-        .ok_or_else(|| DataError::NoFile { folder: folder.into(), name: name.into() })
+fn find(folder: &Path, name: &str, expected: &'static str) -> Result<PathBuf, DataError> {
+    found(folder, name).ok_or_else(|| DataError::NoFile { folder: folder.into(), name: name.into(), expected })
 }
 
-/// (x - mean) / standard deviation for each value of a byte; integer sums, so no order of summation.
-fn standardised(pixels: &[u8]) -> [f32; 256] {
+fn found(folder: &Path, name: &str) -> Option<PathBuf> {
+    [folder.join(name), folder.join(format!("{name}.gz"))].into_iter().find(|path| path.is_file())
+}
+
+/// The first of these files that the folder holds.
+fn first_of(folder: &Path, names: &[&str]) -> Option<String> {
+    names.iter().find(|name| found(folder, name).is_some()).map(|&name| name.to_owned())
+}
+
+/// A folder in this one that holds a set: archives unpack to one. The first by name.
+fn inner_folder(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let holds = |path: &PathBuf| first_of(path, &NAMES).or_else(|| first_of(path, &cifar::NAMES)).is_some();
+    entries.filter(holds).min()
+}
+
+/// (x - mean) / standard deviation of a channel for each value of a byte; integer sums, so no order of summation.
+fn standardised(images: &Images, channel: usize) -> [f32; 256] {
+    let plane = images.shape.height * images.shape.width;
     let mut counts = [0_u64; 256];
-    for &pixel in pixels {
-        counts[usize::from(pixel)] += 1;
+    for image in images.pixels.chunks_exact(images.shape.features().max(1)) {
+        for &pixel in &image[channel * plane..][..plane] {
+            counts[usize::from(pixel)] += 1;
+        }
     }
     let moment = |power: u32| -> f64 {
         let sum: u64 = counts.iter().zip(0_u64..).map(|(&count, value)| count * value.pow(power)).sum();
-        sum as f64 / (pixels.len().max(1)) as f64
+        sum as f64 / (images.len() * plane).max(1) as f64
     };
     let mean = moment(1);
     let variance = (moment(2) - mean * mean).max(0.0);
@@ -206,13 +293,12 @@ fn standardised(pixels: &[u8]) -> [f32; 256] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Shape;
 
     #[test]
     fn the_subset_is_what_it_should_be() {
         let data = fashion_mnist_subset().unwrap();
         assert_eq!((data.train().len(), data.test().len()), (10_000, 2_000));
-        assert_eq!(data.train().size(), (28, 28));
+        assert_eq!(data.train().shape(), Shape::new(1, 28, 28, 1));
         let mut counts = [0; CLASSES];
         data.train().labels().iter().for_each(|&label| counts[usize::from(label)] += 1);
         assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
@@ -226,14 +312,14 @@ mod tests {
         let items: Vec<u32> = (0..1000).collect();
         let mut batch = Tensor::zeros(Shape::new(1, 28, 28, items.len()));
         let mut labels = Vec::new();
-        data.fill(data.train(), &items, &mut batch, &mut labels);
+        data.fill(data.train(), (&items, None), &mut batch, &mut labels);
         assert_eq!(labels, data.train().labels()[..1000]);
         let count = batch.data().len() as f64;
         let mean = batch.data().iter().map(|&x| f64::from(x)).sum::<f64>() / count;
         let square = batch.data().iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / count;
         assert!(mean.abs() < 0.03 && (square - 1.0).abs() < 0.05, "{mean} {square}");
-        let pixel = data.train.images.pixels[7 * 784 + 300];
-        assert_eq!(batch.data()[300 * 1000 + 7], data.levels[usize::from(pixel)]);
+        let pixel = data.train.pixels[7 * 784 + 300];
+        assert_eq!(batch.data()[300 * 1000 + 7], data.levels[0][usize::from(pixel)]);
     }
 
     #[test]
@@ -246,7 +332,7 @@ mod tests {
         let error = Dataset::new(part(2), part(3)).unwrap_err().to_string();
         assert!(error.contains("training images are 2 x 2 pixels, test images 3 x 2"), "{error}");
         // A set of a single grey has no spread; it must still give numbers.
-        assert!(Dataset::new(part(2), part(2)).unwrap().levels.iter().all(|level| level.is_finite()));
+        assert!(Dataset::new(part(2), part(2)).unwrap().levels[0].iter().all(|level| level.is_finite()));
     }
 
     #[test]

@@ -1,31 +1,74 @@
 use std::path::PathBuf;
 
+/// What a folder of an MNIST-like set holds, and where to get one.
+pub(crate) const IDX: &str = "the four IDX files of an MNIST-like set (train-images-idx3-ubyte, train-labels-idx1-ubyte, \
+     t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, each plain or with .gz; Debian packages the full Fashion-MNIST as \
+     dataset-fashion-mnist)";
+
+/// What a folder of CIFAR-10 holds, and where to get it.
+pub(crate) const CIFAR: &str = "the six files of CIFAR-10's binary version (data_batch_1.bin to data_batch_5.bin and \
+     test_batch.bin, each plain or with .gz; unpack cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html)";
+
+const EXPECTED: &str = "either the four IDX files of an MNIST-like set (train-images-idx3-ubyte, train-labels-idx1-ubyte, \
+     t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, each plain or with .gz; Debian packages the full Fashion-MNIST as \
+     dataset-fashion-mnist) or the six of CIFAR-10's binary version (data_batch_1.bin to data_batch_5.bin and test_batch.bin; \
+     unpack cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html)";
+
 /// Why images and labels could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The folder itself is not there, or is not a folder.
-    #[error(
-        "{}: no such folder; expected a folder that holds {expected} (each plain or with .gz), \
-         as the MNIST and Fashion-MNIST distributions name them",
-        folder.display()
-    )]
+    #[error("{}: no such folder; expected a folder that holds {EXPECTED}", folder.display())]
     NoFolder {
         /// The folder that was asked for.
         folder: PathBuf,
-        /// The names of the files that it should hold.
-        expected: String,
     },
-    /// One of the four files is missing.
+    /// The folder holds the beginning of no set.
     #[error(
-        "{}: neither {name} nor {name}.gz is there; the folder must hold the four IDX files of an \
-         MNIST-like set (Debian packages the full Fashion-MNIST as dataset-fashion-mnist)",
-        folder.display()
+        "{}: holds no images; expected {EXPECTED}{}", folder.display(),
+        inner.as_ref().map_or(String::new(), |inner| format!("; did you mean {}?", inner.display()))
     )]
+    NoSet {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// A folder in it that does hold a set.
+        inner: Option<PathBuf>,
+    },
+    /// The folder holds files of two kinds of sets.
+    #[error(
+        "{}: holds both {} and {}; keep the IDX files and those of CIFAR-10 in folders of their own",
+        folder.display(), idx, cifar
+    )]
+    TwoSets {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// A file of an IDX set.
+        idx: String,
+        /// A file of CIFAR-10.
+        cifar: String,
+    },
+    /// One of the files of a set is missing.
+    #[error("{}: neither {name} nor {name}.gz is there; the folder must hold {expected}", folder.display())]
     NoFile {
         /// The folder that was searched.
         folder: PathBuf,
         /// The name without `.gz`.
         name: String,
+        /// What it should hold, and where that comes from.
+        expected: &'static str,
+    },
+    /// A file of CIFAR-10 is no whole number of records.
+    #[error(
+        "{file}: {found} bytes are no whole number of records of {record} bytes (a label, then 32 x 32 pixels of red, of \
+         green, of blue); is this the binary version of CIFAR-10?"
+    )]
+    Records {
+        /// The file.
+        file: String,
+        /// Bytes of the file.
+        found: usize,
+        /// Bytes of a record.
+        record: usize,
     },
     /// The operating system refused to read a file.
     #[error("{file}: cannot be read: {source}")]
@@ -99,12 +142,12 @@ pub enum DataError {
         /// Number of labels.
         label_count: usize,
     },
-    /// Training and test images differ in size.
-    #[error("training images are {train} pixels, test images {test}; both must be the same size")]
+    /// Training and test images differ in shape.
+    #[error("training images are {train} pixels, test images {test}; both must be the same")]
     Shapes {
-        /// Rows x columns of the training images.
+        /// Rows x columns of the training images, and channels where there are several.
         train: String,
-        /// Rows x columns of the test images.
+        /// The same of the test images.
         test: String,
     },
 }
@@ -152,6 +195,36 @@ pub enum NetworkError {
         numbers: u128,
         /// The most that are accepted.
         limit: usize,
+    },
+    /// The groups of a convolution do not divide its channels and filters.
+    #[error("layer {layer}: {groups} groups do not divide {channels} channels and {filters} filters")]
+    Groups {
+        /// Name of the layer.
+        layer: String,
+        /// Groups.
+        groups: usize,
+        /// Channels that arrive.
+        channels: usize,
+        /// Filters.
+        filters: usize,
+    },
+    /// Body and shortcut of a residual block do not fit each other.
+    #[error("block {layer}: its body gives {body}, its shortcut {shortcut}; both must be the same to be added")]
+    Branches {
+        /// Name of the block.
+        layer: String,
+        /// Channels x height x width.
+        body: String,
+        /// Channels x height x width.
+        shortcut: String,
+    },
+    /// The rate of a dropout is none.
+    #[error("layer {layer}: a rate of {rate}; it must be at least 0 and below 1")]
+    Rate {
+        /// Name of the layer.
+        layer: String,
+        /// The rate.
+        rate: String,
     },
     /// A size is zero.
     #[error("layer {layer}: {what} must be at least 1")]

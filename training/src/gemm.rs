@@ -57,7 +57,22 @@ impl Gemm for Fp32 {
     }
 }
 
-/// What the products of each site have met, by pass.
+/// Product sites of a network, and groups of one, stay below this, so that `Site::layer` holds both.
+pub const MOST_SITES: u32 = 1 << 16;
+
+/// `Site::layer` of group `group` of a product site: the site, and the group in the upper half, so that each product has random
+/// draws of its own.
+pub(crate) fn layer_number(site: u32, group: u32) -> u32 {
+    debug_assert!(site < MOST_SITES && group < MOST_SITES);
+    site | group << 16
+}
+
+/// The index into a network's site names that belongs to a `Site::layer`.
+pub fn site_index(layer: u32) -> usize {
+    (layer % MOST_SITES) as usize
+}
+
+/// What the products of each site have met, by pass; the groups of a site together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     sites: Vec<[Counters; 3]>,
@@ -66,7 +81,7 @@ pub struct Tally {
 impl Tally {
     /// Adds what one product has met.
     pub fn add(&mut self, site: Site, counters: Counters) {
-        let index = site.layer as usize;
+        let index = site_index(site.layer);
         if self.sites.len() <= index {
             self.sites.resize(index + 1, Default::default());
         }
@@ -76,6 +91,16 @@ impl Tally {
     /// What the products of one layer (an index into the network's site names) have met in one pass.
     pub fn get(&self, layer: usize, pass: Pass) -> Counters {
         self.sites.get(layer).map_or_else(Counters::default, |site| site[pass_index(pass)])
+    }
+
+    /// By site, and in each by pass (forward, dX, dW).
+    pub(crate) fn sites(&self) -> &[[Counters; 3]] {
+        &self.sites
+    }
+
+    /// From what [`Self::sites`] gave.
+    pub(crate) fn from_sites(sites: Vec<[Counters; 3]>) -> Self {
+        Self { sites }
     }
 
     /// Over all sites and passes.
@@ -129,9 +154,12 @@ mod tests {
         tally.add(Site { layer: 2, pass: Pass::WeightGradient, step: 1 }, counters);
         tally.add(Site { layer: 2, pass: Pass::WeightGradient, step: 2 }, counters);
         tally.add(Site { layer: 0, pass: Pass::Forward, step: 2 }, counters);
+        // The last group of site 1.
+        tally.add(Site { layer: layer_number(1, 65535), pass: Pass::Forward, step: 2 }, counters);
+        assert_eq!(tally.get(1, Pass::Forward).residues, 5);
         assert_eq!(tally.get(2, Pass::WeightGradient).residues, 10);
         assert_eq!(tally.get(2, Pass::Forward).residues, 0);
         assert_eq!(tally.get(9, Pass::Forward).residues, 0);
-        assert_eq!(tally.total().residues, 15);
+        assert_eq!(tally.total().residues, 20);
     }
 }

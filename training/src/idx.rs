@@ -71,7 +71,8 @@ pub fn parse_idx_labels(bytes: impl BufRead, name: &str, classes: usize) -> Resu
     }
 }
 
-fn open(path: &Path) -> Result<impl BufRead, DataError> {
+/// Opens a file.
+pub(crate) fn open(path: &Path) -> Result<impl BufRead, DataError> {
     let file = std::fs::File::open(path)
         .map_err(|source| DataError::Unreadable { file: path.display().to_string(), source })?;
     Ok(BufReader::with_capacity(1 << 16, file))
@@ -146,6 +147,16 @@ fn header<const D: usize>(bytes: &mut impl Read, name: &str) -> Result<([usize; 
         // Each size divides a total that fits 31 bits, so each fits a usize.
         Some(total) => Ok((sizes.map(|size| size as usize), total)),
         None => Err(bad(format!("more than the {LARGEST} bytes that are accepted"))),
+    }
+}
+
+/// Up to `limit` bytes of a file that may be gzipped.
+pub(crate) fn take_plain(mut bytes: impl BufRead, limit: u64, name: &str) -> Result<Vec<u8>, DataError> {
+    let start = bytes.fill_buf().map_err(|source| unreadable(name, source))?;
+    if start.starts_with(&GZIP_MAGIC) {
+        take(&mut MultiGzDecoder::new(bytes), limit, name)
+    } else {
+        take(&mut bytes, limit, name)
     }
 }
 

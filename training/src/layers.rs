@@ -5,13 +5,20 @@
 //! back.
 
 mod affine;
+mod average;
+mod batch_norm;
+mod columns;
 mod conv;
+mod dropout;
 mod linear;
 mod loss;
 mod pool;
 mod relu;
+mod residual;
 #[cfg(test)]
 mod tests;
+
+use std::fmt;
 
 use crate::NetworkError;
 use crate::tape::{NodeId, Tape};
@@ -19,14 +26,20 @@ use crate::tensor::Shape;
 use mirage_arithmetic::Pass;
 
 pub(crate) use affine::Affine;
-pub(crate) use conv::{Conv2d, Window};
+pub(crate) use average::AveragePool;
+pub(crate) use batch_norm::BatchNorm;
+pub(crate) use columns::Window;
+pub(crate) use conv::Conv2d;
+pub(crate) use dropout::Dropout;
 pub(crate) use linear::Linear;
 pub use loss::softmax_cross_entropy;
 pub(crate) use pool::MaxPool;
 pub(crate) use relu::Relu;
+pub(crate) use residual::{PaddedShortcut, Residual};
 
-/// One step of a network, from one value to the next.
-pub trait Layer: Send + Sync {
+/// One step of a network, from one value to the next. What `Debug` writes holds all that decides what the layer does:
+/// checkpoints know a network by it.
+pub trait Layer: fmt::Debug + Send + Sync {
     /// Its name, unique within the network.
     fn name(&self) -> &str;
 
@@ -44,6 +57,11 @@ pub trait Layer: Send + Sync {
     /// trained.
     fn products(&self, _input: Shape, _input_gradient: bool) -> Vec<Product> {
         Vec::new()
+    }
+
+    /// Numbers that it works with for `input` beside what it gives out: columns of a convolution, for example.
+    fn scratch(&self, _input: Shape) -> usize {
+        0
     }
 
     /// Whether it has parameters, so that layers behind it owe it a gradient.
@@ -65,4 +83,41 @@ pub struct Product {
     pub k: usize,
     /// Columns of the second operand.
     pub n: usize,
+    /// How often, one after the other: once for each group of a convolution.
+    pub repeats: usize,
+}
+
+/// The products of a step on the way forward and on the way back, in the order in which they are done.
+#[derive(Debug, Default)]
+pub(crate) struct Passes {
+    pub forward: Vec<Product>,
+    pub back: Vec<Product>,
+}
+
+/// What comes out of layers in a row.
+pub(crate) fn chain_output(layers: &[Box<dyn Layer>], input: Shape) -> Result<Shape, NetworkError> {
+    layers.iter().try_fold(input, |shape, layer| layer.output(shape))
+}
+
+/// Puts layers in a row on the tape; the result is the last one's value.
+pub(crate) fn chain_forward(layers: &[Box<dyn Layer>], tape: &mut Tape<'_>, input: NodeId) -> NodeId {
+    layers.iter().fold(input, |value, layer| {
+        tape.enter(layer.name());
+        layer.forward(tape, value)
+    })
+}
+
+/// The products of layers in a row, whose shapes must have been checked. `trained` says whether something before them is
+/// trained, so that the first one owes it a gradient.
+pub(crate) fn chain_passes(layers: &[Box<dyn Layer>], input: Shape, mut trained: bool) -> Passes {
+    let (mut shape, mut forward, mut back) = (input, vec![], vec![]);
+    for layer in layers {
+        let is_forward = |p: &Product| p.pass == Pass::Forward;
+        let (f, b): (Vec<_>, Vec<_>) = layer.products(shape, trained).into_iter().partition(is_forward);
+        forward.extend(f);
+        back.push(b);
+        trained |= layer.is_trained();
+        shape = layer.output(shape).expect("the builder has checked all shapes");
+    }
+    Passes { forward, back: back.into_iter().rev().flatten().collect() }
 }

@@ -36,49 +36,68 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `idx`, `dataset` | IDX files, and images with labels; the Fashion-MNIST subset inside the program |
+//! | `idx`, `cifar`, `dataset` | files of MNIST-like sets and of CIFAR-10, and images with labels; the Fashion-MNIST subset inside the program |
+//! | `augment` | images moved and mirrored at random |
 //! | `tensor` | arrays with the batch last, so that an activation is the matrix that a product wants |
 //! | `gemm`, `arithmetic`, `rounded` | the door to products, and what stands behind it: FP32, other formats, block floating point, Mirage |
 //! | `tape` | what the forward pass did, played backwards |
-//! | `layers` | convolution, dense layer, maximum, rectifier, loss; each with its products |
-//! | `network` | layers in a row, [`Network::small_cnn`], and the GEMM list of a training step |
-//! | `parameters` | trained numbers, gradients, SGD |
+//! | `layers` | convolution in groups, dense layer, batch norm, maximum, mean, rectifiers, dropout, residual block, loss; each with its products |
+//! | `network`, `builder`, `models` | layers in a row, and the GEMM list of a training step; how they are put together; those that have a name |
+//! | `parameters`, `optimiser`, `schedule` | the numbers of a network and their gradients; SGD, Adam, AdamW; the learning rate over the run |
+//! | `draws` | random draws that depend on where in a run they are made |
 //! | `config`, `record` | the design file's `[training]`, and the lines of `training.csv` and of counters by layer |
-//! | `trainer` | one run |
+//! | `trainer`, `checkpoint` | one run; what it needs to go on after a stop, on disk |
 //! | `plan`, `sweep` | many runs at once; where training breaks |
 //!
 //! A further layer is a type with [`Layer`] and an [`Operation`] for its way back; a further arithmetic is a
 //! type with [`Gemm`]. Neither needs a change elsewhere.
 
 mod arithmetic;
+mod augment;
+mod builder;
+mod checkpoint;
+mod cifar;
 mod config;
 mod dataset;
+mod draws;
 mod error;
 mod gemm;
 mod idx;
 mod layers;
+mod models;
 mod network;
+mod optimiser;
 mod parameters;
 mod plan;
 mod record;
 mod rounded;
+mod schedule;
 mod sweep;
 mod tape;
 mod tensor;
 mod trainer;
 
 pub use arithmetic::{Arithmetic, RunError, operand_histogram, recoded};
-pub use config::{TrainConfig, TrainingSection};
+pub use augment::Augment;
+pub use builder::{Conv, NetworkBuilder};
+pub use checkpoint::{CheckpointError, CheckpointPlan};
+pub use cifar::parse_cifar;
+pub use config::{
+    AugmentSection, OnDivergence, OptimiserSection, ScheduleSection, TrainConfig, TrainingSection,
+};
 pub use dataset::{CLASSES, Dataset, FASHION_MNIST_FILES, Images, fashion_mnist_subset};
 pub use error::{DataError, NetworkError};
-pub use gemm::{Fp32, Gemm, Tally};
+pub use gemm::{Fp32, Gemm, Tally, site_index};
 pub use idx::{IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};
 pub use layers::{Layer, Product, softmax_cross_entropy};
-pub use network::{NETWORKS, Network, NetworkBuilder, epoch_gemm_list, gemm_list};
-pub use parameters::{Gradients, ParameterId, ParameterSpec, Parameters, Sgd};
+pub use models::NETWORKS;
+pub use network::{Network, epoch_gemm_list, gemm_list};
+pub use optimiser::{Method, Moments, Optimiser};
+pub use parameters::{Gradients, ParameterId, ParameterSpec, Parameters, Role, Start};
 pub use plan::{Plan, PlanResult, run_all};
 pub use record::{Label, LayerRecord, Record, write_records};
+pub use schedule::{Schedule, ScheduleShape};
 pub use sweep::{ErrorShape, Sweep, SweepProtection, SweepSection};
-pub use tape::{Backward, NodeId, Operation, Scope, Tape};
+pub use tape::{Backward, Moment, NodeId, Operation, Scope, Tape};
 pub use tensor::{Pool, Shape, Tensor};
 pub use trainer::{Divergence, EVALUATION_STEP, Outcome, Run, Task, TrainError, train};

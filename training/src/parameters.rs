@@ -1,4 +1,4 @@
-//! Trained numbers, their gradients, and the update.
+//! The numbers of a network: those that are trained, with their gradients, and the statistics that it follows.
 
 use rand::Rng;
 use rand_pcg::Pcg64;
@@ -16,33 +16,43 @@ pub struct ParameterSpec {
     pub name: String,
     /// How many numbers.
     pub len: usize,
-    /// Starts uniform within plus and minus this; 0 for zeros.
-    pub bound: f32,
-    /// Whether weight decay applies: to weights it does, to biases it does not.
-    pub decays: bool,
+    /// How it starts.
+    pub start: Start,
+    /// What becomes of it.
+    pub role: Role,
 }
 
-/// The trained numbers of one run.
+/// The numbers with which a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start {
+    /// All the same.
+    Constant(f32),
+    /// Uniform within plus and minus this.
+    Uniform(f32),
+}
+
+/// What becomes of a parameter in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Trained, and pulled towards zero by weight decay.
+    Weight,
+    /// Trained without decay: biases, and scale and shift of a batch norm.
+    Bias,
+    /// Not trained but followed, such as the running mean of a batch norm.
+    Statistic,
+}
+
+/// The numbers of one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
     values: Vec<Vec<f32>>,
 }
 
-/// Gradients of a loss with respect to [`Parameters`].
+/// Gradients of a loss with respect to [`Parameters`], and what the statistics become if the step is done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients {
     values: Vec<Option<Vec<f32>>>,
-}
-
-/// Stochastic gradient descent with momentum and weight decay.
-///
-/// For each number w with gradient g: v <- momentum v + g + weight_decay w, then w <- w - rate v
-/// (Sutskever et al., ICML 2013, in the form without Nesterov's look-ahead and with the rate outside v).
-#[derive(Debug, Clone)]
-pub struct Sgd {
-    momentum: f32,
-    weight_decay: f32,
-    velocity: Vec<Vec<f32>>,
+    statistics: Vec<(ParameterId, Vec<f32>)>,
 }
 
 impl ParameterId {
@@ -60,7 +70,7 @@ impl Parameters {
     /// The start of a run: each parameter from its own stream of `seed`, so that the same layer starts the
     /// same whatever else the network holds before it is counted.
     pub fn initial(specs: &[ParameterSpec], seed: u64) -> Self {
-        let values = specs.iter().zip(1_u128..).map(|(spec, stream)| uniform(spec, seed, stream)).collect();
+        let values = specs.iter().zip(1_u128..).map(|(spec, stream)| start(spec, seed, stream)).collect();
         Self { values }
     }
 
@@ -83,21 +93,40 @@ impl Parameters {
     pub fn values(&self) -> &[Vec<f32>] {
         &self.values
     }
+
+    /// All numbers, to change.
+    pub(crate) fn values_mut(&mut self) -> &mut [Vec<f32>] {
+        &mut self.values
+    }
+
+    /// Sets the statistics to what the step has made of them.
+    pub fn follow(&mut self, gradients: &Gradients) {
+        for (id, values) in &gradients.statistics {
+            self.values[id.0].copy_from_slice(values);
+        }
+    }
 }
 
-fn uniform(spec: &ParameterSpec, seed: u64, stream: u128) -> Vec<f32> {
+fn start(spec: &ParameterSpec, seed: u64, stream: u128) -> Vec<f32> {
     let mut generator = Pcg64::new(u128::from(seed), stream);
     let mut draw = || {
         // 24 bits, exact in f32, symmetric about zero.
         let bits = (generator.next_u64() >> 40) as f32;
-        ((bits + 0.5) / (1 << 23) as f32 - 1.0) * spec.bound
+        (bits + 0.5) / (1 << 23) as f32 - 1.0
     };
-    (0..spec.len).map(|_| if spec.bound == 0.0 { 0.0 } else { draw() }).collect()
+    match spec.start {
+        Start::Constant(value) => vec![value; spec.len],
+        Start::Uniform(bound) => (0..spec.len).map(|_| draw() * bound).collect(),
+    }
 }
 
 impl Gradients {
     pub(crate) fn none(parameters: &Parameters) -> Self {
-        Self { values: parameters.values.iter().map(|_| None).collect() }
+        Self { values: parameters.values.iter().map(|_| None).collect(), statistics: Vec::new() }
+    }
+
+    pub(crate) fn set_statistic(&mut self, id: ParameterId, values: Vec<f32>) {
+        self.statistics.push((id, values));
     }
 
     /// Adds to one gradient; a buffer that is no longer needed comes back.
@@ -119,10 +148,11 @@ impl Gradients {
         self.values[id.0].as_deref()
     }
 
-    /// The last parameter, so the first on the way back, whose gradient is not finite.
-    pub fn last_not_finite(&self) -> Option<ParameterId> {
+    /// The first statistic that is not finite, else the last parameter, so the first on the way back, whose gradient is not.
+    pub fn first_not_finite(&self) -> Option<ParameterId> {
+        let statistic = self.statistics.iter().find(|(_, values)| !all_finite(values)).map(|(id, _)| *id);
         let bad = |gradient: &Option<Vec<f32>>| gradient.as_ref().is_some_and(|values| !all_finite(values));
-        self.values.iter().rposition(bad).map(ParameterId)
+        statistic.or_else(|| self.values.iter().rposition(bad).map(ParameterId))
     }
 
     pub(crate) fn give(self, pool: &mut Pool) {
@@ -130,71 +160,27 @@ impl Gradients {
     }
 }
 
-impl Sgd {
-    /// At rest.
-    pub fn new(specs: &[ParameterSpec], momentum: f32, weight_decay: f32) -> Self {
-        Self { momentum, weight_decay, velocity: specs.iter().map(|spec| vec![0.0; spec.len]).collect() }
-    }
-
-    /// One update with learning rate `rate`. Parameters without a gradient keep their values.
-    pub fn update(
-        &mut self,
-        specs: &[ParameterSpec],
-        parameters: &mut Parameters,
-        gradients: &Gradients,
-        rate: f32,
-    ) {
-        let each = specs.iter().zip(&mut parameters.values).zip(&gradients.values).zip(&mut self.velocity);
-        for (((spec, values), gradient), velocity) in each {
-            let Some(gradient) = gradient else { continue };
-            let decay = if spec.decays { self.weight_decay } else { 0.0 };
-            for ((w, g), v) in values.iter_mut().zip(gradient).zip(velocity) {
-                *v = self.momentum * *v + g + decay * *w;
-                *w -= rate * *v;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn spec(len: usize, bound: f32, decays: bool) -> ParameterSpec {
-        ParameterSpec { name: "w".into(), len, bound, decays }
+    fn spec(len: usize, start: Start) -> ParameterSpec {
+        ParameterSpec { name: "w".into(), len, start, role: Role::Weight }
     }
 
     #[test]
     fn starts_are_seeded_uniform_and_independent() {
-        let specs = [spec(20_000, 0.5, true), spec(20_000, 0.5, true), spec(3, 0.0, false)];
+        let specs = [spec(20_000, Start::Uniform(0.5)), spec(20_000, Start::Uniform(0.5)), spec(3, Start::Constant(1.0))];
         let first = Parameters::initial(&specs, 7);
         assert_eq!(first, Parameters::initial(&specs, 7));
         assert_ne!(first, Parameters::initial(&specs, 8));
         assert_ne!(first.values[0], first.values[1]);
-        assert_eq!(first.values[2], [0.0; 3]);
+        assert_eq!(first.values[2], [1.0; 3]);
         let mean = first.values[0].iter().sum::<f32>() / 20_000.0;
         let square = first.values[0].iter().map(|x| x * x).sum::<f32>() / 20_000.0;
         // Uniform within 0.5: mean 0 (sigma 0.002 here), variance 1/12.
         assert!(mean.abs() < 0.01 && (square - 1.0 / 12.0).abs() < 0.003, "{mean} {square}");
         assert!(first.values[0].iter().all(|x| x.abs() <= 0.5));
-    }
-
-    #[test]
-    fn sgd_follows_its_formula() {
-        let specs = [spec(1, 0.0, true), spec(1, 0.0, false), spec(1, 0.0, true)];
-        let mut parameters = Parameters::from_values(vec![vec![1.0], vec![1.0], vec![1.0]]);
-        let gradients = Gradients { values: vec![Some(vec![0.5]), Some(vec![0.5]), None] };
-        let mut sgd = Sgd::new(&specs, 0.9, 0.1);
-        let (mut w, mut v) = ([1.0_f32; 2], [0.0_f32; 2]);
-        for _ in 0..3 {
-            sgd.update(&specs, &mut parameters, &gradients, 0.01);
-            for (i, decay) in [0.1, 0.0].into_iter().enumerate() {
-                v[i] = 0.9 * v[i] + 0.5 + decay * w[i];
-                w[i] -= 0.01 * v[i];
-            }
-        }
-        assert_eq!(parameters.values, [vec![w[0]], vec![w[1]], vec![1.0]]);
-        assert_ne!(w[0], w[1]);
     }
 
     #[test]
@@ -205,9 +191,20 @@ mod tests {
         assert_eq!(gradients.add(id, vec![1.0]), None);
         assert_eq!(gradients.add(id, vec![2.0]), Some(vec![2.0]));
         assert_eq!(gradients.get(id), Some([3.0].as_slice()));
-        assert_eq!(gradients.last_not_finite(), None);
+        assert_eq!(gradients.first_not_finite(), None);
         gradients.add(id, vec![f32::INFINITY]);
         gradients.add(ParameterId(0), vec![f32::NAN]);
-        assert_eq!(gradients.last_not_finite(), Some(id));
+        assert_eq!(gradients.first_not_finite(), Some(id));
+        gradients.set_statistic(ParameterId(0), vec![f32::NAN]);
+        assert_eq!(gradients.first_not_finite(), Some(ParameterId(0)));
+    }
+
+    #[test]
+    fn statistics_follow() {
+        let mut parameters = Parameters::from_values(vec![vec![0.0], vec![0.0]]);
+        let mut gradients = Gradients::none(&parameters);
+        gradients.set_statistic(ParameterId(1), vec![3.0]);
+        parameters.follow(&gradients);
+        assert_eq!(parameters.values, [[0.0], [3.0]]);
     }
 }

@@ -7,8 +7,9 @@ use mirage_arithmetic::Pass;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::arithmetic::{Arithmetic, RunError};
+use crate::checkpoint::{CheckpointError, CheckpointPlan, Checkpoints, Identity};
 use crate::record::{Label, LayerRecord, Record};
-use crate::trainer::{Run, Task, train};
+use crate::trainer::{Run, State, Task, train_from};
 use crate::{Dataset, Network, TrainConfig};
 
 /// One run to do.
@@ -20,6 +21,8 @@ pub struct Plan {
     pub arithmetic: Arithmetic,
     /// Its settings; the seed is also that of the errors.
     pub config: TrainConfig,
+    /// Where its checkpoints are, if it is to have any.
+    pub checkpoints: Option<CheckpointPlan>,
 }
 
 /// A run that was done.
@@ -29,6 +32,8 @@ pub struct PlanResult {
     pub label: Label,
     /// All its records.
     pub records: Vec<Record>,
+    /// Damaged checkpoints that it was not resumed from, though they were newer than the one that it was.
+    pub damaged: Vec<String>,
     /// How it went.
     pub run: Run,
 }
@@ -49,13 +54,15 @@ impl PlanResult {
 impl Plan {
     /// A run in `arithmetic`, labelled by it.
     pub fn new(arithmetic: Arithmetic, error_shape: &str, config: TrainConfig) -> Self {
-        Self { label: arithmetic.label(error_shape, config.seed), arithmetic, config }
+        let label = arithmetic.label(error_shape, config.seed);
+        Self { label, arithmetic, config, checkpoints: None }
     }
 
-    /// Does it. `observe` gets each record as it arises.
+    /// Does it, or what is left of it after its last checkpoint. `observe` gets each new record as it arises.
     ///
     /// # Errors
-    /// When arithmetic, settings, network and data do not fit each other.
+    /// When arithmetic, settings, network and data do not fit each other; when a checkpoint cannot be written, or those that
+    /// are there cannot be used.
     pub fn run(
         &self,
         network: &Network,
@@ -64,15 +71,32 @@ impl Plan {
         mut observe: impl FnMut(&Record),
     ) -> Result<PlanResult, RunError> {
         let gemm = self.arithmetic.gemm(self.config.seed)?;
-        let mut records = Vec::new();
-        let mut keep = |record: &Record| {
-            observe(record);
-            records.push(record.clone());
-        };
         let task = Task { network, data, config: &self.config };
-        let run = train(task, gemm.as_ref(), &self.label, cancel, &mut keep)?;
-        Ok(PlanResult { label: self.label.clone(), records, run })
+        let identity = || Identity::of(task, &self.arithmetic);
+        let checkpoints = self.checkpoints.as_ref().map(|plan| Checkpoints::new(plan.clone(), identity()));
+        let resumed = checkpoints.as_ref().map(|c| c.resume(task, &self.label)).transpose()?;
+        let (state, damaged) = resumed.unwrap_or_default();
+        let state = state.unwrap_or_else(|| State::start(task));
+        let what = (task, gemm.as_ref(), &self.label);
+        let mut run = train_from(state, what, checkpoints.as_ref(), cancel, &mut observe)?;
+        let records = std::mem::take(&mut run.records);
+        Ok(PlanResult { label: self.label.clone(), records, damaged, run })
     }
+}
+
+/// Sees before any work whether the checkpoints that are there suit what is asked: a run that begins anew takes the place of
+/// one that has ended, but not of an unfinished one.
+fn begin(plans: &[Plan]) -> Result<(), CheckpointError> {
+    let kept: Vec<&CheckpointPlan> = plans.iter().filter_map(|plan| plan.checkpoints.as_ref()).collect();
+    let (resumed, fresh): (Vec<_>, Vec<_>) = kept.into_iter().partition(|plan| plan.resume);
+    if let Some(first) = resumed.first() {
+        let any = resumed.iter().map(|plan| plan.exist()).collect::<Result<Vec<_>, _>>()?.contains(&true);
+        if !any {
+            return Err(CheckpointError::None { folder: first.folder.clone() });
+        }
+    }
+    fresh.iter().try_for_each(|plan| plan.refuse_unfinished())?;
+    fresh.iter().try_for_each(|plan| plan.clear())
 }
 
 /// Does all plans, as many at a time as rayon has threads; results come in the order of the plans and do not
@@ -80,7 +104,8 @@ impl Plan {
 /// threads. Runs that `cancel` stops, or keeps from beginning, come out as cancelled.
 ///
 /// # Errors
-/// The error of the first plan, in their order, that cannot be done; [`RunError::Threads`] when the system gives no threads.
+/// The error of the first plan, in their order, that cannot be done; [`RunError::Threads`] when the system gives no threads;
+/// [`RunError::Checkpoint`] when there is nothing to resume, or an unfinished run would be lost.
 pub fn run_all(
     network: &Network,
     data: &Dataset,
@@ -88,6 +113,7 @@ pub fn run_all(
     cancel: &AtomicBool,
     observe: &(dyn Fn(usize, &Record) + Sync),
 ) -> Result<Vec<PlanResult>, RunError> {
+    begin(plans)?;
     let threads = rayon::current_num_threads();
     let workers = threads.min(plans.len()).max(1);
     let next = AtomicUsize::new(0);

@@ -164,7 +164,8 @@ impl Sweep {
             rate: Some(rate),
             seed,
         };
-        Plan { label, arithmetic: arithmetic.clone(), config: TrainConfig { seed, ..self.config.clone() } }
+        let config = TrainConfig { seed, ..self.config.clone() };
+        Plan { label, arithmetic: arithmetic.clone(), config, checkpoints: None }
     }
 
     fn arithmetic(

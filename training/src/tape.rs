@@ -1,6 +1,8 @@
 //! A reverse-mode tape: what the forward pass did, played backwards.
 
-use crate::gemm::{Gemm, Tally};
+use std::rc::Rc;
+
+use crate::gemm::{Gemm, Tally, layer_number};
 use crate::parameters::{Gradients, ParameterId, Parameters};
 use crate::tensor::{Pool, Shape, Tensor, all_finite};
 use mirage_arithmetic::{Matrix, Pass, Site};
@@ -32,6 +34,18 @@ pub struct Backward<'t> {
     pub wanted: &'t [bool],
 }
 
+/// Where in a run a tape stands, and whether it is to learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Seed of what is drawn at random.
+    pub seed: u64,
+    /// `Site::step` of all products.
+    pub step: u64,
+    /// Whether this is training: statistics are those of the batch, values drop out, and there is a way back. In evaluation the
+    /// running statistics are used, nothing is drawn at random, and no more than the values is kept.
+    pub training: bool,
+}
+
 /// What layers and operations work with: products, parameters, buffers.
 pub struct Scope<'a> {
     gemm: &'a dyn Gemm,
@@ -39,15 +53,14 @@ pub struct Scope<'a> {
     pool: &'a mut Pool,
     tally: &'a mut Tally,
     gradients: Gradients,
-    step: u64,
+    moment: Moment,
 }
 
 /// Values in the order in which they were computed, each with the way back.
 pub struct Tape<'a> {
     scope: Scope<'a>,
     nodes: Vec<Node>,
-    layer: usize,
-    records: bool,
+    layer: Rc<str>,
 }
 
 struct Node {
@@ -55,13 +68,21 @@ struct Node {
     inputs: Vec<NodeId>,
     operation: Option<Box<dyn Operation>>,
     needs_gradient: bool,
-    layer: usize,
+    layer: Rc<str>,
 }
 
 impl<'a> Scope<'a> {
-    /// One product through the door. `layer` is a site of the network, see [`Gemm::multiply`].
-    pub fn multiply(&mut self, layer: u32, pass: Pass, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) {
-        let site = Site { layer, pass, step: self.step };
+    /// One product through the door, for a site of the network and a group of it (0 where there is but one); see
+    /// [`Gemm::multiply`].
+    pub fn multiply(
+        &mut self,
+        (site, group): (u32, u32),
+        pass: Pass,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        out: &mut [f32],
+    ) {
+        let site = Site { layer: layer_number(site, group), pass, step: self.moment.step };
         let counters = self.gemm.multiply(site, a, b, out);
         self.tally.add(site, counters);
     }
@@ -78,6 +99,16 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Sets numbers that are followed, not trained; from the next step on, if this one is done to its end.
+    pub fn set_statistic(&mut self, id: ParameterId, values: Vec<f32>) {
+        self.gradients.set_statistic(id, values);
+    }
+
+    /// Where in the run this is.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
     /// The store of buffers.
     pub fn pool(&mut self) -> &mut Pool {
         self.pool
@@ -85,24 +116,17 @@ impl<'a> Scope<'a> {
 }
 
 impl<'a> Tape<'a> {
-    /// An empty tape for training step `step`.
+    /// An empty tape.
     pub fn new(
         gemm: &'a dyn Gemm,
         parameters: &'a Parameters,
         pool: &'a mut Pool,
         tally: &'a mut Tally,
-        step: u64,
+        moment: Moment,
     ) -> Self {
         let gradients = Gradients::none(parameters);
-        let scope = Scope { gemm, parameters, pool, tally, gradients, step };
-        Self { scope, nodes: Vec::new(), layer: 0, records: true }
-    }
-
-    /// The same without a way back: for evaluation, keeps no more than the values.
-    #[must_use]
-    pub fn without_gradients(mut self) -> Self {
-        self.records = false;
-        self
+        let scope = Scope { gemm, parameters, pool, tally, gradients, moment };
+        Self { scope, nodes: Vec::new(), layer: "the input".into() }
     }
 
     /// What layers work with.
@@ -125,9 +149,9 @@ impl<'a> Tape<'a> {
         (&self.nodes[node.0].value, &mut self.scope)
     }
 
-    /// From here on, values belong to the layer of this index (for [`Tape::first_not_finite`]).
-    pub fn enter(&mut self, layer: usize) {
-        self.layer = layer;
+    /// From here on, values belong to what is called this (for [`Tape::first_not_finite`]).
+    pub fn enter(&mut self, layer: &str) {
+        self.layer = layer.into();
     }
 
     /// Puts down a value from outside. It needs no gradient, and nothing before it does.
@@ -159,7 +183,7 @@ impl<'a> Tape<'a> {
         operation: Option<Box<dyn Operation>>,
         needs_gradient: bool,
     ) -> NodeId {
-        let needs_gradient = needs_gradient && self.records;
+        let needs_gradient = needs_gradient && self.scope.moment.training;
         let operation = match operation {
             Some(operation) if !needs_gradient => {
                 operation.discard(&mut self.scope);
@@ -167,13 +191,13 @@ impl<'a> Tape<'a> {
             }
             other => other,
         };
-        self.nodes.push(Node { value, inputs, operation, needs_gradient, layer: self.layer });
+        self.nodes.push(Node { value, inputs, operation, needs_gradient, layer: Rc::clone(&self.layer) });
         NodeId(self.nodes.len() - 1)
     }
 
     /// The layer of the first value, in the order of computation, that is not finite.
-    pub fn first_not_finite(&self) -> Option<usize> {
-        self.nodes.iter().find(|node| !all_finite(node.value.data())).map(|node| node.layer)
+    pub fn first_not_finite(&self) -> Option<&str> {
+        self.nodes.iter().find(|node| !all_finite(node.value.data())).map(|node| &*node.layer)
     }
 
     /// Gradients of `loss` (a tensor of one number) with respect to all parameters; all buffers go back to
@@ -232,6 +256,8 @@ mod tests {
     use super::*;
     use crate::gemm::Fp32;
 
+    const MOMENT: Moment = Moment { seed: 1, step: 0, training: true };
+
     struct Scale(f32);
     impl Operation for Scale {
         fn backward(self: Box<Self>, mut step: Backward<'_>, _: &mut Scope<'_>) -> Vec<Option<Tensor>> {
@@ -264,7 +290,7 @@ mod tests {
     fn a_value_read_twice_gets_both_gradients() {
         let parameters = Parameters::from_values(vec![vec![3.0]]);
         let (mut pool, mut tally) = (Pool::default(), Tally::default());
-        let mut tape = Tape::new(&Fp32, &parameters, &mut pool, &mut tally, 0);
+        let mut tape = Tape::new(&Fp32, &parameters, &mut pool, &mut tally, MOMENT);
         let shape = Shape::new(1, 1, 1, 1);
         let id = parameters.ids().next().unwrap();
         // y = (2 p) (5 p), so dy/dp = 20 p.
@@ -279,12 +305,12 @@ mod tests {
     fn the_first_value_that_is_not_finite_names_its_layer() {
         let parameters = Parameters::from_values(vec![]);
         let (mut pool, mut tally) = (Pool::default(), Tally::default());
-        let mut tape = Tape::new(&Fp32, &parameters, &mut pool, &mut tally, 0);
+        let mut tape = Tape::new(&Fp32, &parameters, &mut pool, &mut tally, MOMENT);
         let shape = Shape::new(1, 1, 1, 1);
         for (layer, value) in [1.0, f32::MAX, f32::INFINITY, f32::NAN].into_iter().enumerate() {
-            tape.enter(layer);
+            tape.enter(&layer.to_string());
             tape.input(Tensor::new(shape, vec![value]));
-            assert_eq!(tape.first_not_finite(), (layer >= 2).then_some(2));
+            assert_eq!(tape.first_not_finite(), (layer >= 2).then_some("2"));
         }
     }
 }

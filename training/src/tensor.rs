@@ -126,6 +126,25 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// Sums of both of `of(a, b)` over the pairs of two slices of one length: blocks in `f32` with sixteen partial sums, and their
+/// sums in `f64`. Always the same order.
+pub(crate) fn sums_of_pairs(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
+    const BLOCK: usize = 1024;
+    let mut sums = [0.0; 2];
+    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
+        let mut lanes = [[0.0_f32; 16]; 2];
+        for (a, b) in a.chunks(16).zip(b.chunks(16)) {
+            for (lane, (&a, &b)) in a.iter().zip(b).enumerate() {
+                let [first, second] = of(a, b);
+                lanes[0][lane] += first;
+                lanes[1][lane] += second;
+            }
+        }
+        sums.iter_mut().zip(lanes).for_each(|(sum, lanes)| *sum += f64::from(lanes.iter().sum::<f32>()));
+    }
+    sums
+}
+
 /// Whether none is infinite or not a number.
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     // No early end within a chunk, so that it is done in vectors.
@@ -151,6 +170,10 @@ mod tests {
     fn sums_and_finiteness() {
         let values: Vec<f32> = (1..=100).map(|x| x as f32).collect();
         assert_eq!(sum(&values), 5050.0);
+        let many: Vec<f32> = (0..5000).map(|x| (x % 7) as f32).collect();
+        let squares: u64 = (0..5000).map(|x| (x % 7) * (x % 7)).sum();
+        let total: u64 = (0..5000).map(|x| x % 7).sum();
+        assert_eq!(sums_of_pairs(&many, &many, |a, b| [a * b, a]), [squares as f64, total as f64]);
         assert!(all_finite(&values) && all_finite(&[]) && all_finite(&[f32::MAX, f32::MAX, -0.0]));
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for place in [0, 4096, 9999] {

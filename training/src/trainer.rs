@@ -1,20 +1,28 @@
 //! One training run.
 
+mod check;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::Rng;
 use rand_pcg::Pcg64;
 
+use crate::augment::Variation;
+use crate::checkpoint::Checkpoints;
+use crate::config::OnDivergence;
 use crate::dataset::{Dataset, Images};
 use crate::gemm::{Gemm, Tally};
 use crate::layers::softmax_cross_entropy;
-use crate::network::MOST_ACTIVATIONS;
-use crate::parameters::{Gradients, Parameters, Sgd};
+use crate::optimiser::Optimiser;
+use crate::parameters::{Gradients, Parameters};
 use crate::record::{Label, Record};
-use crate::tape::Tape;
+use crate::tape::{Moment, Tape};
 use crate::tensor::{Pool, Shape, Tensor};
 use crate::{Network, TrainConfig};
+use check::check;
+
+pub use check::TrainError;
 
 /// `Site::step` of evaluation products: this plus a running number, so that training and evaluation never
 /// share random draws.
@@ -37,7 +45,7 @@ pub struct Task<'t> {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// All epochs were done.
+    /// All epochs were done, though steps may have been skipped: see [`Run::skipped`].
     Finished,
     /// A value stopped being finite.
     Diverged(Divergence),
@@ -70,8 +78,14 @@ pub struct Divergence {
 pub struct Run {
     /// How it ended.
     pub outcome: Outcome,
-    /// Steps whose update was done.
+    /// Steps done, skipped ones included.
     pub steps: u64,
+    /// Steps whose update was left out because a value was not finite.
+    pub skipped: u64,
+    /// Where a value first was not finite, if one ever was.
+    pub divergence: Option<Divergence>,
+    /// All records, those from before a resumed checkpoint included.
+    pub records: Vec<Record>,
     /// Share of test images whose class the last weights find; `None` for a run that was cancelled before it
     /// was measured.
     pub test_accuracy: Option<f64>,
@@ -79,62 +93,8 @@ pub struct Run {
     pub training: Tally,
     /// What the evaluation products met.
     pub evaluation: Tally,
-    /// The last weights.
+    /// The last weights and statistics.
     pub parameters: Parameters,
-}
-
-/// Why a run could not begin.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TrainError {
-    /// A setting is out of range.
-    #[error("{what} is {found}, but must {range}")]
-    Setting {
-        /// Which.
-        what: &'static str,
-        /// Its value.
-        found: String,
-        /// What it must be.
-        range: &'static str,
-    },
-    /// There is nothing to train on, or nothing to test on.
-    #[error("{train} training images and {test} test images: there must be at least one of each")]
-    Empty {
-        /// Training images.
-        train: usize,
-        /// Test images.
-        test: usize,
-    },
-    /// A batch would take more memory than is accepted.
-    #[error(
-        "a batch of {batch} images of {rows} x {columns} takes {numbers} activations, more than the {limit} that are \
-         accepted; use a smaller batch or smaller images"
-    )]
-    LargeBatch {
-        /// Images of the batch.
-        batch: usize,
-        /// Rows of an image.
-        rows: usize,
-        /// Columns of an image.
-        columns: usize,
-        /// What the forward pass keeps of it.
-        numbers: usize,
-        /// The most that are accepted.
-        limit: usize,
-    },
-    /// The images are not those that the network takes.
-    #[error(
-        "the network takes {expected} images with {outputs} classes, but the data has {found} images with labels up to {largest}"
-    )]
-    Data {
-        /// Channels x rows x columns of the network.
-        expected: String,
-        /// Channels x rows x columns of the data.
-        found: String,
-        /// Classes of the network.
-        outputs: usize,
-        /// Largest label of the data.
-        largest: u8,
-    },
 }
 
 impl fmt::Display for Divergence {
@@ -152,7 +112,8 @@ impl fmt::Display for Divergence {
 /// When a loss or a gradient is not finite the run stops before that step's update, and the accuracy is that
 /// of the weights so far: an image's class is its largest logit, the first among equals; what is not a
 /// number is never the largest, and an image without any number counts as class 0. A run whose logits are
-/// all lost therefore scores the share of class 0, which is chance.
+/// all lost therefore scores the share of class 0, which is chance. With [`OnDivergence::Continue`] the run goes on with
+/// the next step instead.
 ///
 /// `cancel` is looked at before every step.
 ///
@@ -166,76 +127,89 @@ pub fn train(
     observe: &mut dyn FnMut(&Record),
 ) -> Result<Run, TrainError> {
     check(task)?;
-    let mut trainer = Trainer::new(task, gemm, label);
-    let outcome = trainer.run(cancel, observe);
-    let Trainer { training, evaluation, parameters, steps, test_accuracy, .. } = trainer;
-    Ok(Run { outcome, steps, test_accuracy, training, evaluation, parameters })
+    let state = State::start(task);
+    train_from(state, (task, gemm, label), None, cancel, observe)
 }
 
-fn check(Task { network, data, config }: Task<'_>) -> Result<(), TrainError> {
-    let wrong = |what, found: String, range| Err(TrainError::Setting { what, found, range });
-    if config.batch == 0 {
-        return wrong("batch", "0".into(), "be at least 1");
-    }
-    if config.record_every == 0 {
-        return wrong("record_every", "0".into(), "be at least 1");
-    }
-    for (what, value) in [
-        ("learning_rate", config.learning_rate),
-        ("momentum", config.momentum),
-        ("weight_decay", config.weight_decay),
-    ] {
-        if !value.is_finite() {
-            return wrong(what, value.to_string(), "be finite");
+/// As [`train`], but from a state of the same task, and with checkpoints: where they are due, where `cancel` stops the run, and
+/// at its end.
+pub(crate) fn train_from(
+    state: State,
+    (task, gemm, label): (Task<'_>, &dyn Gemm, &Label),
+    checkpoints: Option<&Checkpoints>,
+    cancel: &AtomicBool,
+    observe: &mut dyn FnMut(&Record),
+) -> Result<Run, TrainError> {
+    check(task)?;
+    let (pool, labels) = (Pool::default(), Vec::new());
+    let mut trainer = Trainer { task, gemm, label, pool, labels, state };
+    let outcome = trainer.run(checkpoints, cancel, observe)?;
+    let State { steps, skipped, divergence, records, test_accuracy, training, evaluation, parameters, .. } =
+        trainer.state;
+    Ok(Run { outcome, steps, skipped, divergence, records, test_accuracy, training, evaluation, parameters })
+}
+
+/// All that changes in the course of a run. Order of the images, their variation and dropout follow from the seed and the
+/// place in the run, and need no memory.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct State {
+    /// Epoch of the next step, from 1.
+    pub epoch: u32,
+    /// Steps of that epoch that are done.
+    pub done: u64,
+    pub steps: u64,
+    pub skipped: u64,
+    /// Batches of evaluation so far.
+    pub evaluated: u64,
+    /// Whether the run is over, finished or diverged.
+    pub ended: bool,
+    pub divergence: Option<Divergence>,
+    pub test_accuracy: Option<f64>,
+    pub losses: Mean,
+    pub training: Tally,
+    pub evaluation: Tally,
+    pub parameters: Parameters,
+    pub optimiser: Optimiser,
+    pub records: Vec<Record>,
+}
+
+impl State {
+    /// Before the first step.
+    pub fn start(Task { network, config, .. }: Task<'_>) -> Self {
+        let specs = network.parameters();
+        Self {
+            epoch: 1,
+            done: 0,
+            steps: 0,
+            skipped: 0,
+            evaluated: 0,
+            ended: false,
+            divergence: None,
+            test_accuracy: None,
+            losses: Mean::default(),
+            training: Tally::default(),
+            evaluation: Tally::default(),
+            parameters: Parameters::initial(specs, config.seed),
+            optimiser: Optimiser::new(specs, config.method, config.weight_decay),
+            records: Vec::new(),
         }
     }
-    let (train, test) = (data.train().len(), data.test().len());
-    if train == 0 || test == 0 {
-        return Err(TrainError::Empty { train, test });
-    }
-    let input = network.input();
-    let output = network.layers().iter().try_fold(input, |shape, layer| layer.output(shape));
-    let outputs = output.map_or(0, |shape| shape.features());
-    let (rows, columns) = data.train().size();
-    let largest = data.train().labels().iter().chain(data.test().labels()).copied().max().unwrap_or(0);
-    if (input.channels, input.height, input.width) != (1, rows, columns) || usize::from(largest) >= outputs {
-        let expected = format!("{} x {} x {}", input.channels, input.height, input.width);
-        return Err(TrainError::Data {
-            expected,
-            found: format!("1 x {rows} x {columns}"),
-            outputs,
-            largest,
-        });
-    }
-    // What data has fewer images than the batch fills a part of it.
-    let (batch, limit) = (config.batch.min(train.max(test)), MOST_ACTIVATIONS);
-    let numbers = network.activations().saturating_mul(batch);
-    if numbers > limit {
-        return Err(TrainError::LargeBatch { batch, rows, columns, numbers, limit });
-    }
-    Ok(())
 }
 
 struct Trainer<'t> {
     task: Task<'t>,
     gemm: &'t dyn Gemm,
     label: &'t Label,
-    parameters: Parameters,
-    sgd: Sgd,
     pool: Pool,
-    training: Tally,
-    evaluation: Tally,
     labels: Vec<u8>,
-    steps: u64,
-    evaluated: u64,
-    test_accuracy: Option<f64>,
-    losses: Mean,
+    state: State,
 }
 
-#[derive(Default)]
-struct Mean {
-    sum: f64,
-    count: f64,
+/// Of the losses since the last record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Mean {
+    pub sum: f64,
+    pub count: f64,
 }
 
 impl Mean {
@@ -251,100 +225,119 @@ impl Mean {
     }
 }
 
-impl<'t> Trainer<'t> {
-    fn new(task: Task<'t>, gemm: &'t dyn Gemm, label: &'t Label) -> Self {
-        let specs = task.network.parameters();
-        let config = task.config;
-        Self {
-            task,
-            gemm,
-            label,
-            parameters: Parameters::initial(specs, config.seed),
-            sgd: Sgd::new(specs, config.momentum as f32, config.weight_decay as f32),
-            pool: Pool::default(),
-            training: Tally::default(),
-            evaluation: Tally::default(),
-            labels: Vec::new(),
-            steps: 0,
-            evaluated: 0,
-            test_accuracy: None,
-            losses: Mean::default(),
-        }
-    }
-
-    fn run(&mut self, cancel: &AtomicBool, observe: &mut dyn FnMut(&Record)) -> Outcome {
-        let config = self.task.config;
+impl Trainer<'_> {
+    fn run(
+        &mut self,
+        checkpoints: Option<&Checkpoints>,
+        cancel: &AtomicBool,
+        observe: &mut dyn FnMut(&Record),
+    ) -> Result<Outcome, TrainError> {
+        let Task { config, data, .. } = self.task;
         let mut generator = Pcg64::new(u128::from(config.seed), ORDER_STREAM);
-        let mut order: Vec<u32> = (0..).take(self.task.data.train().len()).collect();
+        let mut order: Vec<u32> = (0..).take(data.train().len()).collect();
+        let per_epoch = order.len().div_ceil(config.batch) as u64;
         for epoch in 1..=config.epochs {
             shuffle(&mut order, &mut generator);
-            let batches = order.len().div_ceil(config.batch);
-            for (index, items) in order.chunks(config.batch).enumerate() {
+            // What a resumed run has done already costs no more than its order.
+            while self.state.epoch == epoch && !self.state.ended {
                 if cancel.load(Ordering::Relaxed) {
-                    return Outcome::Cancelled;
+                    self.save(checkpoints)?;
+                    return Ok(Outcome::Cancelled);
                 }
-                if let Err((place, backward)) = self.step(items) {
-                    let step = self.steps + 1;
-                    self.test_accuracy = Some(self.evaluate());
-                    self.tell(epoch, step, true, observe);
-                    return Outcome::Diverged(Divergence { epoch, step, place, backward });
-                }
-                let last = index + 1 == batches;
-                if last {
-                    self.test_accuracy = Some(self.evaluate());
-                }
-                if last || self.steps.is_multiple_of(u64::from(config.record_every)) {
-                    self.tell(epoch, self.steps, last, observe);
+                let first = self.state.done as usize * config.batch;
+                let items = &order[first..order.len().min(first + config.batch)];
+                self.one(items, per_epoch, observe);
+                if self.state.ended || checkpoints.is_some_and(|c| c.is_due(self.state.steps, per_epoch)) {
+                    self.save(checkpoints)?;
                 }
             }
         }
-        Outcome::Finished
+        let stopped = self.state.divergence.clone().filter(|_| config.on_divergence == OnDivergence::Stop);
+        Ok(stopped.map_or(Outcome::Finished, Outcome::Diverged))
+    }
+
+    fn save(&self, checkpoints: Option<&Checkpoints>) -> Result<(), TrainError> {
+        Ok(checkpoints.map_or(Ok(()), |checkpoints| checkpoints.save(&self.state))?)
+    }
+
+    /// One step, and what is to be told after it.
+    fn one(&mut self, items: &[u32], per_epoch: u64, observe: &mut dyn FnMut(&Record)) {
+        let config = self.task.config;
+        let epoch = self.state.epoch;
+        let broken = self.step(items, per_epoch).err();
+        if let Some((place, backward)) = broken {
+            let step = self.state.steps + 1;
+            self.state.divergence.get_or_insert(Divergence { epoch, step, place, backward });
+            if config.on_divergence == OnDivergence::Stop {
+                self.state.test_accuracy = Some(self.evaluate());
+                self.state.ended = true;
+                return self.tell(epoch, step, true, observe);
+            }
+            self.state.skipped += 1;
+        }
+        self.state.steps += 1;
+        self.state.done += 1;
+        let last = self.state.done == per_epoch;
+        if last {
+            self.state.test_accuracy = Some(self.evaluate());
+            (self.state.epoch, self.state.done) = (epoch + 1, 0);
+            self.state.ended = epoch == config.epochs;
+        }
+        if last || self.state.steps.is_multiple_of(u64::from(config.record_every)) {
+            self.tell(epoch, self.state.steps, last, observe);
+        }
     }
 
     fn tell(&mut self, epoch: u32, step: u64, measured: bool, observe: &mut dyn FnMut(&Record)) {
-        let mut record = Record::new(self.label, epoch, step, self.losses.take(), self.training.total());
-        record.test_accuracy = self.test_accuracy.filter(|_| measured);
+        let state = &mut self.state;
+        let mut record = Record::new(self.label, epoch, step, state.losses.take(), state.training.total());
+        record.test_accuracy = state.test_accuracy.filter(|_| measured);
         observe(&record);
+        state.records.push(record);
     }
 
     /// One step; else where it stopped being finite, and whether that was on the way back.
-    fn step(&mut self, items: &[u32]) -> Result<(), (String, bool)> {
+    fn step(&mut self, items: &[u32], per_epoch: u64) -> Result<(), (String, bool)> {
         let Task { network, config, .. } = self.task;
         let gradients = self.gradients(items).map_err(|layer| (layer, false))?;
-        if let Some(id) = gradients.last_not_finite() {
+        if let Some(id) = gradients.first_not_finite() {
+            gradients.give(&mut self.pool);
             return Err((network.parameters()[id.index()].name.clone(), true));
         }
-        let rate = config.learning_rate as f32;
-        self.sgd.update(network.parameters(), &mut self.parameters, &gradients, rate);
+        let factor = config.schedule.factor(self.state.steps, per_epoch, config.epochs);
+        let rate = (config.learning_rate * factor) as f32;
+        let State { parameters, optimiser, .. } = &mut self.state;
+        optimiser.update(network.parameters(), parameters, &gradients, rate);
+        parameters.follow(&gradients);
         gradients.give(&mut self.pool);
-        self.steps += 1;
         Ok(())
     }
 
     fn gradients(&mut self, items: &[u32]) -> Result<Gradients, String> {
-        let Task { network, data, .. } = self.task;
-        let batch = self.batch(data.train(), items);
-        let (gemm, parameters, step) = (self.gemm, &self.parameters, self.steps);
-        let mut tape = Tape::new(gemm, parameters, &mut self.pool, &mut self.training, step);
+        let Task { network, data, config } = self.task;
+        let variation = config.augment.variation(config.seed, self.state.epoch);
+        let batch = self.batch(data.train(), items, variation);
+        let moment = Moment { seed: config.seed, step: self.state.steps, training: true };
+        let State { parameters, training, losses, .. } = &mut self.state;
+        let mut tape = Tape::new(self.gemm, parameters, &mut self.pool, training, moment);
         let input = tape.input(batch);
         let logits = network.forward(&mut tape, input);
-        tape.enter(network.layers().len());
+        tape.enter("the loss");
         let loss = softmax_cross_entropy(&mut tape, logits, &self.labels);
         let value = tape.value(loss).data()[0];
-        self.losses.add(value);
+        losses.add(value);
         if value.is_finite() {
             return Ok(tape.backward(loss));
         }
-        let layer = tape.first_not_finite().and_then(|index| network.layers().get(index));
-        let place = layer.map_or("the loss", |layer| layer.name()).to_owned();
+        let place = tape.first_not_finite().unwrap_or("the loss").to_owned();
         tape.finish();
         Err(place)
     }
 
-    fn batch(&mut self, part: &Images, items: &[u32]) -> Tensor {
+    fn batch(&mut self, part: &Images, items: &[u32], variation: Option<Variation>) -> Tensor {
         let Task { network, data, .. } = self.task;
         let mut batch = self.pool.tensor(network.input().with_batch(items.len()));
-        data.fill(part, items, &mut batch, &mut self.labels);
+        data.fill(part, (items, variation), &mut batch, &mut self.labels);
         batch
     }
 
@@ -353,11 +346,12 @@ impl<'t> Trainer<'t> {
         let items: Vec<u32> = (0..).take(data.test().len()).collect();
         let mut right = 0_usize;
         for items in items.chunks(config.batch) {
-            let batch = self.batch(data.test(), items);
-            let step = EVALUATION_STEP + self.evaluated;
-            self.evaluated += 1;
-            let tape = Tape::new(self.gemm, &self.parameters, &mut self.pool, &mut self.evaluation, step);
-            let mut tape = tape.without_gradients();
+            let batch = self.batch(data.test(), items, None);
+            let step = EVALUATION_STEP + self.state.evaluated;
+            let moment = Moment { seed: config.seed, step, training: false };
+            self.state.evaluated += 1;
+            let State { parameters, evaluation, .. } = &mut self.state;
+            let mut tape = Tape::new(self.gemm, parameters, &mut self.pool, evaluation, moment);
             let input = tape.input(batch);
             let logits = network.forward(&mut tape, input);
             let pairs = classes(tape.value(logits)).zip(&self.labels);

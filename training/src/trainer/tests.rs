@@ -14,15 +14,7 @@ fn label() -> Label {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig {
-        epochs: 1,
-        batch: 50,
-        learning_rate: 0.05,
-        momentum: 0.9,
-        weight_decay: 1e-4,
-        record_every: 8,
-        seed: 1,
-    }
+    TrainConfig { epochs: 1, learning_rate: 0.05, record_every: 8, ..TrainConfig::default() }
 }
 
 fn small(train: usize, test: usize) -> Dataset {
@@ -98,6 +90,67 @@ fn a_run_that_diverges_says_where_it_began() {
 }
 
 #[test]
+fn a_run_goes_on_after_a_divergence_when_told_to() {
+    let data = small(500, 100);
+    let config = TrainConfig { on_divergence: OnDivergence::Continue, record_every: 1, ..config() };
+    for (pass, backward) in [(Pass::Forward, false), (Pass::WeightGradient, true)] {
+        let gemm = Breaks(Site { layer: 1, pass, step: 3 }, f32::NAN);
+        let (run, records) = run(&data, &config, &gemm);
+        assert_eq!((run.outcome, run.steps, run.skipped), (Outcome::Finished, 10, 1));
+        let first = run.divergence.unwrap();
+        assert_eq!((first.step, first.backward), (4, backward));
+        assert!(run.parameters.values().iter().flatten().all(|w| w.is_finite()));
+        // One record a step; the loss of the broken one is told as it was.
+        assert_eq!(records.len(), 10);
+        let lost: Vec<bool> = records.iter().map(|record| record.loss.is_nan()).collect();
+        assert_eq!(lost.iter().position(|&lost| lost), (!backward).then_some(3));
+    }
+}
+
+#[test]
+fn schedule_method_and_augmentation_change_the_run() {
+    use crate::{Augment, Method, Moments, Schedule, ScheduleShape};
+    let data = small(500, 100);
+    let adam = Method::AdamW(Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
+    let cosine = Schedule { shape: ScheduleShape::Cosine { floor: 0.0 }, warm_up: 0.2 };
+    let settings = [
+        config(),
+        TrainConfig { schedule: cosine, ..config() },
+        TrainConfig { method: adam, learning_rate: 0.001, ..config() },
+        TrainConfig { augment: Augment { frame: 2, flip: true }, ..config() },
+    ];
+    let runs: Vec<Run> = settings.iter().map(|config| run(&data, config, &Fp32).0).collect();
+    for (i, a) in runs.iter().enumerate() {
+        assert_eq!(a.outcome, Outcome::Finished);
+        assert!(runs[..i].iter().all(|b| a.parameters != b.parameters));
+        assert_eq!(a.parameters, run(&data, &settings[i], &Fp32).0.parameters);
+    }
+    // A rate of nothing changes nothing.
+    let still = Schedule { shape: ScheduleShape::Step { milestones: vec![], factor: 1.0 }, warm_up: 1e9 };
+    let network = Network::small_cnn(28, 28, CLASSES).unwrap();
+    let still = run(&data, &TrainConfig { schedule: still, ..config() }, &Fp32).0.parameters;
+    let start = network.initial(1);
+    let moved = still.values().iter().flatten().zip(start.values().iter().flatten());
+    assert!(moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) < 1e-6);
+}
+
+#[test]
+fn batch_norm_statistics_that_overflow_are_a_divergence() {
+    let network = Network::builder("n", 1, 28, 28)
+        .conv2d("c", crate::Conv::new(4, 3).stride(2).without_bias())
+        .and_then(|n| n.batch_norm("norm")?.linear("d", CLASSES))
+        .unwrap()
+        .build();
+    let (data, config) = (small(100, 100), config());
+    let task = Task { network: &network, data: &data, config: &config };
+    let gemm = Breaks(Site { layer: 0, pass: Pass::Forward, step: 0 }, 1e30);
+    let run = train(task, &gemm, &label(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let place = run.divergence.unwrap().place;
+    assert_eq!(place, "norm.variance");
+    assert_eq!(run.parameters, network.initial(1));
+}
+
+#[test]
 fn counters_of_training_and_evaluation_are_kept_apart() {
     let data = small(100, 60);
     let (run, records) = run(&data, &config(), &Breaks(Site { layer: 9, pass: Pass::Forward, step: 0 }, 0.0));
@@ -139,7 +192,7 @@ fn what_does_not_fit_is_refused() {
     let task =
         Task { network: &Network::small_cnn(28, 28, CLASSES).unwrap(), data: &none, config: &config() };
     let error = train(task, &Fp32, &label(), &cancel, &mut |_| {}).unwrap_err();
-    assert_eq!(error, TrainError::Empty { train: 10, test: 0 });
+    assert!(matches!(error, TrainError::Empty { train: 10, test: 0 }), "{error}");
     let small = Network::small_cnn(20, 20, CLASSES).unwrap();
     assert!(refuse(small, &config()).contains("takes 1 x 20 x 20 images"));
     let few = Network::small_cnn(28, 28, 3).unwrap();
