@@ -235,18 +235,34 @@ pub enum ArithmeticName {
     Mirage,
 }
 
+/// What happens when a loss or a gradient is not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnDivergenceName {
+    /// The run ends before that step's update, and says where it broke.
+    Stop,
+    /// That step's update is left out, and the run goes on.
+    Continue,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic hfp8 --seeds 3\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
+    mirage train --network resnet20 --data cifar-10-batches-bin --arithmetic bfp --epochs 10\n  \
     mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --epochs 1 --seeds 3\n\n\
     Without --channel, --arithmetic mirage characterises the design first. Writes training.csv,\n\
-    training-layers.csv (counters by layer and pass), gemms.csv (the products of a run) and plots."
+    training-layers.csv (counters by layer and pass), gemms.csv (the products of a run) and plots.\n\n\
+    Checkpoints lie in the folder `checkpoints` of the results. After Ctrl-C or a crash the same command with --resume goes on\n\
+    from the last one, and ends with the same bytes."
 )]
 pub struct TrainArgs {
     /// Design file [default: the built-in design].
     #[arg(long, value_name = "FILE")]
     pub design: Option<PathBuf>,
-    /// Folder with IDX files (train-images-idx3-ubyte[.gz] and so on) [default: the built-in subset of Fashion-MNIST].
+    /// Network: small-cnn, resnet20 or mobilenet-small [default: the design's].
+    #[arg(long, value_name = "NAME")]
+    pub network: Option<String>,
+    /// Folder with IDX files (train-images-idx3-ubyte[.gz] and so on) or the binary version of CIFAR-10 (data_batch_1.bin and
+    /// so on) [default: the built-in subset of Fashion-MNIST].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Arithmetic of every product.
@@ -273,6 +289,15 @@ pub struct TrainArgs {
     /// Runs with this many seeds, counted from --seed.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: u32,
+    /// What happens when a loss or a gradient is not finite.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnDivergenceName::Stop)]
+    pub on_divergence: OnDivergenceName,
+    /// Steps between two checkpoints of a run [default: one at the end of each epoch].
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_every: Option<u64>,
+    /// Go on from the last checkpoints in the folder of the results; runs that have none begin.
+    #[arg(long)]
+    pub resume: bool,
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/training")]
     pub output: PathBuf,

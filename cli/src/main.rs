@@ -54,17 +54,18 @@ fn dispatch(command: &Command) -> Result<()> {
 }
 
 /// What a folder says of the command that filled it: program, seed, and the words but for those that name the folder, the
-/// number of threads and the form of what is printed, on which results do not depend.
+/// number of threads, the form of what is printed and checkpoints, on which results do not depend.
 fn command_line(seed: u64) -> serde_json::Value {
     let mut words = Vec::new();
     let mut given = std::env::args().skip(1);
     while let Some(word) = given.next() {
         match word.as_str() {
-            "--json" => {}
-            "-o" | "--output" | "--threads" => {
+            "--json" | "--resume" => {}
+            "-o" | "--output" | "--threads" | "--checkpoint-every" => {
                 given.next();
             }
             w if w.starts_with("--output=") || w.starts_with("--threads=") || w.starts_with("-o") => {}
+            w if w.starts_with("--checkpoint-every=") => {}
             _ => words.push(word),
         }
     }

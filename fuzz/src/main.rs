@@ -29,6 +29,7 @@ const READERS: &[(&str, Reader)] = &[
     ("gemms", |bytes| drop(GemmEntry::read_csv(bytes, "fuzz.csv"))),
     ("layers", |bytes| text(bytes, |t| drop(mirage_system::Network::parse(t, "fuzz.csv")))),
     ("images", |bytes| drop(mirage_training::parse_idx_images(bytes, "fuzz"))),
+    ("cifar", |bytes| drop(mirage_training::parse_cifar(bytes, "fuzz"))),
     ("labels", |bytes| drop(mirage_training::parse_idx_labels(bytes, "fuzz", 10))),
     ("guide", |bytes| text(bytes, |t| drop(mirage_calibration::Spectrum::read(t, "fuzz.csv")))),
     ("adc-survey", |bytes| text(bytes, |t| drop(mirage_calibration::AdcSurvey::read(t, "fuzz.csv")))),

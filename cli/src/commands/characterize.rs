@@ -27,7 +27,7 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     };
     let depth = Depth::open(&args.depth, &asked, &folder)?;
     let stop = Stop::on_signals()?;
-    let setup = Setup { stop: stop.clone(), ..Setup::new(&design, None, args.common.seed, progress)? };
+    let setup = Setup { stop: stop.clone(), ..Setup::new(&design, args.common.seed, progress)? };
     let operands_of = |gemm: &GemmConfig| devices::operands_named(&args.operands, &setup, gemm);
     let operands = match args.operands.as_str() {
         "training" => {

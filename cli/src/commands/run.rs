@@ -131,7 +131,7 @@ struct Simulated {
 impl<'a> Study<'a> {
     fn new(args: &'a RunArgs, design: &'a Design) -> Result<Self> {
         let seed = design.seed(args.common.seed);
-        let mut setup = Setup::new(design, None, args.common.seed, Progress::new(args.common.json))?;
+        let mut setup = Setup::new(design, args.common.seed, Progress::new(args.common.json))?;
         if args.quick {
             setup.data = setup.data.first(QUICK.0, QUICK.1);
             setup.config.epochs = 1;

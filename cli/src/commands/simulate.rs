@@ -27,7 +27,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
         _ => None,
     };
     let folder = Folder::create(&args.output)?;
-    let setup = Setup::new(&design, None, args.common.seed, progress)?;
+    let setup = Setup::new(&design, args.common.seed, progress)?;
     let operands = devices::operands_named("training", &setup, &gemm)?;
     let budget = devices::budget_of(&design, operands, seed, progress)?;
     let chip = system::chip(&design.system, &gemm, &budget)?;

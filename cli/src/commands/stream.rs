@@ -19,7 +19,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     let gemm = design.gemm(seed)?;
     let folder = Folder::create(&args.output)?;
     let stop = Stop::on_signals()?;
-    let setup = Setup { stop: stop.clone(), ..Setup::new(&design, None, args.common.seed, progress)? };
+    let setup = Setup { stop: stop.clone(), ..Setup::new(&design, args.common.seed, progress)? };
     let operands = devices::operands_named(&args.operands, &setup, &gemm)?;
     let largest = gemm.moduli.as_slice().iter().copied().max().unwrap_or(2);
     let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };

@@ -1,34 +1,51 @@
 //! `mirage train`
 
 use mirage_arithmetic::{GemmEntry, NumberFormat, ResidueChannel};
-use mirage_training::{Arithmetic, ErrorShape, Plan, Sweep, SweepProtection, TrainConfig};
+use mirage_training::{
+    Arithmetic, CheckpointPlan, ErrorShape, Label, OnDivergence, Outcome, Plan, PlanResult, Sweep,
+    SweepProtection, TrainConfig,
+};
 
-use crate::args::{ArithmeticName, TrainArgs};
+use crate::args::{ArithmeticName, OnDivergenceName, TrainArgs};
 use crate::design::Design;
 use crate::error::{CliError, Result, open};
 use crate::folder::Folder;
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::study::devices;
 use crate::study::training::{self, Setup};
 
 /// More curves than this make no picture.
 const MOST_CURVES: usize = 8;
 
+/// Where checkpoints lie in the folder of the results.
+const CHECKPOINTS: &str = "checkpoints";
+
 pub fn run(args: &TrainArgs) -> Result<()> {
     let shape = shape(args)?;
     let sweep = args.sweep.as_deref().map(rates).transpose()?;
     let design = Design::read(args.design.as_deref())?;
     let progress = Progress::new(args.common.json);
-    let mut setup = Setup::new(&design, args.data.as_deref(), args.common.seed, progress)?;
+    let (network, data) = (args.network.as_deref(), args.data.as_deref());
+    let mut setup = Setup::of(&design, network, data, args.common.seed, progress)?;
+    setup.stop = Stop::on_signals()?;
     if let Some(epochs) = args.epochs {
         setup.config.epochs = epochs;
     }
+    setup.config.on_divergence = match args.on_divergence {
+        OnDivergenceName::Stop => OnDivergence::Stop,
+        OnDivergenceName::Continue => OnDivergence::Continue,
+    };
     let folder = Folder::create(&args.output)?;
-    let plans = match &sweep {
+    let mut plans = match &sweep {
         Some(rates) => sweep_plans(args, &design, &setup, shape.unwrap_or(ErrorShape::Slip), rates)?,
         None => single_plans(args, &design, &setup, shape)?,
     };
+    for plan in &mut plans {
+        plan.checkpoints = Some(checkpoints(args, &folder, &plan.label));
+    }
     let results = training::run(&setup, &plans, "training")?;
+    stopped(&results, &folder)?;
     let runs = training::summaries(&results);
     training::write(&folder, &setup.network, &results)?;
     folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(&setup), out))?;
@@ -38,6 +55,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if sweep.is_some() {
         training::write_tolerances(&folder, &training::tolerances(&runs))?;
         crate::plots::training::tolerance(&folder)?;
+        // Of a sweep nobody needs the weights.
+        let path = folder.path().join(CHECKPOINTS);
+        std::fs::remove_dir_all(&path).map_err(|e| CliError::write(&path, e))?;
     }
     folder.repeatable(&design, &crate::command_line(setup.config.seed))?;
     folder.finish()?;
@@ -66,6 +86,34 @@ fn shape(args: &TrainArgs) -> Result<Option<ErrorShape>> {
         return Ok(shape);
     };
     Err(CliError::message(wrong))
+}
+
+/// The checkpoints of the run with this label, by which they are named.
+fn checkpoints(args: &TrainArgs, folder: &Folder, label: &Label) -> CheckpointPlan {
+    let Label { arithmetic, protection, error_shape, rate, seed } = label;
+    let rate = rate.map_or(String::new(), |rate| format!("{rate:e}"));
+    let words = [arithmetic, error_shape, protection, &rate].into_iter().filter(|word| !word.is_empty());
+    let name: Vec<&str> = words.map(String::as_str).collect();
+    CheckpointPlan {
+        folder: folder.path().join(CHECKPOINTS),
+        name: format!("{}-seed{seed}", name.join("-")),
+        every: args.checkpoint_every,
+        resume: args.resume,
+    }
+}
+
+/// Says what is kept if the user asked to stop before all runs had ended.
+fn stopped(results: &[PlanResult], folder: &Folder) -> Result<()> {
+    let open = results.iter().filter(|result| result.run.outcome == Outcome::Cancelled).count();
+    if open == 0 {
+        return Ok(());
+    }
+    Err(CliError::Stopped(format!(
+        "{} of {} runs have ended, the others are kept in {}; the same command with --resume goes on from there",
+        results.len() - open,
+        results.len(),
+        folder.path().join(CHECKPOINTS).display()
+    )))
 }
 
 fn configs(setup: &Setup, seeds: u32) -> impl Iterator<Item = TrainConfig> {

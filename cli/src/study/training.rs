@@ -1,7 +1,7 @@
 //! Training runs, their tables and plots.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use comfy_table::Table;
 use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
@@ -34,9 +34,15 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The design's network and settings on the images of a folder, or on the built-in subset.
-    pub fn new(
+    /// The design's network and settings on the built-in images.
+    pub fn new(design: &Design, seed: Option<u64>, progress: Progress) -> Result<Self> {
+        Self::of(design, None, None, seed, progress)
+    }
+
+    /// The design's settings, on the images of a folder and with a network of another name if they are given.
+    pub fn of(
         design: &Design,
+        network: Option<&str>,
         folder: Option<&Path>,
         seed: Option<u64>,
         progress: Progress,
@@ -45,8 +51,8 @@ impl Setup {
             Some(folder) => (Dataset::from_folder(folder)?, format!("images of {}", folder.display())),
             None => (fashion_mnist_subset()?, "the built-in Fashion-MNIST subset".to_owned()),
         };
-        let (rows, columns) = data.train().size();
-        let network = Network::by_name(&design.training.network, rows, columns, CLASSES)?;
+        let name = network.unwrap_or(&design.training.network);
+        let network = Network::by_name(name, data.train().shape(), CLASSES)?;
         Ok(Self {
             network,
             data,
@@ -117,7 +123,7 @@ pub fn comparison(setup: &Setup, gemm: &GemmConfig, channel: &ResidueChannel) ->
     ]
 }
 
-/// Does the runs, with a bar over their steps.
+/// Does the runs, with a bar over their steps, until the user asks to stop.
 pub fn run(setup: &Setup, plans: &[Plan], what: &str) -> Result<Vec<PlanResult>> {
     let steps = |p: &Plan| {
         let per_epoch = setup.data.train().len().div_ceil(p.config.batch.max(1)) as u64;
@@ -125,11 +131,14 @@ pub fn run(setup: &Setup, plans: &[Plan], what: &str) -> Result<Vec<PlanResult>>
     };
     let bar = setup.progress.bar(plans.iter().map(steps).sum(), what);
     let done: Vec<AtomicU64> = plans.iter().map(|_| AtomicU64::new(0)).collect();
-    let results = run_all(&setup.network, &setup.data, plans, &AtomicBool::new(false), &|plan, record| {
+    let results = run_all(&setup.network, &setup.data, plans, setup.stop.flag(), &|plan, record| {
         let before = done[plan].swap(record.step, Ordering::Relaxed);
         bar.inc(record.step.saturating_sub(before));
     })?;
     bar.finish_and_clear();
+    for damaged in results.iter().flat_map(|result| &result.damaged) {
+        eprintln!("warning: {damaged}; an older checkpoint was used");
+    }
     Ok(results)
 }
 
@@ -150,7 +159,10 @@ fn summary(result: &PlanResult) -> RunSummary {
         accuracy: result.run.test_accuracy,
         last_loss: result.records.last().map(|r| r.loss),
         outcome: match &result.run.outcome {
-            Outcome::Finished => "finished".into(),
+            Outcome::Finished => match &result.run.divergence {
+                Some(first) => format!("finished; {} steps skipped, first: {first}", result.run.skipped),
+                None => "finished".into(),
+            },
             Outcome::Diverged(d) => format!("diverged: {d}"),
             Outcome::Cancelled => "cancelled".into(),
         },

@@ -115,6 +115,19 @@ fn resnet20_has_the_parameters_that_were_published() {
     assert!(cifar.activations() * 128 <= MOST_ACTIVATIONS, "{}", cifar.activations());
 }
 
+/// The counts that docs/training.md states.
+#[test]
+fn the_page_tells_how_many_numbers_are_trained() {
+    let page = include_str!("../../../docs/training.md");
+    for name in NETWORKS {
+        let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+        let stated: Vec<String> = line.rsplit('|').skip(1).take(2).map(|cell| cell.trim().replace(',', "")).collect();
+        for (image, stated) in [Shape::new(3, 32, 32, 1), Shape::new(1, 28, 28, 1)].into_iter().zip(&stated) {
+            assert_eq!(&Network::by_name(name, image, 10).unwrap().trained().to_string(), stated, "{name}");
+        }
+    }
+}
+
 /// Worked out by hand from the table in its description.
 #[test]
 fn mobilenet_small_has_the_parameters_of_its_table() {

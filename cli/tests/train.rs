@@ -1,0 +1,126 @@
+//! A training run that is killed, stopped by Ctrl-C and resumed ends with the bytes of one that ran through.
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{columns_are_documented, mirage};
+
+/// Writes a set of CIFAR-10's form: 60 training images and 10 test images, bright where their class is.
+fn cifar(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    let names = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+    for (file, name) in names.into_iter().enumerate() {
+        let image = |i: usize| {
+            let label = i % 10;
+            let pixel = move |p: usize| if p / 307 == label { 200 } else { (p * 31 + i * 17 + file * 7) % 97 };
+            std::iter::once(label as u8).chain((0..3072).map(move |p| pixel(p) as u8))
+        };
+        let images: Vec<u8> = (0..12).flat_map(image).collect();
+        fs::write(folder.join(format!("{name}.bin")), images).unwrap();
+    }
+}
+
+fn train(data: &Path, folder: &Path) -> Command {
+    let mut command = mirage();
+    command.args(["train", "--arithmetic", "bfp", "--network", "resnet20", "--epochs", "6", "--threads", "1"]);
+    command.args(["--checkpoint-every", "2", "--on-divergence=continue", "--data"]).arg(data).arg("-o").arg(folder);
+    command
+}
+
+/// The checkpoints of a folder, the last one last.
+fn checkpoints(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder.join("checkpoints")) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = paths.filter(|p| p.extension().is_some_and(|e| e == "checkpoint")).collect();
+    paths.sort();
+    paths
+}
+
+/// Starts the command, waits for a checkpoint that was not there, and sends a signal.
+fn interrupted(command: &mut Command, folder: &Path, signal: &str) -> Output {
+    let before = checkpoints(folder).pop();
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while checkpoints(folder).pop() == before {
+        assert!(start.elapsed() < Duration::from_secs(300), "no checkpoint was written");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// All files but those of the time that it took, and the last checkpoint of each run.
+fn results(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.is_file()).chain(checkpoints(folder).pop());
+    files.map(|p| (p.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&p).unwrap())).collect()
+}
+
+#[test]
+fn an_interrupted_run_goes_on_and_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, whole, parts] = ["data", "whole", "parts"].map(|name| folder.path().join(name));
+    cifar(&data);
+    let output = train(&data, &whole).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    columns_are_documented(&whole);
+    let kept = checkpoints(&whole);
+    assert_eq!(kept.len(), 2);
+    assert!(kept[1].ends_with("bfp-seed1-0000000012.checkpoint"), "{kept:?}");
+
+    let killed = interrupted(&mut train(&data, &parts), &parts, "-KILL");
+    assert_eq!(killed.status.code(), None);
+    // The same words again would lose what is done.
+    let again = train(&data, &parts).output().unwrap();
+    let message = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(2), "{message}");
+    assert!(message.contains("has not ended; go on with it (--resume)"), "{message}");
+    // Another question is not answered from these.
+    let other = train(&data, &parts).args(["--resume", "--seed", "9"]).output().unwrap();
+    let message = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(2), "{message}");
+    assert!(message.contains("no checkpoint of such a run is there"), "{message}");
+
+    let stopped = interrupted(train(&data, &parts).arg("--resume"), &parts, "-INT");
+    let message = String::from_utf8(stopped.stderr).unwrap();
+    assert_eq!(stopped.status.code(), Some(130), "{message}");
+    assert!(message.contains("0 of 1 runs have ended") && message.contains("with --resume goes on"), "{message}");
+    assert!(!parts.join("training.csv").exists());
+
+    // The last checkpoint is damaged: the one before it is used, and that is said.
+    let last = checkpoints(&parts).pop().unwrap();
+    let bytes = fs::read(&last).unwrap();
+    fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
+    let resumed = train(&data, &parts).arg("--resume").output().unwrap();
+    let message = String::from_utf8(resumed.stderr).unwrap();
+    assert!(resumed.status.success(), "{message}");
+    assert!(message.contains("warning: ") && message.contains("an older checkpoint was used"), "{message}");
+    assert_eq!(results(&parts), results(&whole));
+}
+
+#[test]
+fn a_sweep_leaves_no_checkpoints_and_wrong_names_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, sweep] = ["data", "sweep"].map(|name| folder.path().join(name));
+    cifar(&data);
+    let mut command = mirage();
+    command.args(["train", "--network", "mobilenet-small", "--sweep", "error-rate=1e-4:1e-3:2", "--epochs", "1"]);
+    let output = command.arg("--data").arg(&data).arg("-o").arg(&sweep).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(sweep.join("tolerance.csv").exists() && !sweep.join("checkpoints").exists());
+    // Depthwise products are one line of the list with many repeats.
+    let gemms = fs::read_to_string(sweep.join("gemms.csv")).unwrap();
+    assert!(gemms.contains("mobilenet-small,stage1.block1.depthwise,forward,1,9,"), "{gemms}");
+
+    let mut command = mirage();
+    let output = command.args(["train", "--network", "resnet21", "-o"]).arg(&sweep).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(message.contains("did you mean \"resnet20\"?"), "{message}");
+}
