@@ -14,11 +14,13 @@ use common::{columns_are_documented, mirage};
 /// Writes a set of CIFAR-10's form: 60 training images and 10 test images, bright where their class is.
 fn cifar(folder: &Path) {
     fs::create_dir(folder).unwrap();
-    let names = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+    let names =
+        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
     for (file, name) in names.into_iter().enumerate() {
         let image = |i: usize| {
             let label = i % 10;
-            let pixel = move |p: usize| if p / 307 == label { 200 } else { (p * 31 + i * 17 + file * 7) % 97 };
+            let pixel =
+                move |p: usize| if p / 307 == label { 200 } else { (p * 31 + i * 17 + file * 7) % 97 };
             std::iter::once(label as u8).chain((0..3072).map(move |p| pixel(p) as u8))
         };
         let images: Vec<u8> = (0..12).flat_map(image).collect();
@@ -28,8 +30,22 @@ fn cifar(folder: &Path) {
 
 fn train(data: &Path, folder: &Path) -> Command {
     let mut command = mirage();
-    command.args(["train", "--arithmetic", "bfp", "--network", "resnet20", "--epochs", "6", "--threads", "1"]);
-    command.args(["--checkpoint-every", "2", "--on-divergence=continue", "--data"]).arg(data).arg("-o").arg(folder);
+    command.args([
+        "train",
+        "--arithmetic",
+        "bfp",
+        "--network",
+        "resnet20",
+        "--epochs",
+        "6",
+        "--threads",
+        "1",
+    ]);
+    command
+        .args(["--checkpoint-every", "2", "--on-divergence=continue", "--data"])
+        .arg(data)
+        .arg("-o")
+        .arg(folder);
     command
 }
 
@@ -37,7 +53,8 @@ fn train(data: &Path, folder: &Path) -> Command {
 fn checkpoints(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder.join("checkpoints")) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = paths.filter(|p| p.extension().is_some_and(|e| e == "checkpoint")).collect();
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|p| p.extension().is_some_and(|e| e == "checkpoint")).collect();
     paths.sort();
     paths
 }
@@ -90,7 +107,10 @@ fn an_interrupted_run_goes_on_and_gives_the_same_bytes() {
     let stopped = interrupted(train(&data, &parts).arg("--resume"), &parts, "-INT");
     let message = String::from_utf8(stopped.stderr).unwrap();
     assert_eq!(stopped.status.code(), Some(130), "{message}");
-    assert!(message.contains("0 of 1 runs have ended") && message.contains("with --resume goes on"), "{message}");
+    assert!(
+        message.contains("0 of 1 runs have ended") && message.contains("with --resume goes on"),
+        "{message}"
+    );
     assert!(!parts.join("training.csv").exists());
 
     // The last checkpoint is damaged: the one before it is used, and that is said.
@@ -110,7 +130,15 @@ fn a_sweep_leaves_no_checkpoints_and_wrong_names_are_answered() {
     let [data, sweep] = ["data", "sweep"].map(|name| folder.path().join(name));
     cifar(&data);
     let mut command = mirage();
-    command.args(["train", "--network", "mobilenet-small", "--sweep", "error-rate=1e-4:1e-3:2", "--epochs", "1"]);
+    command.args([
+        "train",
+        "--network",
+        "mobilenet-small",
+        "--sweep",
+        "error-rate=1e-4:1e-3:2",
+        "--epochs",
+        "1",
+    ]);
     let output = command.arg("--data").arg(&data).arg("-o").arg(&sweep).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(sweep.join("tolerance.csv").exists() && !sweep.join("checkpoints").exists());

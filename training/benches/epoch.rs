@@ -2,7 +2,7 @@
 //! (the `matrixmultiply` crate) in the same run, and the seconds of it that the products took. Evaluation, on 100 images, is
 //! part of it. The best of three epochs counts. `small-cnn` sees 6,400 images, the deeper networks 1,000.
 //!
-//! `cargo bench -p mirage-training [-- NAME]`
+//! `cargo bench -p mirage-training [-- NETWORK [ARITHMETIC]]`, such as `resnet20 fp32`; the ratio is to the first arithmetic that runs.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -36,36 +36,42 @@ impl Gemm for Timed {
 
 fn main() -> Result<(), Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    let given = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-'));
+    let (given, arithmetic) = (words.next(), words.next());
     let data = fashion_mnist_subset()?;
     for name in NETWORKS.into_iter().filter(|name| given.as_deref().is_none_or(|given| given == *name)) {
         let data = data.first(if name == "small-cnn" { 6400 } else { 1000 }, 100);
-        pool.install(|| measure(name, &data))?;
+        pool.install(|| measure(name, &data, arithmetic.as_deref()))?;
     }
     Ok(())
 }
 
-fn measure(name: &str, data: &Dataset) -> Result<(), Failure> {
+fn measure(name: &str, data: &Dataset, only: Option<&str>) -> Result<(), Failure> {
     let network = Network::by_name(name, data.train().shape(), CLASSES)?;
     let config = TrainConfig { epochs: 1, ..TrainConfig::default() };
     let list = epoch_gemm_list(&network, data.train().len(), config.batch);
     let macs =
         list.iter().map(GemmEntry::macs).sum::<Option<u64>>().ok_or("too many multiplications to count")?;
     let images = data.train().len();
-    println!("{name}: {images} images, {:.1} GMAC of training products, batch {}", macs as f64 * 1e-9, config.batch);
+    println!(
+        "{name}: {images} images, {:.1} GMAC of training products, batch {}",
+        macs as f64 * 1e-9,
+        config.batch
+    );
     let mirage = |rate| -> Result<Arithmetic, Failure> {
         let config = GemmConfig { protection: Protection::ReadAgain { repeats: 3 }, ..GemmConfig::mirage(0) };
         let channel = ResidueChannel::uniform(&config.moduli, rate)?;
         Ok(Arithmetic::Mirage(config, Box::new(channel)))
     };
-    let cases = [
+    let mut cases = vec![
         ("fp32", Arithmetic::Fp32),
         ("bfp", Arithmetic::Bfp(GemmConfig::mirage(0))),
         ("mirage 1e-6", mirage(1e-6)?),
         ("mirage 1e-4", mirage(1e-4)?),
         ("mirage 1e-3", mirage(1e-3)?),
     ];
-    let mut best = [(f64::INFINITY, 0.0); 5];
+    cases.retain(|(name, _)| only.is_none_or(|only| only == *name));
+    let mut best = vec![(f64::INFINITY, 0.0); cases.len()];
     for _ in 0..3 {
         for ((_, arithmetic), best) in cases.iter().zip(&mut best) {
             let gemm = Timed { gemm: arithmetic.gemm(config.seed)?, nanoseconds: AtomicU64::new(0) };
@@ -79,8 +85,11 @@ fn measure(name: &str, data: &Dataset) -> Result<(), Failure> {
             }
         }
     }
-    for ((name, _), (seconds, products)) in cases.iter().zip(best) {
-        println!("  {name:12} {seconds:6.2} s   {:5.2} x fp32   products {products:6.2} s", seconds / best[0].0);
+    for ((name, _), &(seconds, products)) in cases.iter().zip(&best) {
+        println!(
+            "  {name:12} {seconds:6.2} s   {:5.2} x fp32   products {products:6.2} s",
+            seconds / best[0].0
+        );
     }
     Ok(())
 }

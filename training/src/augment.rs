@@ -67,7 +67,8 @@ impl Change {
                 }
                 let from = &image[(from * width) as usize..][..shape.width];
                 let (start, end) = (self.right.clamp(0, width), (width + self.right).clamp(0, width));
-                let source = &from[(start - self.right).clamp(0, width) as usize..][..(end - start).max(0) as usize];
+                let source =
+                    &from[(start - self.right).clamp(0, width) as usize..][..(end - start).max(0) as usize];
                 line[start as usize..end.max(start) as usize].copy_from_slice(source);
                 if self.flip {
                     line.reverse();

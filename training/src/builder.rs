@@ -89,7 +89,7 @@ impl NetworkBuilder {
         if groups == 0 {
             return Err(NetworkError::Zero { layer: name.into(), what: "the number of groups" });
         }
-        if channels % groups != 0 || filters % groups != 0 {
+        if !channels.is_multiple_of(groups) || !filters.is_multiple_of(groups) {
             return Err(NetworkError::Groups { layer: name.into(), groups, channels, filters });
         }
         within(groups as u128, MOST_SITES as usize - 1, "groups", name)?;

@@ -48,7 +48,7 @@ pub struct CheckpointPlan {
 pub(crate) struct Identity([[u8; HASH]; 4]);
 
 /// What the hashes of an [`Identity`] are of.
-const PARTS: [&str; 4] = ["network", "settings", "data", "arithmetic"];
+const PARTS: [&str; 4] = ["another network", "other settings", "other data", "another arithmetic"];
 
 /// Why checkpoints cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +76,7 @@ pub enum CheckpointError {
     AllDamaged(Vec<String>),
     /// A checkpoint of another run.
     #[error(
-        "{} belongs to another run: {differs}; give the command that it was made by, choose another folder, or remove it",
+        "{} belongs to another run, with {differs}; give the command that it was made by, choose another folder, or remove it",
         path.display()
     )]
     Foreign {
@@ -255,7 +255,7 @@ impl Checkpoints {
             differs.push(&other);
         }
         if !differs.is_empty() {
-            let differs = format!("it has another {}", differs.join(", another "));
+            let differs = differs.join(", ");
             return Err(CheckpointError::Foreign { path: path.into(), differs });
         }
         reader.state(task, label).ok_or_else(broken)
@@ -276,7 +276,10 @@ fn checked(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     };
     if number(8..12) != u64::from(VERSION) {
         let found = number(8..12);
-        return Err(damaged(path, format!("it has version {found} of the format, this program reads {VERSION}")));
+        return Err(damaged(
+            path,
+            format!("it has version {found} of the format, this program reads {VERSION}"),
+        ));
     }
     let (expected, found) = (number(13..HEAD), (bytes.len() - HEAD - HASH) as u64);
     if expected != found {

@@ -49,14 +49,19 @@ pub fn parse_cifar(bytes: impl BufRead, name: &str) -> Result<Images, DataError>
     Ok(Images::from_pixels(SHAPE, pixels, labels))
 }
 
-fn parse(bytes: impl BufRead, name: &str, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
+fn parse(
+    bytes: impl BufRead,
+    name: &str,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u8>,
+) -> Result<(), DataError> {
     let most = MOST_RECORDS * RECORD;
     let bytes = take_plain(bytes, most as u64 + 1, name)?;
     if bytes.len() > most {
         let expected = most as u64;
         return Err(DataError::Trailing { file: name.into(), expected });
     }
-    if bytes.is_empty() || bytes.len() % RECORD != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
         return Err(DataError::Records { file: name.into(), found: bytes.len(), record: RECORD });
     }
     for (item, record) in bytes.chunks_exact(RECORD).enumerate() {
@@ -85,7 +90,8 @@ mod tests {
 
     fn write_set(folder: &Path) {
         for (file, name) in NAMES.iter().enumerate() {
-            let bytes = [record(file as u8, |i| (i / 1024 * 100 + file) as u8), record(9, |i| (i % 251) as u8)];
+            let bytes =
+                [record(file as u8, |i| (i / 1024 * 100 + file) as u8), record(9, |i| (i % 251) as u8)];
             std::fs::write(folder.join(name), bytes.concat()).unwrap();
         }
     }
@@ -120,7 +126,10 @@ mod tests {
     fn what_is_wrong_is_said() {
         let refuse = |bytes: &[u8]| parse_cifar(bytes, "f.bin").unwrap_err().to_string();
         let error = refuse(&record(1, |_| 0)[..3000]);
-        assert!(error.starts_with("f.bin: 3000 bytes are no whole number of records of 3073 bytes"), "{error}");
+        assert!(
+            error.starts_with("f.bin: 3000 bytes are no whole number of records of 3073 bytes"),
+            "{error}"
+        );
         assert!(refuse(&[]).contains("0 bytes are no whole number"));
         assert!(refuse(&record(10, |_| 0)).contains("label 10 of item 0"));
         let large = vec![0; (MOST_RECORDS + 1) * RECORD];

@@ -191,8 +191,7 @@ impl TrainingSection {
     fn method(&self) -> Method {
         let sgd = Method::Sgd { momentum: *self.momentum };
         let Some(section) = &self.optimiser else { return sgd };
-        let moments =
-            Moments { beta1: *section.beta1, beta2: *section.beta2, epsilon: *section.epsilon };
+        let moments = Moments { beta1: *section.beta1, beta2: *section.beta2, epsilon: *section.epsilon };
         match section.method.as_str() {
             "adam" => Method::Adam(moments),
             "adamw" => Method::AdamW(moments),
@@ -217,10 +216,14 @@ impl ScheduleSection {
     fn check(&self, epochs: u32) -> Result<(), DesignError> {
         one_of(&self.shape, "a schedule", &["constant", "step", "cosine"])?;
         if !(0.0..=f64::from(epochs)).contains(&*self.warm_up) {
-            return Err(self.warm_up.invalid(format!("must lie between 0 and the {epochs} epochs of the run")));
+            return Err(self
+                .warm_up
+                .invalid(format!("must lie between 0 and the {epochs} epochs of the run")));
         }
         if !self.milestones.windows(2).all(|pair| pair[0] < pair[1]) || self.milestones.contains(&0) {
-            return Err(self.milestones.invalid("must be numbers of epochs above 0, each larger than the one before"));
+            return Err(self
+                .milestones
+                .invalid("must be numbers of epochs above 0, each larger than the one before"));
         }
         for value in [&self.factor, &self.floor] {
             if !(0.0..=1.0).contains(&**value) {

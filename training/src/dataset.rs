@@ -251,7 +251,11 @@ pub fn fashion_mnist_subset() -> Result<Dataset, DataError> {
 }
 
 fn find(folder: &Path, name: &str, expected: &'static str) -> Result<PathBuf, DataError> {
-    found(folder, name).ok_or_else(|| DataError::NoFile { folder: folder.into(), name: name.into(), expected })
+    found(folder, name).ok_or_else(|| DataError::NoFile {
+        folder: folder.into(),
+        name: name.into(),
+        expected,
+    })
 }
 
 fn found(folder: &Path, name: &str) -> Option<PathBuf> {

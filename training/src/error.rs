@@ -209,7 +209,9 @@ pub enum NetworkError {
         filters: usize,
     },
     /// Body and shortcut of a residual block do not fit each other.
-    #[error("block {layer}: its body gives {body}, its shortcut {shortcut}; both must be the same to be added")]
+    #[error(
+        "block {layer}: its body gives {body}, its shortcut {shortcut}; both must be the same to be added"
+    )]
     Branches {
         /// Name of the block.
         layer: String,

@@ -49,7 +49,8 @@ impl Optimiser {
     /// At rest.
     pub fn new(specs: &[ParameterSpec], method: Method, weight_decay: f64) -> Self {
         let zeros = |needed: bool| -> Vec<Vec<f32>> {
-            let len = |spec: &ParameterSpec| if needed && spec.role != Role::Statistic { spec.len } else { 0 };
+            let len =
+                |spec: &ParameterSpec| if needed && spec.role != Role::Statistic { spec.len } else { 0 };
             specs.iter().map(|spec| vec![0.0; len(spec)]).collect()
         };
         let second = zeros(!matches!(method, Method::Sgd { .. }));

@@ -170,7 +170,11 @@ mod tests {
 
     #[test]
     fn starts_are_seeded_uniform_and_independent() {
-        let specs = [spec(20_000, Start::Uniform(0.5)), spec(20_000, Start::Uniform(0.5)), spec(3, Start::Constant(1.0))];
+        let specs = [
+            spec(20_000, Start::Uniform(0.5)),
+            spec(20_000, Start::Uniform(0.5)),
+            spec(3, Start::Constant(1.0)),
+        ];
         let first = Parameters::initial(&specs, 7);
         assert_eq!(first, Parameters::initial(&specs, 7));
         assert_ne!(first, Parameters::initial(&specs, 8));

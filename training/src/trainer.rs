@@ -144,8 +144,9 @@ pub(crate) fn train_from(
     let (pool, labels) = (Pool::default(), Vec::new());
     let mut trainer = Trainer { task, gemm, label, pool, labels, state };
     let outcome = trainer.run(checkpoints, cancel, observe)?;
-    let State { steps, skipped, divergence, records, test_accuracy, training, evaluation, parameters, .. } =
-        trainer.state;
+    let State {
+        steps, skipped, divergence, records, test_accuracy, training, evaluation, parameters, ..
+    } = trainer.state;
     Ok(Run { outcome, steps, skipped, divergence, records, test_accuracy, training, evaluation, parameters })
 }
 

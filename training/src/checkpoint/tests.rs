@@ -7,8 +7,8 @@ use rand_pcg::Pcg64;
 
 use super::*;
 use crate::{
-    Augment, CLASSES, Conv, Dataset, Method, Moments, Network, Outcome, Plan, PlanResult, Record, RunError, Schedule,
-    ScheduleShape, TrainConfig, fashion_mnist_subset, run_all, write_records,
+    Augment, CLASSES, Conv, Dataset, Method, Moments, Network, Outcome, Plan, PlanResult, Record, RunError,
+    Schedule, ScheduleShape, TrainConfig, fashion_mnist_subset, run_all, write_records,
 };
 
 /// A network with all that has a memory or draws at random: batch norm, dropout.
@@ -134,7 +134,10 @@ fn every_damage_is_noticed() {
         let error = refuse(&bytes);
         assert!(error.contains(says) && error.contains("run-0000000002.checkpoint"), "{error}");
     }
-    assert!(refuse(b"something else that is long enough to be taken for a checkpoint by its size").contains("no check"));
+    assert!(
+        refuse(b"something else that is long enough to be taken for a checkpoint by its size")
+            .contains("no check")
+    );
     for _ in 0..20 {
         let mut bytes = good.clone();
         let place = generator.next_u64() as usize % bytes.len();
@@ -167,12 +170,12 @@ fn checkpoints_of_other_runs_are_refused_with_what_differs() {
     let own = plan(folder.path(), true);
     let config = TrainConfig { epochs: 4, ..own.config.clone() };
     let error = refuse(&Plan { config, ..own.clone() }, &network(), &data());
-    assert!(error.contains("another run: it has another settings; "), "{error}");
+    assert!(error.contains("another run, with other settings; "), "{error}");
     let error = refuse(&Plan { arithmetic: Arithmetic::Fp32, ..own.clone() }, &network(), &data());
     assert!(error.contains("another arithmetic"), "{error}");
     // One level of one pixel decides; so does a stride that leaves all sizes as they are.
     let few = fashion_mnist_subset().unwrap().first(110, 29);
-    assert!(refuse(&own, &network(), &few).contains("another data"));
+    assert!(refuse(&own, &network(), &few).contains("other data"));
     let other = Network::small_cnn(28, 28, CLASSES).unwrap();
     assert!(refuse(&own, &other, &data()).contains("another network"));
 }

@@ -119,7 +119,8 @@ impl Operation for BatchNormBack {
         let mut scales = scope.pool().take(layer.channels);
         let mut shifts = scope.pool().take(layer.channels);
         let scale = scope.parameter(layer.scale);
-        let planes = upstream.data_mut().chunks_exact_mut(length).zip(step.inputs[0].data().chunks_exact(length));
+        let planes =
+            upstream.data_mut().chunks_exact_mut(length).zip(step.inputs[0].data().chunks_exact(length));
         for (channel, (dy, x)) in planes.enumerate() {
             let (mean, inverse) = (moments[channel].mean as f32, moments[channel].inverse_deviation());
             let [shift, product] = sums_of_pairs(dy, x, |dy, x| [dy, dy * (x - mean)]);

@@ -110,13 +110,15 @@ fn convolve(values: &[Vec<f64>], input: Shape, output: Shape, window: Window, gr
         let (q, rest) = (rest % output.width, rest / output.width);
         let (p, filter) = (rest % output.height, rest / output.height);
         let mut sum = values.get(2).map_or(0.0, |bias| bias[filter]);
-        for (r, s, c) in (0..side * side * channels).map(|k| (k / channels / side, k / channels % side, k % channels))
+        for (r, s, c) in
+            (0..side * side * channels).map(|k| (k / channels / side, k / channels % side, k % channels))
         {
             let (h, w) = ((p * stride + r).wrapping_sub(padding), (q * stride + s).wrapping_sub(padding));
             if h < input.height && w < input.width {
                 let weight = values[1][((filter * side + r) * side + s) * channels + c];
                 let channel = filter / filters * channels + c;
-                sum += weight * values[0][((channel * input.height + h) * input.width + w) * input.batch + image];
+                sum += weight
+                    * values[0][((channel * input.height + h) * input.width + w) * input.batch + image];
             }
         }
         out.push(sum);
@@ -272,7 +274,9 @@ fn max_pools_follow_their_definition() {
 
 #[test]
 fn average_pools_follow_their_definition() {
-    for (side, height, width) in [(Some(2), 4, 6), (Some(2), 5, 7), (Some(3), 7, 3), (None, 3, 5), (None, 1, 1)] {
+    for (side, height, width) in
+        [(Some(2), 4, 6), (Some(2), 5, 7), (Some(3), 7, 3), (None, 3, 5), (None, 1, 1)]
+    {
         let input = Shape::new(2, height, width, 3);
         let layer = AveragePool { name: "p".into(), side };
         let output = layer.output(input).unwrap();
@@ -283,7 +287,8 @@ fn average_pools_follow_their_definition() {
                     let (image, rest) = (index % 3, index / 3);
                     let (q, rest) = (rest % output.width, rest / output.width);
                     let (p, c) = (rest % output.height, rest / output.height);
-                    let taps = (0..rows * columns).map(|t| (p * rows + t / columns, q * columns + t % columns));
+                    let taps =
+                        (0..rows * columns).map(|t| (p * rows + t / columns, q * columns + t % columns));
                     let values = taps.map(|(h, w)| values[0][((c * height + h) * width + w) * 3 + image]);
                     values.sum::<f64>() / (rows * columns) as f64
                 })
@@ -325,7 +330,11 @@ fn dropout_drops_its_share_reproducibly_and_only_in_training() {
     // Elsewhere, a mask of its own: of two independent ones, 2 x 0.3 x 0.7 of the places differ.
     let later = Moment { step: 8, ..TRAINING };
     let other = Moment { seed: 6, ..TRAINING };
-    for mask in [of_ones(&layer(2), shape, TRAINING), of_ones(&layer(1), shape, later), of_ones(&layer(1), shape, other)] {
+    for mask in [
+        of_ones(&layer(2), shape, TRAINING),
+        of_ones(&layer(1), shape, later),
+        of_ones(&layer(1), shape, other),
+    ] {
         let differ = mask.iter().zip(&first).filter(|(a, b)| a != b).count() as f64 / shape.len() as f64;
         assert!((differ - 0.42).abs() < 0.01, "{differ}");
     }

@@ -44,8 +44,7 @@ fn seen(network: &Network, batch: usize) -> Vec<GemmEntry> {
         assert!(sites.insert((site.layer, site.pass)), "no two products may share their draws: {site:?}");
         let layer = network.sites()[crate::site_index(site.layer)].clone();
         let (m, k, n) = (m as u64, k as u64, n as u64);
-        let entry =
-            GemmEntry { network: network.name().into(), layer, pass: site.pass, m, k, n, repeats: 1 };
+        let entry = GemmEntry { network: network.name().into(), layer, pass: site.pass, m, k, n, repeats: 1 };
         match entries.last_mut() {
             Some(last) if GemmEntry { repeats: 1, ..last.clone() } == entry => last.repeats += 1,
             _ => entries.push(entry),
@@ -68,9 +67,11 @@ fn the_gemm_list_is_exactly_what_the_door_sees() {
 fn groups_are_repeats_and_blocks_play_backwards() {
     let conv = |filters, groups| Conv::new(filters, 3).padding(1).groups(groups).without_bias();
     let network = Network::builder("n", 4, 6, 6)
-        .residual("b", |n| n.conv2d("a", conv(4, 4))?.relu("r")?.conv2d("c", conv(8, 2)), |n| {
-            n.conv2d("s", Conv::new(8, 1))
-        })
+        .residual(
+            "b",
+            |n| n.conv2d("a", conv(4, 4))?.relu("r")?.conv2d("c", conv(8, 2)),
+            |n| n.conv2d("s", Conv::new(8, 1)),
+        )
         .and_then(|n| n.linear("d", 10))
         .unwrap()
         .build();
@@ -108,8 +109,10 @@ fn resnet20_has_the_parameters_that_were_published() {
     assert_eq!(statistics.sum::<usize>(), 2 * (7 * 16 + 6 * 32 + 6 * 64));
     assert!(cifar.parameters().iter().all(|p| !p.name.contains("conv") || !p.name.ends_with("bias")));
     // A multiplication for each weight and place: 40.6 million of the 3 x 3 convolutions and 640 of the classes.
-    let macs: u64 = cifar.products(1).iter().filter(|p| p.pass == Pass::Forward).map(|p| (p.m * p.k * p.n) as u64).sum();
-    let stage = |filters: u64, places: u64| 5 * 9 * filters * filters * places + 9 * filters * filters / 2 * places;
+    let macs: u64 =
+        cifar.products(1).iter().filter(|p| p.pass == Pass::Forward).map(|p| (p.m * p.k * p.n) as u64).sum();
+    let stage =
+        |filters: u64, places: u64| 5 * 9 * filters * filters * places + 9 * filters * filters / 2 * places;
     assert_eq!(macs, (432 + 6 * 2304) * 1024 + stage(32, 256) + stage(64, 64) + 640);
     // The usual batch of 128 fits.
     assert!(cifar.activations() * 128 <= MOST_ACTIVATIONS, "{}", cifar.activations());
@@ -121,7 +124,8 @@ fn the_page_tells_how_many_numbers_are_trained() {
     let page = include_str!("../../../docs/training.md");
     for name in NETWORKS {
         let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
-        let stated: Vec<String> = line.rsplit('|').skip(1).take(2).map(|cell| cell.trim().replace(',', "")).collect();
+        let stated: Vec<String> =
+            line.rsplit('|').skip(1).take(2).map(|cell| cell.trim().replace(',', "")).collect();
         for (image, stated) in [Shape::new(3, 32, 32, 1), Shape::new(1, 28, 28, 1)].into_iter().zip(&stated) {
             assert_eq!(&Network::by_name(name, image, 10).unwrap().trained().to_string(), stated, "{name}");
         }
@@ -132,7 +136,8 @@ fn the_page_tells_how_many_numbers_are_trained() {
 #[test]
 fn mobilenet_small_has_the_parameters_of_its_table() {
     // (channels in, widened, out) of the blocks; the first does not widen.
-    let blocks = [(16, 16, 16), (16, 64, 24), (24, 96, 24), (24, 96, 32), (32, 128, 32), (32, 128, 64), (64, 256, 64)];
+    let blocks =
+        [(16, 16, 16), (16, 64, 24), (24, 96, 24), (24, 96, 32), (32, 128, 32), (32, 128, 64), (64, 256, 64)];
     let block = |(i, (channels, wide, filters)): (usize, (usize, usize, usize))| {
         let widen = if i == 0 { 0 } else { channels * wide + 2 * wide };
         widen + 9 * wide + 2 * wide + wide * filters + 2 * filters
@@ -186,10 +191,7 @@ fn what_is_too_large_is_refused_with_its_size() {
     let refuse = |network: Result<NetworkBuilder, NetworkError>| network.err().unwrap().to_string();
     let error = Network::small_cnn(20_000, 20_000, 10).err().unwrap().to_string();
     // 400 million pixels are more than may be.
-    assert!(
-        error.starts_with("layer conv1: 400000000 activations of an image, more than the"),
-        "{error}"
-    );
+    assert!(error.starts_with("layer conv1: 400000000 activations of an image, more than the"), "{error}");
     let error = Network::small_cnn(2_000, 2_000, 10).err().unwrap().to_string();
     // The input, and 16 filters and 25 taps at 1996 x 1996 places, fit; conv2 behind it does not: 998 x 998
     // maxima, as many rectified, and 32 filters and 144 taps at 996 x 996 places.
@@ -217,9 +219,12 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(error.contains("did you mean \"small-cnn\"?"), "{error}");
     let zero = Network::builder("n", 1, 8, 8).conv2d("c", Conv::new(4, 0)).err().unwrap().to_string();
     assert_eq!(zero, "layer c: the side of the window must be at least 1");
-    let zero = Network::builder("n", 1, 8, 8).conv2d("c", Conv::new(4, 3).stride(0)).err().unwrap().to_string();
+    let zero =
+        Network::builder("n", 1, 8, 8).conv2d("c", Conv::new(4, 3).stride(0)).err().unwrap().to_string();
     assert_eq!(zero, "layer c: the stride must be at least 1");
-    let conv = |groups| Network::builder("n", 4, 8, 8).conv2d("c", Conv::new(6, 3).groups(groups)).err().unwrap().to_string();
+    let conv = |groups| {
+        Network::builder("n", 4, 8, 8).conv2d("c", Conv::new(6, 3).groups(groups)).err().unwrap().to_string()
+    };
     assert_eq!(conv(4), "layer c: 4 groups do not divide 4 channels and 6 filters");
     assert_eq!(conv(0), "layer c: the number of groups must be at least 1");
     let block = Network::builder("n", 4, 8, 8).residual("b", |n| n.conv2d("c", Conv::new(4, 3)), Ok);
