@@ -1,95 +1,81 @@
 //! The forward solver, for circuits in which light never comes back to where it was.
 //!
 //! First, parts that lie in a row or side by side are multiplied together where that leaves fewer edges. Then every node
-//! takes, in topological order, what its predecessors have, for all inputs at once. That is exact whatever the number of
+//! takes, in topological order, what its predecessors have, for many inputs at once. That is exact whatever the number of
 //! parts on the paths. A node holds values only for the inputs that can reach it (its light cone).
 
 use std::ops::Range;
 
-use super::eliminate::{Elimination, Program};
+use super::eliminate::Program;
 use super::graph::Graph;
 use super::lanes::{Lanes, Planar, Shared, WIDTH};
+use super::schedule;
 use crate::vectorised::vectorised;
+
+/// Inputs that are worked on together: the values of a few dozen nodes for so many stay in the processor's nearest cache.
+const TOGETHER: usize = 8;
 
 #[derive(Debug, Clone)]
 pub(super) struct Forward {
-    program: Program,
-    columns: usize,
+    pub program: Program,
+    pub columns: usize,
     /// Buffers of one value for each input.
-    buffers: usize,
-    steps: Vec<Step>,
-    segments: Vec<Segment>,
-    terms: Vec<Term>,
-    directs: Vec<Direct>,
+    pub buffers: usize,
+    pub steps: Vec<Step>,
+    pub segments: Vec<Segment>,
+    pub terms: Vec<Term>,
+    pub directs: Vec<Direct>,
     /// (sink, source) of each result, in the order of their lanes.
-    pairs: Vec<(usize, usize)>,
+    pub pairs: Vec<(usize, usize)>,
 }
 
-/// The values of one node.
+/// The values of one node, or of two with the same predecessors, whose values are then read once for both.
 #[derive(Debug, Clone)]
-struct Step {
-    /// Where they go: a buffer, or the lanes of results from here on.
-    target: Target,
-    /// Inputs whose light gets there lie in this range.
-    columns: Range<usize>,
-    segments: Range<usize>,
-    directs: Range<usize>,
+pub(super) struct Step {
+    pub target: Target,
+    pub twin: Option<Target>,
+    /// Inputs for which there are values: those whose light gets there, and a few zeros beside them.
+    pub columns: Range<usize>,
+    pub segments: Range<usize>,
+    pub directs: Range<usize>,
 }
 
+/// Where values go: a buffer, or the lanes of results from here on.
 #[derive(Debug, Clone, Copy)]
-enum Target {
+pub(super) enum Target {
     Buffer(usize),
     Results(usize),
 }
 
 /// A range of inputs over which the same predecessors count.
 #[derive(Debug, Clone)]
-struct Segment {
-    columns: Range<usize>,
-    terms: Range<usize>,
+pub(super) struct Segment {
+    pub columns: Range<usize>,
+    pub terms: Range<usize>,
 }
 
-/// The values in a buffer, which begin with the input `first`, times the value of a slot.
+/// The values in a buffer times the values of slots, one for the step's node and one for its twin.
 #[derive(Debug, Clone, Copy)]
-struct Term {
-    buffer: usize,
-    first: usize,
-    slot: usize,
+pub(super) struct Term {
+    pub buffer: usize,
+    pub slots: [u32; 2],
 }
 
-/// An input that drives the node itself.
+/// An input that drives the nodes themselves.
 #[derive(Debug, Clone, Copy)]
-struct Direct {
-    column: usize,
-    slot: usize,
+pub(super) struct Direct {
+    pub column: usize,
+    pub slots: [u32; 2],
 }
 
 impl Forward {
     /// The plan, or a loop of nodes where there is one.
     pub fn new(graph: &Graph) -> Result<Self, Vec<usize>> {
-        let order = graph.order()?;
-        let mut elimination = Elimination::new(graph);
-        while fuse(&mut elimination, graph, &order) {}
-        let mut planner = Planner::new(graph, &elimination);
-        for &node in order.iter().filter(|n| **n >= graph.sources && elimination.is_connected(**n)) {
-            planner.node(node);
-        }
-        let Planner { mut plan, .. } = planner;
-        plan.program = elimination.finish();
-        Ok(plan)
+        schedule::plan(graph)
     }
 
     pub fn pairs(&self) -> &[(usize, usize)] {
         &self.pairs
-    }
-
-    /// The same with slots renamed.
-    fn renamed(&self, name: impl Fn(u32) -> u32) -> Self {
-        let mut plan = self.clone();
-        plan.program = plan.program.renamed(&name);
-        plan.terms.iter_mut().for_each(|t| t.slot = name(t.slot as u32) as usize);
-        plan.directs.iter_mut().for_each(|d| d.slot = name(d.slot as u32) as usize);
-        plan
     }
 
     /// Evaluates all points. `elements` are planar lanes in the graph's order; the lanes of the results follow
@@ -97,204 +83,145 @@ impl Forward {
     pub fn solve(&self, elements: &[Planar<'_>], points: usize, results: (&mut [f64], &mut [f64])) {
         let (re, im) = results;
         let shared = Shared::new(elements);
-        let plan = self.renamed(|slot| shared.slot(slot));
+        let names = |slots: [u32; 2]| slots.map(|slot| shared.slot(slot));
+        let program = self.program.renamed(|slot| shared.slot(slot));
+        let terms: Vec<Term> = self.terms.iter().map(|t| Term { slots: names(t.slots), ..*t }).collect();
+        let directs: Vec<Direct> =
+            self.directs.iter().map(|d| Direct { slots: names(d.slots), ..*d }).collect();
         let mut work = Work {
-            slots: vec![Lanes::ZERO; plan.program.slots],
-            buffers: vec![vec![Lanes::ZERO; plan.columns]; plan.buffers],
-            spare: vec![Lanes::ZERO; plan.columns],
+            terms: &terms,
+            directs: &directs,
+            slots: vec![Lanes::ZERO; program.slots],
+            buffers: vec![vec![Lanes::ZERO; TOGETHER]; self.buffers],
+            spare: [vec![Lanes::ZERO; TOGETHER], vec![Lanes::ZERO; TOGETHER]],
         };
         for start in (0..points).step_by(WIDTH) {
             shared.load(&mut work.slots, start);
-            run(&plan, &mut work, (re, im), points, start);
+            run(self, &program, &mut work, Results { re, im, points, start });
         }
     }
 }
 
-/// Takes out waves where that leaves fewer edges: those with one predecessor or one successor, and twins that share all
-/// predecessors and successors, such as the two arms of an interferometer. Says whether there were any.
-fn fuse(elimination: &mut Elimination, graph: &Graph, order: &[usize]) -> bool {
-    let mut any = false;
-    for &node in order.iter().filter(|n| graph.is_wave(**n)) {
-        let (p, q) = (elimination.predecessors(node).len(), elimination.successors(node).len());
-        if p == 1 || q == 1 {
-            elimination.eliminate(node);
-            any = true;
-        } else if p > 1 && q > 1 {
-            let twins = twins(elimination, graph, node);
-            if p * q < twins.len() * (p + q) {
-                twins.into_iter().for_each(|n| elimination.eliminate(n));
-                any = true;
-            }
-        }
-    }
-    any
-}
-
-/// All waves with the same predecessors and successors as `node`, itself among them.
-fn twins(elimination: &Elimination, graph: &Graph, node: usize) -> Vec<usize> {
-    let (into, out) = (elimination.predecessors(node), elimination.successors(node));
-    let Some((first, _)) = into.iter().next() else { return vec![node] };
-    let alike = |n: &usize| {
-        graph.is_wave(*n)
-            && elimination.predecessors(*n).keys().eq(into.keys())
-            && elimination.successors(*n).keys().eq(out.keys())
-    };
-    elimination.successors(*first as usize).keys().map(|n| *n as usize).filter(alike).collect()
-}
-
-struct Planner<'a> {
-    graph: &'a Graph,
-    elimination: &'a Elimination,
-    plan: Forward,
-    /// Buffer and inputs of each node that has values.
-    held: Vec<Option<(usize, Range<usize>)>>,
-    /// How many successors still need a node.
-    needed: Vec<usize>,
-    free: Vec<usize>,
-}
-
-impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, elimination: &'a Elimination) -> Self {
-        let plan = Forward {
-            program: Program { slots: 0, ops: Vec::new() },
-            columns: graph.sources,
-            buffers: 0,
-            steps: Vec::new(),
-            segments: Vec::new(),
-            terms: Vec::new(),
-            directs: Vec::new(),
-            pairs: Vec::new(),
-        };
-        let needed = (0..graph.nodes()).map(|n| elimination.successors(n).len()).collect();
-        Self { graph, elimination, plan, held: vec![None; graph.nodes()], needed, free: Vec::new() }
-    }
-
-    /// Plans one node whose predecessors are planned.
-    fn node(&mut self, node: usize) {
-        let (mut waves, mut directs) = (Vec::new(), Vec::new());
-        for (&from, &slot) in self.elimination.predecessors(node) {
-            match &self.held[from as usize] {
-                Some((buffer, columns)) => waves.push((*buffer, columns.clone(), slot as usize)),
-                None => directs.push(Direct { column: from as usize, slot: slot as usize }),
-            }
-        }
-        let spans = waves.iter().map(|w| w.1.clone()).chain(directs.iter().map(|d| d.column..d.column + 1));
-        let Some(columns) = spans.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)) else { return };
-        let segments = self.plan_segments(&columns, &waves);
-        let first_direct = self.plan.directs.len();
-        self.plan.directs.extend(directs);
-        let target = self.target(node, &columns);
-        let directs = first_direct..self.plan.directs.len();
-        self.plan.steps.push(Step { target, columns, segments, directs });
-        for &from in self.elimination.predecessors(node).keys() {
-            self.needed[from as usize] -= 1;
-            if self.needed[from as usize] == 0
-                && let Some((buffer, _)) = self.held[from as usize].take()
-            {
-                self.free.push(buffer);
-            }
-        }
-    }
-
-    /// Cuts a range of inputs where the set of predecessors that they reach changes.
-    fn plan_segments(
-        &mut self,
-        columns: &Range<usize>,
-        waves: &[(usize, Range<usize>, usize)],
-    ) -> Range<usize> {
-        let first = self.plan.segments.len();
-        let ends = waves.iter().flat_map(|w| [w.1.start, w.1.end]);
-        let mut cuts: Vec<usize> = ends.chain([columns.start, columns.end]).collect();
-        cuts.sort_unstable();
-        cuts.dedup();
-        for cut in cuts.windows(2) {
-            let start = self.plan.terms.len();
-            let covering = waves.iter().filter(|w| w.1.start <= cut[0] && w.1.end >= cut[1]);
-            self.plan.terms.extend(covering.map(|w| Term { buffer: w.0, first: w.1.start, slot: w.2 }));
-            self.plan.segments.push(Segment { columns: cut[0]..cut[1], terms: start..self.plan.terms.len() });
-        }
-        first..self.plan.segments.len()
-    }
-
-    fn target(&mut self, node: usize, columns: &Range<usize>) -> Target {
-        if !self.graph.is_wave(node) {
-            let sink = node - self.graph.sources - self.graph.waves;
-            let first = self.plan.pairs.len();
-            self.plan.pairs.extend(columns.clone().map(|source| (sink, source)));
-            return Target::Results(first);
-        }
-        let buffer = self.free.pop().unwrap_or(self.plan.buffers);
-        self.plan.buffers = self.plan.buffers.max(buffer + 1);
-        self.held[node] = Some((buffer, columns.clone()));
-        Target::Buffer(buffer)
-    }
-}
-
-/// What a block of points is worked on in.
-struct Work {
+/// What a block of points is worked on in, and with the slots' names of these values.
+struct Work<'a> {
+    terms: &'a [Term],
+    directs: &'a [Direct],
     slots: Vec<Lanes>,
     buffers: Vec<Vec<Lanes>>,
-    spare: Vec<Lanes>,
+    spare: [Vec<Lanes>; 2],
+}
+
+/// Where a block of points goes.
+struct Results<'a> {
+    re: &'a mut [f64],
+    im: &'a mut [f64],
+    points: usize,
+    start: usize,
+}
+
+impl Results<'_> {
+    #[inline(always)]
+    fn store(&mut self, lane: usize, value: &Lanes) {
+        let lane = lane * self.points..(lane + 1) * self.points;
+        value.store((&mut self.re[lane.clone()], &mut self.im[lane]), self.start);
+    }
 }
 
 vectorised! {
-    fn run(
-        plan: &Forward,
-        work: &mut Work,
-        results: (&mut [f64], &mut [f64]),
-        points: usize,
-        start: usize,
-    ) -> () {
-        let (re, im) = results;
+    fn run(plan: &Forward, program: &Program, work: &mut Work<'_>, results: Results<'_>) -> () {
+        let mut results = results;
         // Without loops there are no resonances.
-        let _ = plan.program.run(&mut work.slots);
-        for step in &plan.steps {
-            let mut to = std::mem::take(&mut work.spare);
-            for segment in &plan.segments[step.segments.clone()] {
-                let out = segment.columns.start - step.columns.start..segment.columns.end - step.columns.start;
-                pull(&mut to[out], &plan.terms[segment.terms.clone()], segment.columns.clone(), work);
-            }
-            for direct in &plan.directs[step.directs.clone()] {
-                let cell = &mut to[direct.column - step.columns.start];
-                *cell = cell.plus(&work.slots[direct.slot]);
-            }
-            match step.target {
-                Target::Buffer(buffer) => work.spare = std::mem::replace(&mut work.buffers[buffer], to),
-                Target::Results(first) => {
-                    for (k, value) in to[..step.columns.len()].iter().enumerate() {
-                        let lane = (first + k) * points..(first + k + 1) * points;
-                        value.store((&mut re[lane.clone()], &mut im[lane]), start);
-                    }
-                    work.spare = to;
+        let _ = program.run(&mut work.slots);
+        for first in (0..plan.columns).step_by(TOGETHER) {
+            for step in &plan.steps {
+                let columns = common(&step.columns, first);
+                if !columns.is_empty() {
+                    advance(plan, work, step, first, columns, &mut results);
                 }
             }
         }
     }
 }
 
-/// The sum of the terms, for each input.
+/// The part of a range of inputs that is among those worked on together from `first` on, counted from there.
 #[inline(always)]
-fn pull(to: &mut [Lanes], terms: &[Term], columns: Range<usize>, work: &Work) {
-    let source =
-        |term: &Term| &work.buffers[term.buffer][columns.start - term.first..columns.end - term.first];
+fn common(columns: &Range<usize>, first: usize) -> Range<usize> {
+    columns.start.max(first) - first..columns.end.clamp(first, first + TOGETHER) - first
+}
+
+/// Works out a step for the inputs `columns`, counted from `first` on.
+#[inline(always)]
+fn advance(
+    plan: &Forward,
+    work: &mut Work<'_>,
+    step: &Step,
+    first: usize,
+    columns: Range<usize>,
+    results: &mut Results<'_>,
+) {
+    let [mut one, mut two] = std::mem::take(&mut work.spare);
+    for segment in &plan.segments[step.segments.clone()] {
+        let among = common(&segment.columns, first);
+        if among.is_empty() {
+            continue;
+        }
+        let terms = &work.terms[segment.terms.clone()];
+        match step.twin {
+            None => pull([&mut one[among.clone()]], terms, among, work),
+            Some(_) => pull([&mut one[among.clone()], &mut two[among.clone()]], terms, among, work),
+        }
+    }
+    for direct in &work.directs[step.directs.clone()] {
+        let column = direct.column.wrapping_sub(first);
+        if column < TOGETHER {
+            one[column] = one[column].plus(&work.slots[direct.slots[0] as usize]);
+            two[column] = two[column].plus(&work.slots[direct.slots[1] as usize]);
+        }
+    }
+    let mut deliver = |target: Target, values: Vec<Lanes>| match target {
+        Target::Buffer(buffer) => std::mem::replace(&mut work.buffers[buffer], values),
+        Target::Results(lane) => {
+            let lane = lane + first - step.columns.start;
+            columns.clone().for_each(|c| results.store(lane + c, &values[c]));
+            values
+        }
+    };
+    one = deliver(step.target, one);
+    if let Some(twin) = step.twin {
+        two = deliver(twin, two);
+    }
+    work.spare = [one, two];
+}
+
+/// The sum of the terms for each input, for one node or two.
+#[inline(always)]
+fn pull<const N: usize>(mut to: [&mut [Lanes]; N], terms: &[Term], columns: Range<usize>, work: &Work<'_>) {
+    let source = |term: &Term| &work.buffers[term.buffer][columns.clone()];
+    let factors = |term: &Term| -> [Lanes; N] { std::array::from_fn(|n| work.slots[term.slots[n] as usize]) };
     let mut pairs = terms.chunks_exact(2);
     let mut fresh = true;
     for pair in pairs.by_ref() {
-        let (a, b) = (work.slots[pair[0].slot], work.slots[pair[1].slot]);
-        for ((to, x), y) in to.iter_mut().zip(source(&pair[0])).zip(source(&pair[1])) {
-            let sum = if fresh { Lanes::product(&a, x) } else { to.plus_product(&a, x) };
-            *to = sum.plus_product(&b, y);
+        let (a, b) = (factors(&pair[0]), factors(&pair[1]));
+        for (k, (x, y)) in source(&pair[0]).iter().zip(source(&pair[1])).enumerate() {
+            for n in 0..N {
+                let to = &mut to[n][k];
+                let sum = if fresh { Lanes::product(&a[n], x) } else { to.plus_product(&a[n], x) };
+                *to = sum.plus_product(&b[n], y);
+            }
         }
         fresh = false;
     }
     for term in pairs.remainder() {
-        let a = work.slots[term.slot];
-        for (to, x) in to.iter_mut().zip(source(term)) {
-            *to = if fresh { Lanes::product(&a, x) } else { to.plus_product(&a, x) };
+        let a = factors(term);
+        for (k, x) in source(term).iter().enumerate() {
+            for n in 0..N {
+                let to = &mut to[n][k];
+                *to = if fresh { Lanes::product(&a[n], x) } else { to.plus_product(&a[n], x) };
+            }
         }
         fresh = false;
     }
     if fresh {
-        to.fill(Lanes::ZERO);
+        to.iter_mut().for_each(|to| to.fill(Lanes::ZERO));
     }
 }

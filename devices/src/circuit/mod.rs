@@ -46,6 +46,7 @@ mod netlist;
 mod node;
 mod plan;
 mod read;
+mod schedule;
 mod write;
 
 #[cfg(test)]
