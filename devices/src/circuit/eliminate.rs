@@ -141,13 +141,13 @@ impl Program {
     /// The same with slots renamed.
     pub fn renamed(&self, name: impl Fn(u32) -> u32) -> Self {
         let rename = |op: &Op| match *op {
-            Op::Product { to, a, b } => Op::Product { to, a: name(a), b: name(b) },
+            Op::Product { to, a, b } => Op::Product { to: name(to), a: name(a), b: name(b) },
             Op::PlusProduct { to, from, a, b } => {
-                Op::PlusProduct { to, from: name(from), a: name(a), b: name(b) }
+                Op::PlusProduct { to: name(to), from: name(from), a: name(a), b: name(b) }
             }
-            Op::Resolvent { to, a, node } => Op::Resolvent { to, a: name(a), node },
+            Op::Resolvent { to, a, node } => Op::Resolvent { to: name(to), a: name(a), node },
         };
-        Self { slots: self.slots, ops: self.ops.iter().map(rename).collect() }
+        Self { slots: name(self.slots as u32) as usize, ops: self.ops.iter().map(rename).collect() }
     }
 
     /// Runs all steps; the node whose round trip is a resonance without loss, where there is one.

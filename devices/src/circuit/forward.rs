@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::eliminate::Program;
 use super::graph::Graph;
-use super::lanes::{Lanes, Planar, Shared, WIDTH};
+use super::lanes::{Lanes, Shared, WIDTH};
 use super::schedule;
 use crate::vectorised::vectorised;
 
@@ -78,11 +78,9 @@ impl Forward {
         &self.pairs
     }
 
-    /// Evaluates all points. `elements` are planar lanes in the graph's order; the lanes of the results follow
-    /// [`Forward::pairs`].
-    pub fn solve(&self, elements: &[Planar<'_>], points: usize, results: (&mut [f64], &mut [f64])) {
+    /// Evaluates all points. The elements are in the graph's order; the lanes of the results follow [`Forward::pairs`].
+    pub fn solve(&self, shared: &Shared<'_>, points: usize, results: (&mut [f64], &mut [f64])) {
         let (re, im) = results;
-        let shared = Shared::new(elements);
         let names = |slots: [u32; 2]| slots.map(|slot| shared.slot(slot));
         let program = self.program.renamed(|slot| shared.slot(slot));
         let terms: Vec<Term> = self.terms.iter().map(|t| Term { slots: names(t.slots), ..*t }).collect();
@@ -96,8 +94,7 @@ impl Forward {
             spare: [vec![Lanes::ZERO; TOGETHER], vec![Lanes::ZERO; TOGETHER]],
         };
         for start in (0..points).step_by(WIDTH) {
-            shared.load(&mut work.slots, start);
-            run(self, &program, &mut work, Results { re, im, points, start });
+            run(self, &program, shared, &mut work, Results { re, im, points, start });
         }
     }
 }
@@ -128,8 +125,15 @@ impl Results<'_> {
 }
 
 vectorised! {
-    fn run(plan: &Forward, program: &Program, work: &mut Work<'_>, results: Results<'_>) -> () {
+    fn run(
+        plan: &Forward,
+        program: &Program,
+        shared: &Shared<'_>,
+        work: &mut Work<'_>,
+        results: Results<'_>,
+    ) -> () {
         let mut results = results;
+        shared.load(&mut work.slots, results.start);
         // Without loops there are no resonances.
         let _ = program.run(&mut work.slots);
         for first in (0..plan.columns).step_by(TOGETHER) {
@@ -167,8 +171,8 @@ fn advance(
         }
         let terms = &work.terms[segment.terms.clone()];
         match step.twin {
-            None => pull([&mut one[among.clone()]], terms, among, work),
-            Some(_) => pull([&mut one[among.clone()], &mut two[among.clone()]], terms, among, work),
+            None => pull([&mut one], terms, among, work),
+            Some(_) => pull([&mut one, &mut two], terms, among, work),
         }
     }
     for direct in &work.directs[step.directs.clone()] {
@@ -178,17 +182,16 @@ fn advance(
             two[column] = two[column].plus(&work.slots[direct.slots[1] as usize]);
         }
     }
-    let mut deliver = |target: Target, values: Vec<Lanes>| match target {
-        Target::Buffer(buffer) => std::mem::replace(&mut work.buffers[buffer], values),
-        Target::Results(lane) => {
-            let lane = lane + first - step.columns.start;
-            columns.clone().for_each(|c| results.store(lane + c, &values[c]));
-            values
+    for (target, values) in [(Some(step.target), &mut one), (step.twin, &mut two)] {
+        match target {
+            None => {}
+            Some(Target::Buffer(buffer)) => std::mem::swap(&mut work.buffers[buffer], values),
+            Some(Target::Results(lane)) => {
+                for column in columns.clone() {
+                    results.store(lane + (first + column - step.columns.start), &values[column]);
+                }
+            }
         }
-    };
-    one = deliver(step.target, one);
-    if let Some(twin) = step.twin {
-        two = deliver(twin, two);
     }
     work.spare = [one, two];
 }
@@ -196,32 +199,46 @@ fn advance(
 /// The sum of the terms for each input, for one node or two.
 #[inline(always)]
 fn pull<const N: usize>(mut to: [&mut [Lanes]; N], terms: &[Term], columns: Range<usize>, work: &Work<'_>) {
-    let source = |term: &Term| &work.buffers[term.buffer][columns.clone()];
+    let source = |term: &Term| work.buffers[term.buffer].as_slice();
     let factors = |term: &Term| -> [Lanes; N] { std::array::from_fn(|n| work.slots[term.slots[n] as usize]) };
-    let mut pairs = terms.chunks_exact(2);
-    let mut fresh = true;
-    for pair in pairs.by_ref() {
-        let (a, b) = (factors(&pair[0]), factors(&pair[1]));
-        for (k, (x, y)) in source(&pair[0]).iter().zip(source(&pair[1])).enumerate() {
-            for n in 0..N {
-                let to = &mut to[n][k];
-                let sum = if fresh { Lanes::product(&a[n], x) } else { to.plus_product(&a[n], x) };
-                *to = sum.plus_product(&b[n], y);
-            }
+    let rest = match terms {
+        [] => {
+            to.iter_mut().for_each(|to| to[columns.clone()].fill(Lanes::ZERO));
+            return;
         }
-        fresh = false;
-    }
-    for term in pairs.remainder() {
+        [one] => {
+            let a = factors(one);
+            fill(&mut to, [source(one)], columns, |n, [x], _| Lanes::product(&a[n], x));
+            return;
+        }
+        [one, two, rest @ ..] => {
+            let (a, b) = (factors(one), factors(two));
+            fill(&mut to, [source(one), source(two)], columns.clone(), |n, [x, y], _| {
+                Lanes::product(&a[n], x).plus_product(&b[n], y)
+            });
+            rest
+        }
+    };
+    for term in rest {
         let a = factors(term);
-        for (k, x) in source(term).iter().enumerate() {
-            for n in 0..N {
-                let to = &mut to[n][k];
-                *to = if fresh { Lanes::product(&a[n], x) } else { to.plus_product(&a[n], x) };
-            }
-        }
-        fresh = false;
+        fill(&mut to, [source(term)], columns.clone(), |n, [x], old| old.plus_product(&a[n], x));
     }
-    if fresh {
-        to.iter_mut().for_each(|to| to.fill(Lanes::ZERO));
+}
+
+/// Works out values of N nodes for each input from those of their predecessors and what was there.
+#[inline(always)]
+fn fill<const N: usize, const P: usize>(
+    to: &mut [&mut [Lanes]; N],
+    from: [&[Lanes]; P],
+    columns: Range<usize>,
+    value: impl Fn(usize, [&Lanes; P], Lanes) -> Lanes,
+) {
+    // By index into whole buffers, of which the compiler does not know that the index is in bounds: over slices of one length
+    // it would put inputs side by side into vectors instead of points, with many shuffles.
+    for k in columns {
+        let from = from.map(|from| from[k]);
+        for (n, to) in to.iter_mut().enumerate() {
+            to[k] = value(n, from.each_ref(), to[k]);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::eliminate::{Elimination, Program};
 use super::graph::Graph;
-use super::lanes::{Lanes, Planar, Shared, WIDTH};
+use super::lanes::{Lanes, Shared, WIDTH};
 use crate::vectorised::vectorised;
 
 /// Steps of arithmetic for each point beyond which a circuit is refused: some gigabytes of plan.
@@ -63,20 +63,17 @@ impl General {
         self.program.ops.len()
     }
 
-    /// Evaluates all points. `elements` are planar lanes in the graph's order; the lanes of the results follow
-    /// [`General::pairs`]. Fails with the wave and the first point of the block where a resonance has no loss.
+    /// Evaluates all points. The elements are in the graph's order; the lanes of the results follow [`General::pairs`]. Fails with the wave and the first point of the block where a resonance has no loss.
     pub fn solve(
         &self,
-        elements: &[Planar<'_>],
+        shared: &Shared<'_>,
         points: usize,
         (re, im): (&mut [f64], &mut [f64]),
     ) -> Result<(), (u32, usize)> {
-        let shared = Shared::new(elements);
         let program = self.program.renamed(|slot| shared.slot(slot));
         let mut slots = vec![Lanes::ZERO; program.slots];
         for start in (0..points).step_by(WIDTH) {
-            shared.load(&mut slots, start);
-            if let Some(node) = run(&program, &mut slots) {
+            if let Some(node) = run(&program, shared, &mut slots, start) {
                 return Err((node, start));
             }
             let lanes = re.chunks_exact_mut(points).zip(im.chunks_exact_mut(points));
@@ -89,7 +86,8 @@ impl General {
 }
 
 vectorised! {
-    fn run(program: &Program, slots: &mut [Lanes]) -> Option<u32> {
+    fn run(program: &Program, shared: &Shared<'_>, slots: &mut [Lanes], start: usize) -> Option<u32> {
+        shared.load(slots, start);
         program.run(slots)
     }
 }

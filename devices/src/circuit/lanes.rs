@@ -1,7 +1,5 @@
 //! Complex numbers side by side, one for each of a few points, so that loops over them become vector instructions.
 
-use std::collections::HashMap;
-
 /// Points that are worked on at once.
 pub(super) const WIDTH: usize = 4;
 
@@ -19,18 +17,18 @@ pub(super) struct Lanes {
 impl Lanes {
     pub const ZERO: Self = Self { re: [0.0; WIDTH], im: [0.0; WIDTH] };
 
-    /// Points `start..` of a planar lane; zeros beyond its end.
+    /// Takes points `start..` of a planar lane; zeros beyond its end.
     #[inline(always)]
-    pub fn load((re, im): Planar<'_>, start: usize) -> Self {
-        let mut lanes = Self::ZERO;
-        if let (Some(r), Some(i)) = (re[start..].first_chunk(), im[start..].first_chunk()) {
-            (lanes.re, lanes.im) = (*r, *i);
-        } else {
-            for (k, (r, i)) in re[start..].iter().zip(&im[start..]).enumerate() {
-                (lanes.re[k], lanes.im[k]) = (*r, *i);
+    pub fn load(&mut self, (re, im): Planar<'_>, start: usize) {
+        for (to, from) in [(&mut self.re, re), (&mut self.im, im)] {
+            match from[start..].first_chunk() {
+                Some(whole) => *to = *whole,
+                None => {
+                    *to = [0.0; WIDTH];
+                    to.iter_mut().zip(&from[start..]).for_each(|(t, f)| *t = *f);
+                }
             }
         }
-        lanes
     }
 
     /// Writes to points `start..` of a planar lane, as far as it goes.
@@ -93,37 +91,41 @@ impl Lanes {
     }
 }
 
-/// Elements of S-matrices by slot, of which many are the same: those of equal parts are loaded once.
+/// Elements of S-matrices by slot, of which many are the same: those of equal parts, and both ways through a part. Each is
+/// loaded once, and all slots are counted anew without the others.
 pub(super) struct Shared<'a> {
-    /// The first slot with the same element, for each.
-    first: Vec<u32>,
-    distinct: Vec<(u32, Planar<'a>)>,
+    /// The new slot of each element's slot.
+    slots: Vec<u32>,
+    distinct: Vec<Planar<'a>>,
 }
 
 impl<'a> Shared<'a> {
-    pub fn new(elements: &[Planar<'a>]) -> Self {
-        let mut known = HashMap::new();
+    /// Elements by slot; those with the same number, which is below `numbers`, are the same.
+    pub fn new(numbers: usize, elements: impl Iterator<Item = (usize, Planar<'a>)>) -> Self {
+        const NONE: u32 = u32::MAX;
+        let mut known = vec![NONE; numbers];
         let mut distinct = Vec::new();
-        let mut first = Vec::with_capacity(elements.len());
-        for (slot, element) in (0u32..).zip(elements) {
-            let same = *known.entry(element.0.as_ptr()).or_insert(slot);
-            if same == slot {
-                distinct.push((slot, *element));
+        let new_slot = |(number, element)| {
+            if known[number] == NONE {
+                known[number] = distinct.len() as u32;
+                distinct.push(element);
             }
-            first.push(same);
-        }
-        Self { first, distinct }
+            known[number]
+        };
+        Self { slots: elements.map(new_slot).collect(), distinct }
     }
 
-    /// The slot to be read instead of this one.
+    /// The slot to be taken instead of this one.
     pub fn slot(&self, slot: u32) -> u32 {
-        self.first.get(slot as usize).copied().unwrap_or(slot)
+        let behind = || slot - (self.slots.len() - self.distinct.len()) as u32;
+        self.slots.get(slot as usize).copied().unwrap_or_else(behind)
     }
 
-    /// Loads a block of points.
+    /// Loads a block of points into the first slots.
+    #[inline(always)]
     pub fn load(&self, slots: &mut [Lanes], start: usize) {
-        for (slot, element) in &self.distinct {
-            slots[*slot as usize] = Lanes::load(*element, start);
+        for (slot, element) in slots.iter_mut().zip(&self.distinct) {
+            slot.load(*element, start);
         }
     }
 }

@@ -78,9 +78,19 @@ pub struct Circuit {
 struct Group {
     component: Arc<dyn Component>,
     settings: Settings,
+    /// The component's, asked for once.
+    ports: usize,
+    couplings: Vec<(usize, usize)>,
     /// A part of the group, for messages.
     part: usize,
     parts: usize,
+}
+
+impl Group {
+    fn new(component: Arc<dyn Component>, settings: Settings, part: usize) -> Self {
+        let (ports, couplings) = (component.ports().len(), component.couplings());
+        Self { component, settings, ports, couplings, part, parts: 1 }
+    }
 }
 
 impl Circuit {
@@ -114,15 +124,16 @@ impl Circuit {
                 group.component.name() == part.component.name() && group.settings == part.settings
             };
             let group = match alike.iter().find(same) {
-                Some(&group) => group,
+                Some(&group) => {
+                    groups[group].parts += 1;
+                    group
+                }
                 None => {
                     alike.push(groups.len());
-                    let (component, settings) = (part.component.clone(), part.settings.clone());
-                    groups.push(Group { component, settings, part: index, parts: 0 });
+                    groups.push(Group::new(part.component.clone(), part.settings.clone(), index));
                     groups.len() - 1
                 }
             };
-            groups[group].parts += 1;
             group_of.push(group);
         }
         Ok(Self { flat, file: netlist.file.clone(), groups, group_of })
@@ -165,7 +176,7 @@ impl Circuit {
         if component.ports() != old.component.ports() {
             return Err(wrong(format!("setting `{setting}` changes the ports: give it in the netlist")));
         }
-        let group = Group { component, settings, part: index, parts: 1 };
+        let group = Group::new(component, settings, index);
         let number = self.group_of[index];
         if self.groups[number].parts == 1 {
             self.groups[number] = group;
@@ -233,18 +244,17 @@ impl Circuit {
         if points.is_empty() {
             return Err(self.error(CircuitError::new("there are no points to evaluate")));
         }
-        let lanes: usize = self.groups.iter().map(|g| g.component.couplings().len()).sum();
+        let lanes: usize = self.groups.iter().map(|g| g.couplings.len()).sum();
         if lanes.saturating_mul(points.len()) > plan::MOST_VALUES {
             let message =
                 format!("{} components at {} points are too much at once", self.groups.len(), points.len());
             return Err(self.error(CircuitError::new(message)));
         }
         let one = |group: &Group| {
-            let component = &group.component;
-            let mut s = Scattering::new(component.ports().len(), &component.couplings(), points.len());
+            let mut s = Scattering::new(group.ports, &group.couplings, points.len());
             let checked = group.settings.check_points(points.len());
             checked
-                .and_then(|()| component.scatter(points, &group.settings, &mut s))
+                .and_then(|()| group.component.scatter(points, &group.settings, &mut s))
                 .map_err(|e| e.problem)?;
             s.problem().map_or(Ok(s), Err)
         };

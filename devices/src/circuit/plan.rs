@@ -2,7 +2,7 @@ use super::error::{CircuitError, hint};
 use super::forward::Forward;
 use super::general::General;
 use super::graph::{Element, Graph, Wanted};
-use super::lanes::Planar;
+use super::lanes::{Planar, Shared};
 use super::{Circuit, Response};
 use crate::component::{Points, Scattering};
 
@@ -138,14 +138,7 @@ impl Circuit {
     ) -> Result<Response, CircuitError> {
         self.check_holds(plan, evaluated)?;
         let zeros = vec![0.0; points.len()];
-        let lanes: Vec<Planar<'_>> = plan
-            .elements
-            .iter()
-            .map(|e| {
-                let s = &evaluated[self.group_of[e.part as usize]];
-                s.lane(e.out as usize, e.input as usize).unwrap_or((&zeros, &zeros))
-            })
-            .collect();
+        let shared = self.share(plan, evaluated, (&zeros, &zeros));
         let pairs: Vec<(usize, usize)> = match &plan.method {
             Method::Forward(f) => f.pairs().to_vec(),
             Method::General(g) => g.pairs(),
@@ -157,11 +150,11 @@ impl Circuit {
                 format!("{} pairs of ports at {} points are too much at once", pairs.len(), points.len());
             return Err(self.error(CircuitError::new(message)));
         }
-        let mut s = Scattering::new(self.flat.ports.len(), &pairs, points.len());
+        let mut s = Scattering::with_lanes(self.flat.ports.len(), &pairs, points.len());
         match &plan.method {
-            Method::Forward(forward) => forward.solve(&lanes, points.len(), s.planes_mut()),
+            Method::Forward(forward) => forward.solve(&shared, points.len(), s.planes_mut()),
             Method::General(general) => general
-                .solve(&lanes, points.len(), s.planes_mut())
+                .solve(&shared, points.len(), s.planes_mut())
                 .map_err(|(node, start)| self.singular(plan, node, start, points))?,
         }
         if let Some(problem) = s.problem() {
@@ -170,6 +163,25 @@ impl Circuit {
         }
         pairs.sort_unstable();
         Ok(Response { ports: self.ports().map(str::to_owned).collect(), s, pairs })
+    }
+
+    /// The elements of a plan's graph; `zeros` stand where nothing was written.
+    fn share<'a>(&self, plan: &Plan, evaluated: &'a [Scattering], zeros: Planar<'a>) -> Shared<'a> {
+        // Lanes are counted through all groups; the zeros come last.
+        let mut first = Vec::with_capacity(evaluated.len());
+        let mut count = 0;
+        for s in evaluated {
+            first.push(count);
+            count += s.lane_count();
+        }
+        let element = |e: &Element| {
+            let group = self.group_of[e.part as usize];
+            let (s, out, input) = (&evaluated[group], e.out as usize, e.input as usize);
+            s.lane_number(out, input)
+                .zip(s.lane(out, input))
+                .map_or((count, zeros), |(l, v)| (first[group] + l, v))
+        };
+        Shared::new(count + 1, plan.elements.iter().map(element))
     }
 
     /// A plan was made for this circuit's structure, and leaves out nothing that is not zero now.
@@ -206,5 +218,5 @@ fn non_zero(group: &super::Group, s: &Scattering) -> Vec<(usize, usize)> {
         let (re, im) = s.lane(out, input).unwrap_or_default();
         re.iter().chain(im).any(|x| *x != 0.0)
     };
-    group.component.couplings().into_iter().filter(some).collect()
+    group.couplings.iter().copied().filter(some).collect()
 }

@@ -47,26 +47,39 @@ pub(super) const BEND: Simple = Simple {
 fn guide(points: &Points, settings: &Settings, s: &mut Scattering) -> Result<(), ComponentError> {
     let [wl0, neff, ng, length, loss] =
         ["wl0", "neff", "ng", "length", "loss_dB_cm"].map(|n| settings.number(n));
-    let turns = |i: usize| {
-        let wl = points.wavelengths()[i] * UM;
-        let n = neff.at(i) - (wl - wl0.at(i)) * (ng.at(i) - neff.at(i)) / wl0.at(i);
-        n * length.at(i) / wl
-    };
-    transmit(points, turns, Numbers::map2(loss, length, |loss, length| amplitude(1e-4 * loss * length)), s);
+    let turns = |turns: &mut [f64]| fill_turns(turns, points.wavelengths(), [wl0, neff, ng, length]);
+    transmit(turns, Numbers::map2(loss, length, |loss, length| amplitude(1e-4 * loss * length)), s);
     Ok(())
 }
 
-/// Fills both directions of a guide with amplitude e^{2 pi i turns}.
-fn transmit(
-    points: &Points,
-    turns: impl Fn(usize) -> f64,
-    amplitude: impl Fn(usize) -> f64,
-    s: &mut Scattering,
-) {
-    if let Some((re, im)) = s.lane_mut(1, 0) {
-        for (i, (re, im)) in re.iter_mut().zip(im.iter_mut()).enumerate().take(points.len()) {
-            (*re, *im) = (amplitude(i), turns(i));
+vectorised! {
+    /// Length over wavelength in the guide at each point; `numbers` are wl0, neff, ng and length.
+    fn fill_turns(turns: &mut [f64], wavelengths: &[f64], numbers: [Numbers<'_>; 4]) -> () {
+        #[inline(always)]
+        fn at(wavelength: f64, [wl0, neff, ng, length]: [f64; 4]) -> f64 {
+            let wl = wavelength * UM;
+            let n = neff - (wl - wl0) * (ng - neff) / wl0;
+            n * length / wl
         }
+        let all = turns.iter_mut().zip(wavelengths);
+        match numbers.map(|n| n.same()) {
+            // The usual case, whose loop becomes vector instructions.
+            [Some(wl0), Some(neff), Some(ng), Some(length)] => {
+                all.for_each(|(turns, wavelength)| *turns = at(*wavelength, [wl0, neff, ng, length]));
+            }
+            _ => {
+                let each = all.enumerate();
+                each.for_each(|(i, (turns, wavelength))| *turns = at(*wavelength, numbers.map(|n| n.at(i))));
+            }
+        }
+    }
+}
+
+/// Fills both directions of a guide with amplitude e^{2 pi i turns}.
+fn transmit(turns: impl Fn(&mut [f64]), amplitude: impl Fn(usize) -> f64, s: &mut Scattering) {
+    if let Some((re, im)) = s.lane_mut(1, 0) {
+        re.iter_mut().enumerate().for_each(|(i, re)| *re = amplitude(i));
+        turns(im);
         phasors(re, im);
     }
     s.copy((0, 1), (1, 0));
@@ -110,9 +123,12 @@ pub(super) const PHASE_SHIFTER: Simple = Simple {
     pairs: &[(1, 0)],
     scatter: |points, settings, s| {
         let [neff, voltage, length, loss] = ["neff", "voltage", "length", "loss"].map(|n| settings.number(n));
-        let turns =
-            |i: usize| neff.at(i) * length.at(i) / (points.wavelengths()[i] * UM) + voltage.at(i) / 2.0;
-        transmit(points, turns, Numbers::map2(loss, length, |loss, length| amplitude(loss * length)), s);
+        let turns = |turns: &mut [f64]| {
+            for (i, (turns, wavelength)) in turns.iter_mut().zip(points.wavelengths()).enumerate() {
+                *turns = neff.at(i) * length.at(i) / (wavelength * UM) + voltage.at(i) / 2.0;
+            }
+        };
+        transmit(turns, Numbers::map2(loss, length, |loss, length| amplitude(loss * length)), s);
         Ok(())
     },
 };
