@@ -10,7 +10,7 @@ use super::eliminate::Program;
 use super::graph::Graph;
 use super::lanes::{Lanes, Shared, WIDTH};
 use super::schedule;
-use crate::vectorised::vectorised;
+use super::wide::{Vector, Wide};
 
 /// Inputs that are worked on together: the values of a few dozen nodes for so many stay in the processor's nearest cache.
 const TOGETHER: usize = 8;
@@ -124,24 +124,44 @@ impl Results<'_> {
     }
 }
 
-vectorised! {
-    fn run(
-        plan: &Forward,
-        program: &Program,
-        shared: &Shared<'_>,
-        work: &mut Work<'_>,
-        results: Results<'_>,
-    ) -> () {
-        let mut results = results;
-        shared.load(&mut work.slots, results.start);
-        // Without loops there are no resonances.
-        let _ = program.run(&mut work.slots);
-        for first in (0..plan.columns).step_by(TOGETHER) {
-            for step in &plan.steps {
-                let columns = common(&step.columns, first);
-                if !columns.is_empty() {
-                    advance(plan, work, step, first, columns, &mut results);
-                }
+/// Evaluates a block of points with the vector instructions that the processor has. The result does not depend on it.
+fn run(plan: &Forward, program: &Program, shared: &Shared<'_>, work: &mut Work<'_>, results: Results<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn vector(
+            plan: &Forward,
+            program: &Program,
+            shared: &Shared<'_>,
+            work: &mut Work<'_>,
+            results: Results<'_>,
+        ) {
+            run_with::<super::wide::x86::Register>(plan, program, shared, work, results);
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has both features, as was just asked; the function has no other precondition.
+            return unsafe { vector(plan, program, shared, work, results) };
+        }
+    }
+    run_with::<[f64; WIDTH]>(plan, program, shared, work, results);
+}
+
+#[inline(always)]
+fn run_with<V: Vector>(
+    plan: &Forward,
+    program: &Program,
+    shared: &Shared<'_>,
+    work: &mut Work<'_>,
+    mut results: Results<'_>,
+) {
+    shared.load(&mut work.slots, results.start);
+    // Without loops there are no resonances.
+    let _ = program.run(&mut work.slots);
+    for first in (0..plan.columns).step_by(TOGETHER) {
+        for step in &plan.steps {
+            let columns = common(&step.columns, first);
+            if !columns.is_empty() {
+                advance::<V>(plan, work, step, first, columns, &mut results);
             }
         }
     }
@@ -155,7 +175,7 @@ fn common(columns: &Range<usize>, first: usize) -> Range<usize> {
 
 /// Works out a step for the inputs `columns`, counted from `first` on.
 #[inline(always)]
-fn advance(
+fn advance<V: Vector>(
     plan: &Forward,
     work: &mut Work<'_>,
     step: &Step,
@@ -171,8 +191,8 @@ fn advance(
         }
         let terms = &work.terms[segment.terms.clone()];
         match step.twin {
-            None => pull([&mut one], terms, among, work),
-            Some(_) => pull([&mut one, &mut two], terms, among, work),
+            None => pull::<V, 1>([&mut one[among.clone()]], terms, among, work),
+            Some(_) => pull::<V, 2>([&mut one[among.clone()], &mut two[among.clone()]], terms, among, work),
         }
     }
     for direct in &work.directs[step.directs.clone()] {
@@ -198,47 +218,43 @@ fn advance(
 
 /// The sum of the terms for each input, for one node or two.
 #[inline(always)]
-fn pull<const N: usize>(mut to: [&mut [Lanes]; N], terms: &[Term], columns: Range<usize>, work: &Work<'_>) {
-    let source = |term: &Term| work.buffers[term.buffer].as_slice();
-    let factors = |term: &Term| -> [Lanes; N] { std::array::from_fn(|n| work.slots[term.slots[n] as usize]) };
+fn pull<V: Vector, const N: usize>(
+    mut to: [&mut [Lanes]; N],
+    terms: &[Term],
+    columns: Range<usize>,
+    work: &Work<'_>,
+) {
+    let source = |term: &Term| &work.buffers[term.buffer][columns.clone()];
+    let factors = |term: &Term| -> [Wide<V>; N] {
+        std::array::from_fn(|n| Wide::load(&work.slots[term.slots[n] as usize]))
+    };
     let rest = match terms {
         [] => {
-            to.iter_mut().for_each(|to| to[columns.clone()].fill(Lanes::ZERO));
+            to.iter_mut().for_each(|to| to.fill(Lanes::ZERO));
             return;
         }
         [one] => {
             let a = factors(one);
-            fill(&mut to, [source(one)], columns, |n, [x], _| Lanes::product(&a[n], x));
+            for (k, x) in source(one).iter().enumerate() {
+                let x = Wide::load(x);
+                (0..N).for_each(|n| Wide::product(a[n], x).store(&mut to[n][k]));
+            }
             return;
         }
         [one, two, rest @ ..] => {
             let (a, b) = (factors(one), factors(two));
-            fill(&mut to, [source(one), source(two)], columns.clone(), |n, [x, y], _| {
-                Lanes::product(&a[n], x).plus_product(&b[n], y)
-            });
+            for (k, (x, y)) in source(one).iter().zip(source(two)).enumerate() {
+                let (x, y) = (Wide::load(x), Wide::load(y));
+                (0..N).for_each(|n| Wide::product(a[n], x).plus_product(b[n], y).store(&mut to[n][k]));
+            }
             rest
         }
     };
     for term in rest {
         let a = factors(term);
-        fill(&mut to, [source(term)], columns.clone(), |n, [x], old| old.plus_product(&a[n], x));
-    }
-}
-
-/// Works out values of N nodes for each input from those of their predecessors and what was there.
-#[inline(always)]
-fn fill<const N: usize, const P: usize>(
-    to: &mut [&mut [Lanes]; N],
-    from: [&[Lanes]; P],
-    columns: Range<usize>,
-    value: impl Fn(usize, [&Lanes; P], Lanes) -> Lanes,
-) {
-    // By index into whole buffers, of which the compiler does not know that the index is in bounds: over slices of one length
-    // it would put inputs side by side into vectors instead of points, with many shuffles.
-    for k in columns {
-        let from = from.map(|from| from[k]);
-        for (n, to) in to.iter_mut().enumerate() {
-            to[k] = value(n, from.each_ref(), to[k]);
+        for (k, x) in source(term).iter().enumerate() {
+            let x = Wide::load(x);
+            (0..N).for_each(|n| Wide::load(&to[n][k]).plus_product(a[n], x).store(&mut to[n][k]));
         }
     }
 }

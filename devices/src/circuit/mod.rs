@@ -47,6 +47,7 @@ mod node;
 mod plan;
 mod read;
 mod schedule;
+mod wide;
 mod write;
 
 #[cfg(test)]
