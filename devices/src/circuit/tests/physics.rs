@@ -3,8 +3,8 @@ use std::f64::consts::TAU;
 use num_complex::Complex64;
 
 use super::{circuit, points};
-use crate::circuit::Solver;
-use crate::component::Value;
+use crate::circuit::{Cell, Circuit, Netlist, Solver};
+use crate::component::{Library, Value};
 
 /// Two paths of different numbers of parts must interfere as one path of the same lengths does.
 #[test]
@@ -154,4 +154,47 @@ fn settings_vary_over_points() {
     assert!((losses[0] - 1.0).abs() < 1e-15 && (losses[2] - 0.1).abs() < 1e-15);
     let error = circuit.response(&points(&[1.55; 2]), Solver::Auto).unwrap_err().to_string();
     assert!(error.contains("`a`") && error.contains("3 values for 2 points"), "{error}");
+}
+
+/// Couplers and guides in more rows than the inputs that are worked on together: light cones that begin and end everywhere,
+/// and points that do not fill the last block.
+#[test]
+fn forward_and_general_agree_on_a_wide_mesh() {
+    const MODES: usize = 21;
+    let mut cell = Cell::new("mesh");
+    let mut ends: Vec<Option<String>> = vec![None; MODES];
+    for layer in 0..13 {
+        for mode in (layer % 2..MODES - 1).step_by(2) {
+            let (guide, coupler) = (format!("g{layer}_{mode}"), format!("c{layer}_{mode}"));
+            let length = 3.0 + ((7 * layer + 5 * mode) % 11) as f64;
+            let coupling = 0.1 + 0.07 * ((3 * layer + mode) % 12) as f64;
+            cell = cell
+                .instance(&guide, "straight", &[("length", length.into()), ("loss_dB_cm", 100.0.into())])
+                .instance(&coupler, "coupler_ideal", &[("coupling", coupling.into())])
+                .connect(&format!("{guide},out0"), &format!("{coupler},in0"));
+            for (side, here) in [format!("{guide},in0"), format!("{coupler},in1")].into_iter().enumerate() {
+                cell = match ends[mode + side].replace(format!("{coupler},out{side}")) {
+                    Some(before) => cell.connect(&before, &here),
+                    None => cell.port(&format!("in{}", mode + side), &here),
+                };
+            }
+        }
+    }
+    for (mode, end) in ends.iter().enumerate() {
+        cell = cell.port(&format!("out{mode}"), end.as_deref().unwrap());
+    }
+    let circuit = Circuit::new(&Netlist::new(cell), &Library::standard()).unwrap();
+    let points = points(&[1.50, 1.51, 1.52, 1.53, 1.54, 1.55, 1.56]);
+    let [forward, general] =
+        [Solver::Forward, Solver::General].map(|s| circuit.response(&points, s).unwrap());
+    let mut passed = 0;
+    for (out, input) in (0..2 * MODES).flat_map(|o| (0..2 * MODES).map(move |i| (o, i))) {
+        for point in 0..points.len() {
+            let [f, g] = [&forward, &general].map(|r| r.scattering().at(out, input, point));
+            assert!((f - g).norm() < 1e-12, "{out} {input} {point}: {f} {g}");
+            passed += usize::from(f.norm() > 1e-9);
+        }
+    }
+    // Most modes are reached from most others, both ways.
+    assert!(passed > MODES * MODES * points.len(), "{passed}");
 }
