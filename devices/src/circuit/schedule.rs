@@ -72,8 +72,8 @@ fn hull(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
 /// The inputs of every node in `order`; sources are their own input.
 fn cones(graph: &Graph, elimination: &Elimination, order: &[usize]) -> Vec<Cone> {
     let mut cones = vec![Cone::default(); graph.nodes()];
-    for source in 0..graph.sources {
-        cones[source].lit = source..source + 1;
+    for (source, cone) in cones.iter_mut().enumerate().take(graph.sources) {
+        cone.lit = source..source + 1;
     }
     for &node in order {
         let lit = elimination.predecessors(node).keys().map(|n| cones[*n as usize].lit.clone());
