@@ -44,10 +44,10 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Common {
     /// Seed of every random draw [default: the design's].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(0, u64::MAX))]
     pub seed: Option<u64>,
     /// Threads to use; results do not depend on it [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
     pub threads: Option<u16>,
     /// Print the summary as JSON to standard output, and nothing else.
     #[arg(long)]
@@ -76,12 +76,13 @@ pub struct RunArgs {
     mirage characterize --sweep devices.ring.extinction=10dB:40dB:13\n  \
     mirage characterize --sweep devices.laser.power=10mW:200mW:9:log --sweep devices.dac.bits=12:18:7\n  \
     mirage characterize --sweep devices.ring.pass_loss,devices.ring.drop_loss=0dB:0.5dB:6 --resolve\n  \
-    mirage characterize --no-sweeps --sobol 256 --yield 100 --chip 7\n\n\
+    mirage characterize --no-sweeps --sobol 256 --yield 100 --chip 7\n  \
+    mirage characterize --no-sweeps --invert --importance 20000\n\n\
     Writes channel.csv (P(read | true) for each modulus), operands.csv, errors.csv (error rate over each swept parameter) or sweep.csv,\n\
     requirements.csv (the tolerances that the target needs), variance-budget.csv (where phase errors come from), limit.csv\n\
     (photons per read beside the quantum limit), and plots. docs/outputs.md defines every column.\n\n\
-    Ctrl-C stops a long sweep, yield, inversion or sensitivity study and keeps what is finished in the folder; the same\n\
-    command goes on from there and gives the same bytes.")]
+    Ctrl-C stops a long sweep, yield, inversion, sensitivity study or importance sampling and keeps what is finished in the\n\
+    folder; the same command goes on from there and gives the same bytes.")]
 pub struct CharacterizeArgs {
     /// Design file [default: the built-in design].
     pub design: Option<PathBuf>,
@@ -105,7 +106,7 @@ pub struct CharacterizeArgs {
     #[command(flatten)]
     pub depth: DepthArgs,
     /// Check the channel by plain Monte-Carlo with this many reads of each modulus as well, such as 1000000 (validation.csv).
-    #[arg(long, value_name = "READS", value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
+    #[arg(long, value_name = "READS", allow_negative_numbers = true, value_parser = whole::<u64>(1000, 1_000_000_000))]
     pub monte_carlo: Option<u64>,
     #[command(flatten)]
     pub common: Common,
@@ -118,16 +119,20 @@ pub struct DepthArgs {
     /// (inversion.csv).
     #[arg(long)]
     pub invert: bool,
+    /// Check the channel at its own depth: error rates of sampled chips by importance sampling with this many draws for each
+    /// modulus, rounded up to 250s, such as 20000 (importance.csv).
+    #[arg(long, value_name = "DRAWS", allow_negative_numbers = true, value_parser = whole::<usize>(250, 10_000_000))]
+    pub importance: Option<usize>,
     /// Which tolerance matters: Sobol indices of log10 of the error rate from this many base points, best a power of two such
     /// as 256 (sobol.csv).
-    #[arg(long, value_name = "POINTS", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..=65536))]
+    #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = whole::<usize>(8, 65_536))]
     pub sobol: Option<usize>,
     /// Yield over this many sampled chips: the share of units and of chips under the target (yield.csv).
-    #[arg(long = "yield", value_name = "CHIPS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long = "yield", value_name = "CHIPS", allow_negative_numbers = true, value_parser = whole::<u32>(1, 100_000))]
     pub yield_chips: Option<u32>,
     /// A residue channel for each row of the sampled chip with this number, to run products, training and the system on
     /// (chip-channel.csv); the yield's chips are numbered from 0.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
     pub chip: Option<u32>,
 }
 
@@ -145,14 +150,14 @@ pub struct StreamArgs {
     #[arg(short, long, value_name = "DIR", default_value = "runs/stream")]
     pub output: PathBuf,
     /// Symbols to stream, of each modulus; the constellation shows at most 20,000 of them.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 20_000, allow_negative_numbers = true, value_parser = whole::<u64>(1, 10_000_000))]
     pub symbols: u64,
     /// Modulus of eye and constellation [default: the largest].
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = whole::<u32>(2, u32::MAX.into()))]
     pub modulus: Option<u32>,
     /// When the converters sample after the beginning of a symbol: `design` (devices.adc.sampling_time, as in the channel's
     /// jitter), `best-eye`, or a time such as 95ps.
-    #[arg(long, value_name = "WHEN", default_value = "design")]
+    #[arg(long, value_name = "WHEN", default_value = "design", allow_hyphen_values = true)]
     pub sampling: Sampling,
     /// Another seed for the noise in the constellation: `N` for all sources, or `SOURCE=N` for one of shot, front-end,
     /// intensity, laser-phase, dac, adc, jitter; may be repeated. Chip and symbols stay [default: --seed for all].
@@ -187,7 +192,7 @@ pub struct CircuitArgs {
     #[arg(required_unless_present = "list")]
     pub netlist: Option<PathBuf>,
     /// Wavelengths FROM:TO:COUNT, or one wavelength.
-    #[arg(long, value_name = "RANGE", default_value = "1.50um:1.60um:1001")]
+    #[arg(long, value_name = "RANGE", default_value = "1.50um:1.60um:1001", allow_hyphen_values = true)]
     pub wavelength: String,
     /// Another setting for a part, such as arm.length=12.5, in the setting's unit or with one (12.5um); may be repeated.
     #[arg(long, value_name = "PART.SETTING=VALUE")]
@@ -284,16 +289,16 @@ pub struct TrainArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "sweep")]
     pub protection: Vec<String>,
     /// Passes over the training images, of each run of a sweep too [default: the design's].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>(1, 10_000))]
     pub epochs: Option<u32>,
     /// Runs with this many seeds, counted from --seed.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u32>(1, 1000))]
     pub seeds: u32,
     /// What happens when a loss or a gradient is not finite.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnDivergenceName::Stop)]
     pub on_divergence: OnDivergenceName,
     /// Steps between two checkpoints of a run [default: one at the end of each epoch].
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "STEPS", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub checkpoint_every: Option<u64>,
     /// Go on from the last checkpoints in the folder of the results; runs that have none begin.
     #[arg(long)]
@@ -324,7 +329,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     pub gemms: Option<PathBuf>,
     /// Images (or sentences) of the training step [default: the design's].
-    #[arg(long, value_name = "N", conflicts_with = "gemms", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "gemms", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub batch: Option<u64>,
     /// Residue channel (channel.csv of a run) whose detected errors are read again.
     #[arg(long, value_name = "FILE", requires = "operands")]
@@ -399,14 +404,14 @@ pub struct SparamArgs {
     /// The file.
     pub file: PathBuf,
     /// Mode of an INTERCONNECT file [default: the first].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
     pub mode: Option<u32>,
     /// Values of the parameters that an INTERCONNECT file sweeps, as name=value;name=value.
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub sweep: String,
-    /// Sign of time in a Touchstone file that is read.
-    #[arg(long, value_enum, default_value_t = ConventionName::Optics)]
-    pub convention: ConventionName,
+    /// Sign of time in a Touchstone file that is read [default: optics].
+    #[arg(long, value_enum)]
+    pub convention: Option<ConventionName>,
     /// What to do about singular values above one.
     #[arg(long, value_enum, default_value_t = PassivityChoice::Ignore)]
     pub passivity: PassivityChoice,
@@ -419,6 +424,20 @@ pub struct SparamArgs {
     /// Print the summary as JSON to standard output, and nothing else.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A whole number on the command line, from `low` to `high`.
+fn whole<T: TryFrom<u64> + Clone + Send + Sync + 'static>(
+    low: u64,
+    high: u64,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|n| (low..=high).contains(n));
+        number.and_then(|n: u64| T::try_from(n).ok()).ok_or_else(|| match high {
+            u64::MAX => format!("a whole number of at least {low} is needed, in digits alone"),
+            _ => format!("a whole number from {low} to {high} is needed, in digits alone"),
+        })
+    }
 }
 
 /// A probability on the command line.

@@ -36,6 +36,7 @@ const OURS: [&str; 54] = [
     "eye.svg",
     "gemms.csv",
     "groups.csv",
+    "importance.csv",
     "inversion.csv",
     "isi.csv",
     "layers.csv",

@@ -157,13 +157,41 @@ fn wrong_images_say_what_was_expected() {
 }
 
 #[test]
+fn wrong_words_about_circuits() {
+    let file = |path: &str| format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"));
+    let (mzi, splitter) = (file("data/circuits/mzi.yml"), file("data/siepic-fdtd/ybranch_te1550.sparam"));
+    for (args, says) in [
+        (&["circuit", &mzi, "--set", "long.length=1", "--set", "long.length=2"][..], "given twice"),
+        (&["circuit", &mzi, "--wavelength", "-1um"][..], "no physical length"),
+        (&["sparam", &splitter, "--sweep", "x"][..], "--sweep x: `x` is not name=value"),
+        (&["sparam", &splitter, "--convention", "engineering"][..], "--convention is for Touchstone files"),
+        (&["sparam", &splitter, "--mode", "x"][..], "a whole number from 0"),
+    ] {
+        let message = fails(mirage().args(args));
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[test]
 fn wrong_words_on_the_command_line() {
     for (args, says) in [
         (&["train", "--sweep", "error-rate=2:1:3"][..], "no rate"),
         (&["train", "--error-shape", "slipp"][..], "did you mean"),
         (&["simulate", "--network", "resnet20"][..], "resnet"),
         (&["train", "--error-shape", "slip"][..], "--error-rate"),
+        (
+            &["train", "--sweep", "error-rate=1e-3:1e-2:2", "--protection", "none,none"][..],
+            "names none twice",
+        ),
         (&["characterize", "--operands", "nothing-here.csv"][..], "nothing-here.csv"),
+        (&["characterize", "--operands", "trainin"][..], "give `training`, `uniform`, or the groups.csv"),
+        (&["characterize", "--importance", "100"][..], "a whole number from 250 to 10000000"),
+        (&["characterize", "--importance", "1e4"][..], "a whole number from 250 to 10000000"),
+        (&["characterize", "--sobol", "-3"][..], "a whole number from 8 to 65536"),
+        (&["characterize", "--yield", "2.5"][..], "a whole number from 1 to 100000"),
+        (&["characterize", "--chip", "-1"][..], "a whole number from 0"),
+        (&["stream", "--modulus", "30"][..], "the design's moduli are [31, 32, 33]"),
+        (&["stream", "--sampling", "-5ps"][..], "it must be at least 0"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let message = fails(mirage().args(args).arg("-o").arg(folder.path().join("out")));

@@ -21,16 +21,30 @@ fn sweep(design: &Path, folder: &Path, threads: &str) -> Command {
     command
 }
 
-/// Finished points that the folder's journal holds.
+/// Finished items that a journal of the folder holds.
+fn kept_in(folder: &Path, name: &str) -> usize {
+    let text = fs::read_to_string(folder.join(format!("{name}.journal")));
+    text.map_or(0, |text| text.lines().count().saturating_sub(1))
+}
+
 fn kept(folder: &Path) -> usize {
-    fs::read_to_string(folder.join("sweep.journal")).map_or(0, |text| text.lines().count().saturating_sub(1))
+    kept_in(folder, "sweep")
 }
 
 /// Starts the command, waits until so many points are kept, and sends a signal.
 fn interrupted(command: &mut Command, folder: &Path, points: usize, signal: &str) -> Output {
+    interrupted_in(command, (folder, "sweep"), points, signal)
+}
+
+fn interrupted_in(
+    command: &mut Command,
+    (folder, name): (&Path, &str),
+    points: usize,
+    signal: &str,
+) -> Output {
     let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
-    while kept(folder) < points {
+    while kept_in(folder, name) < points {
         assert!(start.elapsed() < Duration::from_secs(300), "no point was finished");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -76,4 +90,44 @@ fn an_interrupted_sweep_goes_on_and_gives_the_same_bytes() {
     let resumed = sweep(&design, &parts, "2").output().unwrap();
     assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
     assert_eq!(files(&parts), files(&whole));
+}
+
+/// Runs a command whole, and in parts: killed, stopped by Ctrl-C, and taken up on other threads.
+fn stopped_and_taken_up(command: &dyn Fn(&Path, &str) -> Command, name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let output = command(&whole, "2").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    columns_are_documented(&whole);
+    let killed = interrupted_in(&mut command(&parts, "1"), (&parts, name), 1, "-KILL");
+    assert_eq!(killed.status.code(), None);
+    let stopped = interrupted_in(&mut command(&parts, "1"), (&parts, name), 2, "-INT");
+    let message = String::from_utf8(stopped.stderr).unwrap();
+    assert_eq!(stopped.status.code(), Some(130), "{message}");
+    assert!(message.contains("items are kept in") && message.contains("goes on from there"), "{message}");
+    let items = kept_in(&parts, name);
+    assert!(items >= 2);
+    // Another question leaves the kept work alone.
+    let other = command(&parts, "1").args(["--seed", "9"]).output().unwrap();
+    let message = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(2), "{message}");
+    assert!(message.contains("another question (seed"), "{message}");
+    assert_eq!(kept_in(&parts, name), items);
+    let resumed = command(&parts, "2").output().unwrap();
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(files(&parts), files(&whole));
+}
+
+#[test]
+fn the_usual_sweeps_go_on_and_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let design = folder.path().join("design.toml");
+    fs::write(&design, given_design()).unwrap();
+    let command = |folder: &Path, threads: &str| {
+        let mut command = mirage();
+        command.arg("characterize").arg(&design).args(["--operands", "uniform", "--threads", threads]);
+        command.arg("-o").arg(folder);
+        command
+    };
+    stopped_and_taken_up(&command, "sweeps");
 }

@@ -117,7 +117,11 @@ macro_rules! quantity {
                 let si = parse(text, Self::UNITS, $kind, $example)?;
                 let (min, max): (f64, f64) = ($min, $max);
                 if si < min || si > max {
-                    return Err(format!("`{}` is no physical {}: it must lie between {min} and {max} in SI units", text.trim(), $kind));
+                    let range = match max {
+                        f64::MAX => format!("be at least {min}"),
+                        _ => format!("lie between {min} and {max}"),
+                    };
+                    return Err(format!("`{}` is no physical {}: it must {range} in SI units", text.trim(), $kind));
                 }
                 Ok(Self(si))
             }
@@ -326,7 +330,12 @@ mod tests {
         let missing = "10".parse::<Frequency>().unwrap_err();
         assert!(missing.contains("has no unit") && missing.contains("GHz"), "{missing}");
         assert!("10 GHs".parse::<Frequency>().unwrap_err().contains("`GHs` is not a unit"));
-        assert!("-3 ns".parse::<Time>().unwrap_err().contains("no physical time"));
+        assert!(
+            "-3 ns"
+                .parse::<Time>()
+                .unwrap_err()
+                .contains("no physical time: it must be at least 0 in SI units")
+        );
         assert!("120 %".parse::<Ratio>().unwrap_err().contains("no physical ratio"));
         assert!("fast".parse::<Time>().unwrap_err().contains("not a time"));
         assert!("1e999 W".parse::<Power>().is_err());

@@ -91,7 +91,9 @@ pub use characterise::rows::{SampledChips, Seat};
 pub use characterise::sobol::{SobolReport, SobolRow, SobolStudy};
 pub use characterise::solve::{DesignPoint, Known, Solution, SolvedTolerance, Tolerance, solve};
 pub use characterise::study::{Store, Study, run_study};
-pub use characterise::sweep::{Sweep, SweepRow, SweepSetting, default_sweeps, run_sweeps, write_errors_csv};
+pub use characterise::sweep::{
+    Sweep, SweepRow, SweepSetting, SweepStudy, default_sweeps, run_sweeps, write_errors_csv,
+};
 pub use characterise::tolerances::{Range, Spread, Toleranced};
 pub use characterise::variance::{VarianceRow, variance_budget};
 pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};

@@ -7,6 +7,7 @@ use crate::args::CharacterizeArgs;
 use crate::design::Design;
 use crate::error::Result;
 use crate::folder::Folder;
+use crate::journal::Journal;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::depth::{Around, Budget, Depth};
@@ -24,6 +25,10 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let sweep = match Sweep::parse(&args.sweep, args.resolve, &design)? {
         Some(sweep) => Some((asked.journal(&folder, "sweep", sweep.question())?, sweep)),
         None => None,
+    };
+    let usual = match sweep.is_none() && !args.no_sweeps {
+        true => Some(asked.journal(&folder, "sweeps", serde_json::json!("usual"))?),
+        false => None,
     };
     let depth = Depth::open(&args.depth, &asked, &folder)?;
     let stop = Stop::on_signals()?;
@@ -45,14 +50,14 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
             &Setting { question: &question, answer: &answer, operands: &operands_of },
             journal,
         )?;
-    } else if !args.no_sweeps {
-        question.sweeps(&folder, &answer)?;
+    } else if let Some(journal) = &usual {
+        question.sweeps(&folder, &answer, Some(journal))?;
     }
     let (summary, words) = results(args, around, &depth)?;
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish()?;
     depth.finish()?;
-    sweep.map_or(Ok(()), |(journal, _)| journal.finish())?;
+    [sweep.map(|(journal, _)| journal), usual].into_iter().flatten().try_for_each(Journal::finish)?;
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {

@@ -72,7 +72,11 @@ fn read(args: &CircuitArgs, path: &Path, library: &Library) -> Result<Circuit> {
     for ignored in circuit.ignored() {
         eprintln!("warning: the setting {ignored} is unknown to its component and is left out");
     }
-    for set in &args.set {
+    for (i, set) in args.set.iter().enumerate() {
+        let key = |set: &str| set.split_once('=').map(|(key, _)| key.trim().to_owned());
+        if key(set).is_some() && args.set[..i].iter().any(|earlier| key(earlier) == key(set)) {
+            return Err(CliError::message(format!("--set {set}: this setting is given twice; leave one")));
+        }
         // Names of array elements have dots: the setting is behind the last one.
         let parsed = set.split_once('=').and_then(|(key, value)| Some((key.rsplit_once('.')?, value)));
         let Some(((part, setting), value)) = parsed else {

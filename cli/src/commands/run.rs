@@ -59,7 +59,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let answer = timing.stage("devices", || question.answer())?;
     devices::write(&folder, &answer)?;
     let budget = timing.stage("budget", || Budget::write(&folder, &question, &answer))?;
-    let sweeps = timing.stage("sweeps", || question.sweeps(&folder, &answer))?;
+    let sweeps = timing.stage("sweeps", || question.sweeps(&folder, &answer, None))?;
     let trained = timing.stage("training", || study.train(&folder, &answer))?;
     let simulated = timing.stage("system", || study.simulate(&folder, &answer, histogram))?;
 

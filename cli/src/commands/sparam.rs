@@ -8,7 +8,7 @@ use mirage_devices::files::{
     write_touchstone,
 };
 
-use crate::args::{PassivityChoice, SparamArgs};
+use crate::args::{ConventionName, PassivityChoice, SparamArgs};
 use crate::error::{CliError, Result};
 use crate::folder::write_whole;
 
@@ -18,8 +18,19 @@ const LIGHT: f64 = 299.792458;
 const TOLERANCE: f64 = 1e-6;
 
 pub fn run(args: &SparamArgs) -> Result<()> {
-    let sweep = read_sweep(&args.sweep).map_err(CliError::message)?;
-    let load = Load { selection: Selection { mode: args.mode, sweep }, convention: args.convention.into() };
+    let wrong = |why: String| {
+        let help = "write name=value, with `;` between several, such as \"width=500e-9;gap=200e-9\"";
+        CliError::message(format!("--sweep {}: {why}\nhelp: {help}", args.sweep))
+    };
+    let sweep = read_sweep(&args.sweep).map_err(wrong)?;
+    if args.convention.is_some() && is_interconnect(&args.file) {
+        return Err(CliError::message(format!(
+            "{}: --convention is for Touchstone files; INTERCONNECT's have e^{{-i omega t}}",
+            args.file.display()
+        )));
+    }
+    let convention = args.convention.unwrap_or(ConventionName::Optics).into();
+    let load = Load { selection: Selection { mode: args.mode, sweep }, convention };
     let mut table = load_sparameters(&args.file, &load).map_err(|e| CliError::message(e.to_string()))?;
     let (reciprocity, passivity) = (table.reciprocity(), table.passivity());
     if args.json {
@@ -47,6 +58,12 @@ pub fn run(args: &SparamArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a file's extension says that it is INTERCONNECT's.
+fn is_interconnect(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    matches!(extension.as_str(), "sparam" | "dat" | "txt")
 }
 
 fn summary(table: &SParameters, reciprocity: &Reciprocity, passivity: &Passivity) -> serde_json::Value {

@@ -4,7 +4,7 @@ use comfy_table::Table;
 
 use crate::args::StreamArgs;
 use crate::design::Design;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -17,11 +17,15 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     let progress = Progress::new(args.common.json);
     let seed = design.seed(args.common.seed);
     let gemm = design.gemm(seed)?;
+    let moduli = gemm.moduli.as_slice();
+    let modulus = args.modulus.or(moduli.iter().copied().max()).unwrap_or(2);
+    if !moduli.contains(&modulus) {
+        return Err(CliError::message(format!("--modulus {modulus}: the design's moduli are {moduli:?}")));
+    }
     let folder = Folder::create(&args.output)?;
     let stop = Stop::on_signals()?;
     let setup = Setup { stop: stop.clone(), ..Setup::new(&design, args.common.seed, progress)? };
     let operands = devices::operands_named(&args.operands, &setup, &gemm)?;
-    let largest = gemm.moduli.as_slice().iter().copied().max().unwrap_or(2);
     let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };
     let answer = question.answer()?;
     let time = design.devices.time_parameters(design.system.clock.si())?;
@@ -33,7 +37,6 @@ pub fn run(args: &StreamArgs) -> Result<()> {
         symbols: args.symbols as usize,
         noise: noise_seeds(seed, &args.noise_seed),
     };
-    let modulus = args.modulus.unwrap_or(largest);
     let portrait = streaming.portrait(&folder, modulus)?;
     let memory = streaming.memory(&folder)?;
     let settling = streaming.settling(&folder)?;

@@ -158,6 +158,20 @@ fn channel(args: &TrainArgs, design: &Design, setup: &Setup) -> Result<ResidueCh
     }
 }
 
+/// The protections of a sweep, each once.
+fn protections(args: &TrainArgs) -> Result<Vec<SweepProtection>> {
+    if args.protection.is_empty() {
+        return Ok(SweepProtection::ALL.to_vec());
+    }
+    let parsed: std::result::Result<Vec<SweepProtection>, _> =
+        args.protection.iter().map(|p| p.parse()).collect();
+    let parsed = parsed.map_err(CliError::Message)?;
+    match parsed.iter().enumerate().find(|(i, p)| parsed[..*i].contains(p)) {
+        Some((_, twice)) => Err(CliError::message(format!("--protection names {twice} twice"))),
+        None => Ok(parsed),
+    }
+}
+
 fn sweep_plans(
     args: &TrainArgs,
     design: &Design,
@@ -169,12 +183,7 @@ fn sweep_plans(
     let section = design.training.sweep.as_ref();
     let section = section
         .ok_or_else(|| CliError::message("a sweep needs the design's [training.sweep] for its slip code"))?;
-    let protections = if args.protection.is_empty() {
-        SweepProtection::ALL.to_vec()
-    } else {
-        let parsed = args.protection.iter().map(|p| p.parse());
-        parsed.collect::<std::result::Result<_, _>>().map_err(CliError::Message)?
-    };
+    let protections = protections(args)?;
     let own = if shape == ErrorShape::Design { Some(channel(args, design, setup)?) } else { None };
     let sweep = section.sweep(&gemm, own, &setup.config).map_err(|e| design.document.locate(e))?;
     let seeds = configs(setup, args.seeds).map(|c| c.seed).collect();

@@ -28,7 +28,7 @@ pub fn eye(folder: &Folder, modulus: u32, instant: f64) -> Result<()> {
     let layout = Layout::auto_from_plots(&plots)
         .with_title(format!("Eye of modulus {modulus}: phase deviation of each symbol"))
         .with_x_label("time after the beginning of the symbol (ps)")
-        .with_y_label("half sectors")
+        .with_y_label("phase deviation (half sectors)")
         .with_width(760.0)
         .with_height(420.0)
         .with_y_axis_min(-3.0)
@@ -53,7 +53,7 @@ pub fn constellation(folder: &Folder, modulus: u32) -> Result<()> {
         let (sine, cosine) =
             ((f64::from(sector) + 0.5) * std::f64::consts::TAU / f64::from(modulus)).sin_cos();
         let ray = vec![(0.0, 0.0), (radius * cosine, radius * sine)];
-        plots.push(LinePlot::new().with_data(ray).with_color("#BBBBBB").with_stroke_width(0.5).into());
+        plots.push(LinePlot::new().with_data(ray).with_color("#7F7F7F").with_stroke_width(0.6).into());
     }
     let cloud = |data, shade, size, name: &str| {
         ScatterPlot::new().with_data(data).with_color(colour(shade)).with_size(size).with_legend(name)
@@ -69,7 +69,8 @@ pub fn constellation(folder: &Folder, modulus: u32) -> Result<()> {
         .with_x_axis_min(-radius)
         .with_x_axis_max(radius)
         .with_y_axis_min(-radius)
-        .with_y_axis_max(radius);
+        .with_y_axis_max(radius)
+        .with_show_grid(false);
     folder.text("constellation.svg", &kuva::render_to_svg(plots, layout))
 }
 
@@ -92,7 +93,7 @@ pub fn settling(folder: &Folder, program_time: f64) -> Result<()> {
     let frame = Frame {
         title: "Phase error after reprogramming",
         x: "time since reprogramming (ns)",
-        y: "levels rms",
+        y: "phase error (levels rms)",
         log_y: true,
         line: Some((0.5, "half a level")),
         place: Some((program_time * 1e9, "first symbol")),

@@ -27,9 +27,10 @@ fn rates<'a>(name: String, rows: impl Iterator<Item = Row<'a>>, over: &str) -> S
     }
 }
 
-/// One plot for each sweep of errors.csv: error rate over the swept value, a line for each modulus.
-pub fn around(folder: &Folder, target: f64) -> Result<Vec<String>> {
-    let columns = ["sweep", "value", "unit", "modulus", "error_rate", "lower", "upper"];
+/// One plot for each sweep of errors.csv: error rate over the swept value, a line for each modulus. `own` gives the design's own
+/// value of a parameter, which is marked where the sweep passes it.
+pub fn around(folder: &Folder, target: f64, own: impl Fn(&str) -> Option<f64>) -> Result<Vec<String>> {
+    let columns = ["sweep", "parameter", "value", "unit", "modulus", "error_rate", "lower", "upper"];
     let table = Table::read(folder.path(), "errors.csv", &columns)?;
     let mut names = Vec::new();
     for sweep in table.distinct("sweep") {
@@ -56,7 +57,9 @@ pub fn around(folder: &Folder, target: f64) -> Result<Vec<String>> {
             x_step: (unit == "bit").then_some(2.0),
             y_range: Some((FLOOR, 1.0)),
             line: Some((target, "target")),
-            place: None,
+            place: own(first.text("parameter"))
+                .filter(|own| values.iter().any(|v| v <= own) && values.iter().any(|v| v >= own))
+                .map(|own| (own, "this design")),
         };
         if let Some(svg) = frame.draw(series.collect()) {
             let name = format!("sweep-{}.svg", sweep.replace([' ', '_'], "-"));

@@ -2,14 +2,16 @@
 //! matters, what it may be at most, and how sampled chips do.
 
 use mirage_devices::{
-    DeviceError, InversionRow, InversionStudy, LimitRow, SampledChips, SobolReport, SobolStudy, Study,
-    SweepSetting, Symbol, VarianceRow, YieldReport, YieldRow, YieldStudy, photon_limit, variance_budget,
+    DeepRow, DeviceError, ImportanceStudy, InversionRow, InversionStudy, LimitRow, SampledChips, SobolReport,
+    SobolStudy, Study, SweepSetting, Symbol, VarianceRow, YieldReport, YieldRow, YieldStudy, photon_limit,
+    variance_budget,
 };
+use serde::Serialize;
 use serde_json::json;
 
 use crate::args::DepthArgs;
 use crate::error::{CliError, Result};
-use crate::folder::Folder;
+use crate::folder::{Folder, number};
 use crate::journal::Journal;
 use crate::study::devices::{Answer, Asked, Question};
 
@@ -19,6 +21,14 @@ const VECTORS: usize = 256;
 /// Laser power above the design's at which tolerances are inverted, dB: a design that just meets its target leaves no slack.
 const MARGINS_DB: [f64; 3] = [0.0, 1.0, 3.0];
 
+/// Standard errors to either side of a mean that hold it with 95 %.
+const NORMAL_95: f64 = 1.96;
+
+/// Effective draws that an interval must rest on, and the largest standard error, as a share of the rate, at which it is one:
+/// beyond, few reads carry the mean, and their next draw may move it further than the error says.
+const FEWEST: f64 = 30.0;
+const ROUGH: f64 = 0.1;
+
 /// Shares of the phase variance below this are not worth a word.
 const SMALLEST: f64 = 1e-3;
 
@@ -27,6 +37,7 @@ pub struct Depth {
     chips: Option<(u32, Journal)>,
     points: Option<(usize, Journal)>,
     inversion: Option<Journal>,
+    draws: Option<(usize, Journal)>,
     chip: Option<u32>,
 }
 
@@ -37,10 +48,12 @@ impl Depth {
         let chips = args.yield_chips.map(|n| Ok::<_, CliError>((n, journal("yield", json!(n))?)));
         let points = args.sobol.map(|n| Ok::<_, CliError>((n, journal("sobol", json!(n))?)));
         let inversion = args.invert.then(|| journal("inversion", json!(MARGINS_DB)));
+        let draws = args.importance.map(|n| Ok::<_, CliError>((n, journal("importance", json!(n))?)));
         Ok(Self {
             chips: chips.transpose()?,
             points: points.transpose()?,
             inversion: inversion.transpose()?,
+            draws: draws.transpose()?,
             chip: args.chip,
         })
     }
@@ -52,6 +65,11 @@ impl Depth {
             let rows = around.invert(journal)?;
             words.extend(inversion_words(&rows));
             summary["inversion"] = json!(rows);
+        }
+        if let Some((draws, journal)) = &self.draws {
+            let rows = around.importance(*draws, journal)?;
+            words.extend(rows.iter().map(importance_words));
+            summary["importance"] = json!(rows);
         }
         if let Some((points, journal)) = &self.points {
             let report = around.sobol(*points, journal)?;
@@ -77,8 +95,9 @@ impl Depth {
 
     /// Removes the journals, once everything is written.
     pub fn finish(self) -> Result<()> {
-        let (chips, points) = (self.chips.map(|c| c.1), self.points.map(|p| p.1));
-        [chips, points, self.inversion].into_iter().flatten().try_for_each(Journal::finish)
+        let (chips, points, draws) =
+            (self.chips.map(|c| c.1), self.points.map(|p| p.1), self.draws.map(|d| d.1));
+        [chips, points, draws, self.inversion].into_iter().flatten().try_for_each(Journal::finish)
     }
 }
 
@@ -185,6 +204,22 @@ impl<'a> Around<'a> {
         Ok(rows)
     }
 
+    /// Writes importance.csv: the channel's rates beside those of sampled chips, at any depth.
+    fn importance(self, draws: usize, journal: &Journal) -> Result<Vec<ImportanceRow>> {
+        let found = self.study(&ImportanceStudy::new(self.setting(), draws)?, journal)?;
+        let channel = &self.answer.characterisation;
+        let rows: Vec<ImportanceRow> = found
+            .iter()
+            .zip(channel.rates.iter().zip(&channel.bounds))
+            .map(|(row, (rates, bounds))| {
+                let p = rates.error_rate;
+                ImportanceRow::new(row, [p, p * bounds.lower_ratio, (p * bounds.upper_ratio).min(1.0)])
+            })
+            .collect();
+        self.folder.rows("importance.csv", &rows)?;
+        Ok(rows)
+    }
+
     fn sobol(self, points: usize, journal: &Journal) -> Result<SobolReport> {
         let report = self.study(&SobolStudy::new(self.setting(), points)?, journal)?;
         self.folder.rows("sobol.csv", &report.rows)?;
@@ -219,14 +254,79 @@ impl<'a> Around<'a> {
     }
 }
 
+/// One line of importance.csv.
+#[derive(Debug, Serialize)]
+struct ImportanceRow {
+    modulus: u32,
+    draws: u64,
+    effective_draws: f64,
+    error_rate: f64,
+    standard_error: f64,
+    lower: f64,
+    upper: f64,
+    channel_error_rate: f64,
+    channel_lower: f64,
+    channel_upper: f64,
+    ratio: f64,
+    verdict: &'static str,
+}
+
+impl ImportanceRow {
+    fn new(found: &DeepRow, [channel, channel_lower, channel_upper]: [f64; 3]) -> Self {
+        let reach = NORMAL_95 * found.standard_error;
+        let (lower, upper) = ((found.sampled - reach).max(0.0), (found.sampled + reach).min(1.0));
+        let verdict = match () {
+            () if found.effective < FEWEST || found.standard_error > ROUGH * found.sampled => "too rough",
+            () if lower <= channel_upper && upper >= channel_lower => "agrees",
+            () => "differs",
+        };
+        Self {
+            modulus: found.modulus,
+            draws: found.draws,
+            effective_draws: found.effective,
+            error_rate: found.sampled,
+            standard_error: found.standard_error,
+            lower,
+            upper,
+            channel_error_rate: channel,
+            channel_lower,
+            channel_upper,
+            ratio: found.sampled / channel,
+            verdict,
+        }
+    }
+}
+
+fn importance_words(r: &ImportanceRow) -> String {
+    let numbers = format!(
+        "modulus {}: importance sampling gives {:.3e} ({:.2e} to {:.2e}; {:.0} effective of {} draws)",
+        r.modulus, r.error_rate, r.lower, r.upper, r.effective_draws, r.draws
+    );
+    let channel = format!(
+        "the channel's {:.3e} ({:.1e} to {:.1e})",
+        r.channel_error_rate, r.channel_lower, r.channel_upper
+    );
+    match r.verdict {
+        "too rough" => format!("{numbers}: too rough to judge {channel}"),
+        verdict => format!("{numbers}: {verdict} with {channel}").replace("differs with", "differs from"),
+    }
+}
+
 fn inversion_words(rows: &[InversionRow]) -> Vec<String> {
     let shown = rows.iter().filter(|r| r.margin_db == MARGINS_DB[1] || r.parameter == "devices.laser.power");
-    let line = |r: &InversionRow| match r.limit {
-        Some(limit) => format!(
-            "{}: {} {limit:.3e} {} with {} dB more light (design {:.3e})",
-            r.parameter, r.sense, r.unit, r.margin_db, r.design
+    let unit = |r: &InversionRow| if r.unit == "1" { String::new() } else { format!(" {}", r.unit) };
+    let line = |r: &InversionRow| match (r.limit, r.verdict) {
+        (Some(limit), verdict) => format!(
+            "{}: {} {}{} with {} dB more light (design {}){}",
+            r.parameter,
+            r.sense,
+            number(limit),
+            unit(r),
+            r.margin_db,
+            number(r.design),
+            if verdict == "limit" { String::new() } else { format!(": {verdict}") }
         ),
-        None => format!("{}: {} with {} dB more light", r.parameter, r.verdict, r.margin_db),
+        (None, verdict) => format!("{}: {verdict} with {} dB more light", r.parameter, r.margin_db),
     };
     shown.map(line).collect()
 }

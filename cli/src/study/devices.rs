@@ -6,8 +6,8 @@ use mirage_arithmetic::{GemmConfig, GroupSample, OperandHistogram, ResidueChanne
 use mirage_devices::chips::{Judge, sample_rate};
 use mirage_devices::{
     Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, Report, RequiredPower, Solution,
-    SweepSetting, Tolerance, UnitBudget, Watch, characterise, default_sweeps, run_sweeps, solve, unit_budget,
-    write_errors_csv,
+    SweepSetting, SweepStudy, Tolerance, Toleranced, UnitBudget, Watch, characterise, default_sweeps,
+    run_sweeps, solve, unit_budget, write_errors_csv,
 };
 use serde::Serialize;
 
@@ -76,11 +76,22 @@ pub fn operands_named(what: &str, setup: &Setup, gemm: &GemmConfig) -> Result<Ve
         "uniform" => Ok(gemm.moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect()),
         "training" => operands_from(&training::operands(setup, gemm)?.1, gemm, &setup.operands_name()),
         path => {
-            let sample = GroupSample::read_csv(open(path.as_ref())?, path)?;
+            let file = open(path.as_ref()).map_err(|e| match e {
+                CliError::Read { source, .. } => no_operands(path, source),
+                other => other,
+            })?;
+            let sample = GroupSample::read_csv(file, path)?;
             sample.check(gemm.format).map_err(|e| CliError::message(format!("{path}: {e}")))?;
             operands_from(&sample, gemm, path)
         }
     }
+}
+
+/// A file of operands that cannot be read: perhaps none was meant.
+fn no_operands(path: &str, error: std::io::Error) -> CliError {
+    CliError::message(format!(
+        "--operands {path}: cannot read this file: {error}\nhelp: give `training`, `uniform`, or the groups.csv of a run"
+    ))
 }
 
 /// What every answer depends on, to tell whether kept work can be used again.
@@ -90,7 +101,7 @@ impl Asked {
     pub fn new(design: &Design, seed: u64, operands: &str) -> Result<Self> {
         let operands = match operands {
             "uniform" | "training" => operands.to_owned(),
-            path => sha256(&std::fs::read(path).map_err(|e| CliError::read(path.as_ref(), e))?),
+            path => sha256(&std::fs::read(path).map_err(|e| no_operands(path, e))?),
         };
         Ok(Self(serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"), "design": design.sha256(), "seed": seed,
@@ -192,17 +203,25 @@ impl<'a> Question<'a> {
             .collect()
     }
 
-    /// Writes errors.csv: each parameter swept alone around the solved design.
-    pub fn sweeps(&self, folder: &Folder, answer: &Answer) -> Result<Vec<String>> {
+    /// Writes errors.csv: each parameter swept alone around the solved design. What the journal has is not done again.
+    pub fn sweeps(&self, folder: &Folder, answer: &Answer, journal: Option<&Journal>) -> Result<Vec<String>> {
         let sweeps = default_sweeps(&answer.solution.parameters, answer.solution.laser_power);
-        let points: usize = sweeps.iter().map(|s| s.values().len()).sum();
-        let bar = self.progress.bar(points as u64, "sweeping tolerances");
-        let report = |_: usize, _: usize, _: &str| bar.inc(1);
         let setting = self.setting(answer);
-        let rows = run_sweeps(&sweeps, &setting, self.watch(&report))?;
-        bar.finish_and_clear();
+        let rows = match journal {
+            Some(journal) => {
+                journal.study(&SweepStudy::new(&sweeps, setting)?, (&self.stop, self.progress))?
+            }
+            None => {
+                let points: usize = sweeps.iter().map(|s| s.values().len()).sum();
+                let bar = self.progress.bar(points as u64, "sweeping tolerances");
+                let report = |_: usize, _: usize, _: &str| bar.inc(1);
+                let rows = run_sweeps(&sweeps, &setting, self.watch(&report))?;
+                bar.finish_and_clear();
+                rows
+            }
+        };
         folder.write("errors.csv", |out| write_errors_csv(&rows, out))?;
-        crate::plots::sweep::around(folder, self.point.target)
+        crate::plots::sweep::around(folder, self.point.target, |parameter| own(&answer.solution, parameter))
     }
 
     /// Writes validation.csv: the channel's rates beside plain Monte-Carlo with noise draws on sampled chips, and beside the
@@ -268,6 +287,16 @@ impl<'a> Question<'a> {
         ];
         folder.table("validation.csv", &header, rows)?;
         Ok(verdicts)
+    }
+}
+
+/// The design's own value of what one of the usual sweeps varies.
+fn own(solution: &Solution, parameter: &str) -> Option<f64> {
+    let parameters = &solution.parameters;
+    match Toleranced::find(parameter) {
+        Ok(tolerance) => tolerance.value(parameters, solution.laser_power),
+        // What the trim leaves on a path: even within a step, as long as it reaches.
+        Err(_) => Some(parameters.trim.resolution / 12f64.sqrt()),
     }
 }
 
@@ -358,7 +387,8 @@ fn shown(tolerance: Tolerance, value: f64) -> String {
 pub fn channel_of(design: &Design, setup: &Setup, seed: u64) -> Result<ResidueChannel> {
     let gemm = design.gemm(seed)?;
     let operands = operands_named("training", setup, &gemm)?;
-    Ok(Question::new(design, gemm, operands, seed, setup.progress).answer()?.characterisation.channel)
+    let question = Question::new(design, gemm, operands, seed, setup.progress);
+    Ok(Question { stop: setup.stop.clone(), ..question }.answer()?.characterisation.channel)
 }
 
 /// Light and parts of the chip, laser power solved for if the design leaves it open.

@@ -39,7 +39,7 @@ pub struct ImportanceStudy<'a> {
     moduli: Vec<Mixture>,
 }
 
-/// One line of `deep.csv`: what sampled chips say beside the channel's analytic rate.
+/// What sampled chips say beside the channel's analytic rate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeepRow {
     /// The modulus.

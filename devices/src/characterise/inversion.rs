@@ -55,7 +55,7 @@ pub struct InversionRow {
     pub limit: Option<f64>,
     /// Error rate at the limit, worst modulus; without one, at the tightest value that was tried.
     pub error_rate: f64,
-    /// "limit", "unreachable" (not even the tightest value meets the target), "no limit" (the loosest one does) or
+    /// "limit", "unreachable" (not even the tightest value meets the target), "no limit" (the loosest one that a unit can have does) or
     /// "not monotonic" (some value looser than the limit meets the target too).
     pub verdict: &'static str,
 }
@@ -108,8 +108,17 @@ struct Trials<'s> {
     values: Vec<f64>,
     /// Where the design's own is.
     own: usize,
-    /// The units with each value that was tried; none for values that no unit can have.
-    benches: BTreeMap<usize, Option<Bench>>,
+    /// The units with each value that was tried, or why there are none.
+    benches: BTreeMap<usize, Result<Bench, Unmade>>,
+}
+
+/// Why no unit has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unmade {
+    /// It lies outside what the model takes.
+    OutOfRange,
+    /// The driver does not reach the largest level: a limit of the design.
+    Driver,
 }
 
 /// What was found at one margin.
@@ -119,6 +128,8 @@ struct Limit {
     rate: f64,
     /// Whether a looser value was seen to do.
     looser: bool,
+    /// Whether there is no looser value.
+    loosest: bool,
 }
 
 impl<'s> Trials<'s> {
@@ -146,13 +157,14 @@ impl<'s> Trials<'s> {
             let same = self.study.design.with_receiver(&parameters);
             let built = same.unwrap_or_else(|| Bench::new(&parameters, setting.moduli, setting.operands));
             let bench = match built {
-                Ok(bench) => Some(bench),
-                Err(DeviceError::Parameter { .. } | DeviceError::DriveRange { .. }) => None,
+                Ok(bench) => Ok(bench),
+                Err(DeviceError::Parameter { .. }) => Err(Unmade::OutOfRange),
+                Err(DeviceError::DriveRange { .. }) => Err(Unmade::Driver),
                 Err(other) => return Err(other),
             };
             self.benches.insert(at, bench);
         }
-        Ok(self.benches.get(&at).and_then(Option::as_ref).map(|bench| (bench, power)))
+        Ok(self.benches.get(&at).and_then(|bench| bench.as_ref().ok()).map(|bench| (bench, power)))
     }
 
     /// Score with quantisation as noise.
@@ -204,7 +216,10 @@ impl<'s> Trials<'s> {
         for probe in (0..PROBES).map(|probe| count * probe / PROBES).filter(|probe| *probe < looser_than) {
             looser |= cheap(self, probe)? <= 0.0;
         }
-        Ok(Limit { at, rate, looser })
+        let outside =
+            |at: usize| self.benches.get(&at).is_some_and(|b| b.as_ref().err() == Some(&Unmade::OutOfRange));
+        let loosest = at.is_some_and(|at| at == 0 || outside(at - 1));
+        Ok(Limit { at, rate, looser, loosest })
     }
 }
 
@@ -233,7 +248,7 @@ impl Study for InversionStudy<'_> {
             let value = limit.at.map_or(f64::NAN, |at| trials.values[at]);
             let kind = match limit.at {
                 None => 0.0,
-                Some(0) => 2.0,
+                Some(_) if limit.loosest => 2.0,
                 Some(_) => 1.0,
             };
             item.extend([kind, value, limit.rate, f64::from(u8::from(limit.looser))]);

@@ -124,12 +124,11 @@ mod tests {
             }
         }
         assert!(most <= 22, "{most}");
-        let always = |value: f64| {
-            crossing(count, 200, Stride { first: 1, times: 2 }, &mut |_| Ok(value)).unwrap()
-        };
+        let always =
+            |value: f64| crossing(count, 200, Stride { first: 1, times: 2 }, &mut |_| Ok(value)).unwrap();
         assert_eq!((always(1.0), always(-1.0)), (None, Some(0)));
         // Not monotonic: still one that holds beside one that does not.
-        let wavy = |at: usize| if (at / 7) % 2 == 0 { 1.0 } else { -1.0 };
+        let wavy = |at: usize| if (at / 7).is_multiple_of(2) { 1.0 } else { -1.0 };
         for stride in [Stride { first: 1, times: 1 }, Stride { first: 5, times: 2 }] {
             for start in 0..40 {
                 let at = crossing(40, start, stride, &mut |at| Ok(wavy(at))).unwrap().unwrap();

@@ -1,14 +1,14 @@
 //! Sweeps of one parameter at a time around a solved design, and `errors.csv`.
 
 use crate::characterise::bench::{Bench, RequiredPower, Watch};
+use crate::characterise::study::{Study, run_study};
 use crate::error::DeviceError;
 use crate::unit::bounds::bounds;
 use crate::unit::operands::Operands;
 use crate::unit::parameters::{Codes, FrontEnd, MdpuParameters};
-use rayon::prelude::*;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// MMUs sampled for the bounds of a sweep's point.
 const SAMPLES: usize = 16;
@@ -142,6 +142,115 @@ pub struct SweepSetting<'a> {
     pub seed: u64,
 }
 
+/// Sweeps as a study that can be stopped and taken up again: one item for each point, in the order of the sweeps.
+#[derive(Debug)]
+pub struct SweepStudy<'a> {
+    sweeps: &'a [Sweep],
+    setting: SweepSetting<'a>,
+    /// Sweep and value of each point.
+    points: Vec<(usize, f64)>,
+    /// What the design itself needs: the laser's own sweep changes nothing of it.
+    base: RequiredPower,
+}
+
+/// Numbers of one modulus at a point.
+const WIDTH: usize = 8;
+
+impl<'a> SweepStudy<'a> {
+    /// The sweeps around a solved design.
+    ///
+    /// # Errors
+    /// As [`Bench::new`].
+    pub fn new(sweeps: &'a [Sweep], setting: SweepSetting<'a>) -> Result<Self, DeviceError> {
+        let points =
+            sweeps.iter().enumerate().flat_map(|(i, s)| s.values.iter().map(move |&v| (i, v))).collect();
+        let base = Bench::new(setting.parameters, setting.moduli, setting.operands)?
+            .estimated_power(setting.target, setting.max_laser_power);
+        Ok(SweepStudy { sweeps, setting, points, base })
+    }
+
+    /// Parameters and laser power of a point.
+    fn at(&self, index: usize) -> (&'a Sweep, f64, MdpuParameters, f64) {
+        let (sweep, value) = self.points[index];
+        let sweep = &self.sweeps[sweep];
+        let (mut parameters, mut power) = (self.setting.parameters.clone(), self.setting.laser_power);
+        (sweep.apply)(&mut parameters, &mut power, value);
+        (sweep, value, parameters, power)
+    }
+}
+
+impl Study for SweepStudy<'_> {
+    type Outcome = Vec<SweepRow>;
+
+    fn name(&self) -> &'static str {
+        "sweeping tolerances"
+    }
+
+    fn items(&self) -> usize {
+        self.points.len()
+    }
+
+    fn width(&self) -> usize {
+        WIDTH * self.setting.moduli.len()
+    }
+
+    /// For each modulus: rate, its bounds, its parts, SNR, power at the detectors, and the laser power that the target needs, not
+    /// a number where none does.
+    fn item(&self, index: usize, watch: Watch) -> Result<Vec<f64>, DeviceError> {
+        let setting = &self.setting;
+        let (_, _, parameters, power) = self.at(index);
+        let bench = Bench::new(&parameters, setting.moduli, setting.operands)?;
+        watch.check()?;
+        let required = if parameters == *setting.parameters {
+            self.base
+        } else {
+            bench.estimated_power(setting.target, setting.max_laser_power)
+        };
+        let required = match required {
+            RequiredPower::Power(power) => power,
+            RequiredPower::Floor(_) => f64::NAN,
+        };
+        watch.check()?;
+        let rates = bench.rates(power);
+        let numbers = bench.units().iter().zip(&rates).zip(setting.operands).flat_map(
+            |(((unit, _), rates), operands)| {
+                let bounds = bounds(unit, operands, rates, SAMPLES, setting.seed);
+                let (p, lower) = (rates.error_rate, rates.error_rate * bounds.lower_ratio);
+                let upper = (p * bounds.upper_ratio).min(1.0);
+                [p, lower, upper, rates.adjacent, rates.other, rates.snr_db(), rates.signal_power, required]
+            },
+        );
+        Ok(numbers.collect())
+    }
+
+    fn outcome(&self, items: &[Vec<f64>]) -> Result<Vec<SweepRow>, DeviceError> {
+        let mut rows = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let (sweep, value, _, power) = self.at(index);
+            let units = self.setting.moduli.iter().zip(self.setting.operands).zip(item.chunks(WIDTH));
+            rows.extend(units.map(|((&modulus, operands), n)| SweepRow {
+                sweep: sweep.name,
+                parameter: sweep.parameter,
+                value,
+                unit: sweep.unit,
+                modulus,
+                error_rate: n[0],
+                lower: n[1],
+                upper: n[2],
+                adjacent: n[3],
+                other: n[4],
+                snr_db: n[5],
+                detector_power_w: n[6],
+                laser_power_w: power,
+                required_laser_power_w: n[7].is_finite().then_some(n[7]),
+                reachable: if n[7].is_finite() { "yes" } else { "unreachable" },
+                operands: operands.name().to_string(),
+            }));
+        }
+        Ok(rows)
+    }
+}
+
 /// Runs the sweeps, points in parallel; the rows come in the order of the sweeps, whatever the number of threads.
 ///
 /// # Errors
@@ -151,64 +260,7 @@ pub fn run_sweeps(
     setting: &SweepSetting,
     watch: Watch,
 ) -> Result<Vec<SweepRow>, DeviceError> {
-    let points: Vec<(&Sweep, f64)> =
-        sweeps.iter().flat_map(|s| s.values.iter().map(move |&v| (s, v))).collect();
-    let done = AtomicUsize::new(0);
-    // The laser's own sweep changes nothing of what its power must be.
-    let base = Bench::new(setting.parameters, setting.moduli, setting.operands)?
-        .estimated_power(setting.target, setting.max_laser_power);
-    let run = |&(sweep, value): &(&Sweep, f64)| -> Result<Vec<SweepRow>, DeviceError> {
-        watch.check()?;
-        let rows = run_point(sweep, value, setting, base)?;
-        watch.done(done.fetch_add(1, Ordering::Relaxed) + 1, points.len(), sweep.name);
-        Ok(rows)
-    };
-    let rows: Result<Vec<_>, _> = points.par_iter().map(run).collect();
-    Ok(rows?.into_iter().flatten().collect())
-}
-
-fn run_point(
-    sweep: &Sweep,
-    value: f64,
-    setting: &SweepSetting,
-    base: RequiredPower,
-) -> Result<Vec<SweepRow>, DeviceError> {
-    let (mut parameters, mut power) = (setting.parameters.clone(), setting.laser_power);
-    (sweep.apply)(&mut parameters, &mut power, value);
-    let bench = Bench::new(&parameters, setting.moduli, setting.operands)?;
-    let required = if parameters == *setting.parameters {
-        base
-    } else {
-        bench.estimated_power(setting.target, setting.max_laser_power)
-    };
-    let (required_power, reachable) = match required {
-        RequiredPower::Power(power) => (Some(power), "yes"),
-        RequiredPower::Floor(_) => (None, "unreachable"),
-    };
-    let rates = bench.rates(power);
-    let rows =
-        bench.units().iter().zip(&rates).zip(setting.operands).map(|(((unit, _), rates), operands)| {
-            let bounds = bounds(unit, operands, rates, SAMPLES, setting.seed);
-            SweepRow {
-                sweep: sweep.name,
-                parameter: sweep.parameter,
-                value,
-                unit: sweep.unit,
-                modulus: rates.modulus,
-                error_rate: rates.error_rate,
-                lower: rates.error_rate * bounds.lower_ratio,
-                upper: (rates.error_rate * bounds.upper_ratio).min(1.0),
-                adjacent: rates.adjacent,
-                other: rates.other,
-                snr_db: rates.snr_db(),
-                detector_power_w: rates.signal_power,
-                laser_power_w: power,
-                required_laser_power_w: required_power,
-                reachable,
-                operands: operands.name().to_string(),
-            }
-        });
-    Ok(rows.collect())
+    run_study(&SweepStudy::new(sweeps, setting.clone())?, &BTreeMap::new(), &|_, _| Ok(()), watch)
 }
 
 /// Writes rows as `errors.csv`, with a header line.

@@ -1,0 +1,134 @@
+//! Inverted tolerances beside the error rates that the same design has at them, and importance sampling beside the channel.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::assert::OutputAssertExt;
+use common::{columns_are_documented, given_design, mirage};
+
+/// The given design with a target that its light meets.
+fn lenient_design() -> String {
+    let text = given_design();
+    let target = "target_error_rate = { value = 1e-8";
+    assert!(text.contains(target));
+    text.replacen(target, "target_error_rate = { value = 1e-6", 1)
+}
+
+/// Runs `mirage characterize` on uniform operands; the summary.
+fn characterize(design: &str, folder: &Path, extra: &[&str]) -> serde_json::Value {
+    fs::create_dir_all(folder).unwrap();
+    let path = folder.join("asked.toml");
+    fs::write(&path, design).unwrap();
+    let mut command = mirage();
+    command.arg("characterize").arg(&path).args(["--operands", "uniform", "--no-sweeps", "--json"]);
+    let output = command.args(extra).arg("-o").arg(folder).assert().success().get_output().stdout.clone();
+    serde_json::from_slice(&output).unwrap()
+}
+
+/// A table as one map for each line.
+fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+/// The text with the value of a key of a section replaced.
+fn with(text: &str, section: &str, key: &str, value: &str) -> String {
+    let head = format!("[{section}]");
+    let start = text.find(&head).unwrap_or_else(|| panic!("no {head}"));
+    let line = start + text[start..].find(&format!("\n{key} = ")).unwrap() + 1;
+    let end = line + text[line..].find('\n').unwrap();
+    format!("{}{key} = {value}{}", &text[..line], &text[end..])
+}
+
+#[test]
+fn limits_are_limits_of_the_design_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let design = lenient_design();
+    characterize(&design, &at("inverted"), &["--invert"]);
+    columns_are_documented(&at("inverted"));
+    assert!(!at("inverted").join("inversion.journal").exists());
+    let rows = table(&at("inverted").join("inversion.csv"));
+    let target = 1e-6;
+    // A limit meets the target; without one not even the tightest value does.
+    for row in &rows {
+        let rate: f64 = row["error_rate"].parse().unwrap();
+        assert_eq!(rate <= target, row["verdict"] != "unreachable", "{row:?}");
+        assert_eq!(row["limit"].is_empty(), row["verdict"] == "unreachable", "{row:?}");
+    }
+    let limit = |key: &str, margin: &str| -> f64 {
+        let found = rows.iter().find(|r| r["parameter"] == key && r["margin_db"] == margin);
+        let row = found.unwrap_or_else(|| panic!("{key} at {margin} dB"));
+        assert_eq!(row["verdict"], "limit", "{row:?}");
+        row["limit"].parse().unwrap()
+    };
+    // More light allows more of everything that is neither light nor its noise.
+    for key in ["devices.trim.resolution", "devices.crosstalk.coefficient"] {
+        assert!(limit(key, "0") < limit(key, "1") && limit(key, "1") < limit(key, "3"), "{key}");
+    }
+    let power = 62.0 * 10f64.powf(0.1);
+    let lit = with(&design, "devices.laser", "power", &format!("\"{power:?} mW\""));
+    // Key, and its value in the file at the limit and one step looser.
+    let trim = limit("devices.trim.resolution", "1");
+    let extinction = limit("devices.ring.extinction", "1");
+    let bits = limit("devices.dac.bits", "1");
+    let laser = limit("devices.laser.power", "0");
+    let second_digit = |x: f64| 10f64.powf(x.log10().floor() - 1.0);
+    for (section, key, base, tight, loose) in [
+        (
+            "devices.trim",
+            "resolution",
+            &lit,
+            format!("\"{trim:?} rad\""),
+            format!("\"{:?} rad\"", trim + second_digit(trim)),
+        ),
+        (
+            "devices.ring",
+            "extinction",
+            &lit,
+            format!("\"{extinction} dB\""),
+            format!("\"{} dB\"", extinction - 0.5),
+        ),
+        ("devices.dac", "bits", &lit, format!("{bits}"), format!("{}", bits - 1.0)),
+        (
+            "devices.laser",
+            "power",
+            &design,
+            format!("\"{laser:?} W\""),
+            format!("\"{:?} W\"", laser - second_digit(laser)),
+        ),
+    ] {
+        let worst = |name: &str, value: &str| {
+            let summary = characterize(&with(base, section, key, value), &at(&format!("{key}-{name}")), &[]);
+            summary["worst_rate"].as_f64().unwrap()
+        };
+        let (met, missed) = (worst("tight", &tight), worst("loose", &loose));
+        assert!(met <= target && missed > target, "{section}.{key}: {tight} {met:e}, {loose} {missed:e}");
+    }
+}
+
+#[test]
+fn importance_sampling_stands_beside_the_channel() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = characterize(&lenient_design(), folder.path(), &["--importance", "1900"]);
+    columns_are_documented(folder.path());
+    let rows = table(&folder.path().join("importance.csv"));
+    assert_eq!(rows.len(), 3);
+    for (row, channel) in rows.iter().zip(summary["channel"].as_array().unwrap()) {
+        let number = |name: &str| row[name].parse::<f64>().unwrap();
+        assert_eq!(row["modulus"], channel["modulus"].to_string());
+        assert_eq!(Some(number("channel_error_rate")), channel["error_rate"].as_f64());
+        // Whole batches.
+        assert_eq!(number("draws"), 2000.0);
+        let (rate, error) = (number("error_rate"), number("standard_error"));
+        assert!(((number("upper") - rate) / error - 1.96).abs() < 1e-6);
+        assert!(number("effective_draws") > 100.0, "{row:?}");
+        // The drawn groups leave modulus 33 uncertain.
+        assert_eq!(row["verdict"], if error <= 0.1 * rate { "agrees" } else { "too rough" }, "{row:?}");
+        assert!(row["modulus"] == "33" || error < 0.1 * rate, "{row:?}");
+        assert!((number("ratio") * number("channel_error_rate") / rate - 1.0).abs() < 1e-12);
+    }
+}
