@@ -19,9 +19,10 @@ pub struct Folder {
 pub const HEATERS: &str = "design-heaters.csv";
 
 /// Files that the toolkit writes; those of an earlier run that this one did not write are removed at the end.
-const OURS: [&str; 54] = [
+const OURS: &[&str] = &[
     "accuracy.svg",
     "channel.csv",
+    "channel-with-memory.csv",
     "chip-channel.csv",
     "command.json",
     "constellation.csv",
@@ -98,7 +99,7 @@ impl Folder {
 
     /// Removes what an earlier run left here and this one did not write again.
     pub fn finish(&self) -> Result<()> {
-        for name in OURS.into_iter().filter(|name| !self.written.borrow().contains(*name)) {
+        for name in OURS.iter().copied().filter(|name| !self.written.borrow().contains(*name)) {
             let path = self.path.join(name);
             match std::fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(CliError::write(&path, e)),
