@@ -6,10 +6,10 @@ use crate::unit::numerics::gauss_legendre;
 use num_complex::Complex64;
 
 /// Nodes of a panel.
-const NODES: usize = 16;
-/// Change of the integrand over a panel: with 16 nodes, what such a panel misses is below 1e-14 (a function that grows by
-/// exp(v h r/4) on the ellipse of parameter r is integrated to exp(v h r/4) r^-32).
-const CHANGE: f64 = 12.0;
+const NODES: usize = 32;
+/// Change of the integrand over a panel: with 32 nodes, what such a panel misses is below 1e-15 (a function that grows by
+/// exp(v h r/4) on the ellipse of parameter r is integrated to exp(v h r/4) r^-64, which is (e v h/256)^64 where r is best).
+const CHANGE: f64 = 50.0;
 /// Time constants after which nothing is remembered: exp(-45) = 3e-20.
 const MEMORY: f64 = 45.0;
 

@@ -7,11 +7,13 @@
 //!
 //! What is modelled:
 //!
-//! * **Switches.** A digit's two rings steer the field by one number s: its transfer is h0 + s (h1 - h0), where h0 and h1 are the
-//!   settled transfers at bit 0 and 1, leakage included. s follows its bit through two first-order poles on the field
-//!   amplitude: the driver (rise time from 10 to 90 % over ln 9) and the ring (field lifetime 2 Q/omega, twice that of the
-//!   energy, [`crate::component::RingSwitch::photon_lifetime`]). A ring's
-//!   ringing at its detuning, and the slower cavity of a ring that is heavily detuned, are left out.
+//! * **Switches.** A digit's two rings are two modes in series, by coupled-mode theory (`rings`): the first takes light
+//!   off the bus, the second puts it back. The driver (one pole, rise time from 10 to 90 % over ln 9) couples both; their field
+//!   lifetime is 2 Q/omega, twice that of the energy ([`crate::component::RingSwitch::photon_lifetime`]). The settled ends
+//!   are the static transfers, leakage included. A detuned ring's own light, which beats with the carrier at the detuning, is taken as
+//!   averaged out; that the driver moves a resonance through its Lorentzian and not the coupling itself is left out.
+//! * **Cascade.** Every digit answers as if the light that reaches it were constant: the field is the product of their
+//!   transfers. That light changed by one digit takes twice the lifetime through each resonant digit behind it is left out.
 //! * **Skew.** Every stage's drive is delayed by the light's flight to it, so all stages switch at the same retarded time.
 //! * **Shifters.** After reprogramming the driven level (and the heat on the neighbours) goes from old to new with one time
 //!   constant; the detours' phases follow it, multiplied by their weights.
@@ -32,6 +34,7 @@ mod path;
 mod poles;
 mod portrait;
 mod rate;
+mod rings;
 mod settling;
 mod stream;
 

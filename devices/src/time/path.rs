@@ -2,6 +2,7 @@
 
 use crate::time::TimeParameters;
 use crate::time::poles::{TwoPoles, left};
+use crate::time::rings::{Past, Switch};
 use crate::unit::chips::Chip;
 use crate::unit::mmu::{Mdpu, MmuErrors};
 use num_complex::Complex64;
@@ -10,16 +11,26 @@ use std::f64::consts::PI;
 /// Deviations of the drive below this many levels are settled.
 const SETTLED: f64 = 1e-15;
 
-/// One digit: its transfer at bit 0, what bit 1 adds, and the switch between them.
-#[derive(Debug, Clone)]
+/// One digit: its settled transfers and the switch between them.
+#[derive(Debug, Clone, Default)]
 struct Stage {
-    zero: Complex64,
-    change: Complex64,
-    /// Where the switch is going: 0 or 1.
-    target: f64,
-    /// How far drive and ring are from there.
-    drive: f64,
-    ring: f64,
+    switch: Switch,
+    paths: Paths,
+}
+
+/// A digit's field transfers over bus and detour, less what the rings leak, and the leaked sum.
+#[derive(Debug, Clone, Copy, Default)]
+struct Paths {
+    bus: Complex64,
+    detour: Complex64,
+    leaked: Complex64,
+}
+
+impl Paths {
+    /// Bit 0 has the shares (1, 0), bit 1 (0, 1): both settled transfers are exactly the static ones.
+    fn through(&self, (bus, detour): (f64, f64)) -> Complex64 {
+        self.leaked + self.bus * bus + self.detour * detour
+    }
 }
 
 /// The stationary operand of one MMU: where its drive is going, and how far it is from there.
@@ -66,8 +77,6 @@ impl<'a> Path<'a> {
     /// Settled at stationary operands `w` and streamed operands `x`.
     pub fn new(chip: &'a Chip<'a>, time: &TimeParameters, w: &[usize], x: &[usize]) -> Self {
         let (unit, group) = (chip.unit(), chip.errors().len());
-        let stage =
-            Stage { zero: Complex64::ONE, change: Complex64::ZERO, target: 0.0, drive: 0.0, ring: 0.0 };
         let mut path = Path {
             unit,
             errors: chip.errors(),
@@ -76,7 +85,7 @@ impl<'a> Path<'a> {
             mean_level: chip.mean_level(),
             switches: time.switches(),
             settling: unit.parameters().shifters.settling_time,
-            stages: vec![stage; group * unit.digits().count()],
+            stages: vec![Stage::default(); group * unit.digits().count()],
             drives: vec![Drive::default(); group],
             deviations: vec![Drive::default(); group],
             turned: Complex64::ONE,
@@ -85,7 +94,7 @@ impl<'a> Path<'a> {
         path.program(w);
         path.switch(x);
         path.deviations.fill(Drive::default());
-        path.stages.iter_mut().for_each(|stage| (stage.drive, stage.ring) = (0.0, 0.0));
+        path.stages.iter_mut().for_each(|stage| stage.switch.settle());
         path.settle();
         path
     }
@@ -112,10 +121,7 @@ impl<'a> Path<'a> {
     pub fn switch(&mut self, x: &[usize]) {
         let digits = self.unit.digits();
         for (at, stage) in self.stages.iter_mut().enumerate() {
-            let target = f64::from(u8::from(digits.bit(x[at / digits.count()], at % digits.count())));
-            let away = stage.target - target;
-            (stage.drive, stage.ring) = (stage.drive + away, stage.ring + away);
-            stage.target = target;
+            stage.switch.turn(digits.bit(x[at / digits.count()], at % digits.count()));
         }
     }
 
@@ -128,19 +134,22 @@ impl<'a> Path<'a> {
         self.deviations.fill(Drive::default());
         (self.turned, self.settled) = (self.turn(0.0), true);
         for at in 0..self.stages.len() {
-            let (zero, change) = self.fields(at, 0.0);
-            (self.stages[at].zero, self.stages[at].change) = (zero, change);
+            self.stages[at].paths = self.paths(at, 0.0);
         }
     }
 
-    /// Transfer of stage `at` at bit 0 and what bit 1 adds, with the share `unsettled` of the drives' deviations.
-    fn fields(&self, at: usize, unsettled: f64) -> (Complex64, Complex64) {
+    /// The two paths of stage `at`, with the share `unsettled` of the drives' deviations.
+    fn paths(&self, at: usize, unsettled: f64) -> Paths {
         let (j, digit) = (at / self.unit.digits().count(), at % self.unit.digits().count());
         let drive = self.drives[j].plus(self.deviations[j], unsettled);
         let phase = self.unit.detour_phase(&self.errors[j], digit, drive.level);
         let detour = Complex64::from_polar(self.unit.detour_amplitude(digit, drive.voltage), phase);
         let (bus, leakage) = (self.unit.bus(&self.errors[j], digit), self.unit.leakage());
-        (bus + detour * leakage, (detour - bus) * (1.0 - leakage))
+        Paths {
+            bus: bus * (1.0 - leakage),
+            detour: detour * (1.0 - leakage),
+            leaked: (bus + detour) * leakage,
+        }
     }
 
     /// Crosstalk and rotation.
@@ -155,26 +164,22 @@ impl<'a> Path<'a> {
 
     /// Field transfer of the whole MDPU `t` seconds after the last event.
     pub fn transfer(&self, t: f64) -> Complex64 {
-        let left_of = self.switches.left(t);
-        let switch = |s: &Stage| s.target + s.ring * left_of.second + s.drive * left_of.carried;
+        let past = Past::new(self.switches, t);
+        let shares = |stage: &Stage| stage.switch.modes(&past).shares();
         if self.settled {
-            let through = |field, stage: &Stage| field * (stage.zero + stage.change * switch(stage));
+            let through = |field, stage: &Stage| field * stage.paths.through(shares(stage));
             return self.stages.iter().fold(self.turned, through);
         }
         let unsettled = left(t, self.settling);
-        let through = |field, (at, stage): (usize, &Stage)| {
-            let (zero, change) = self.fields(at, unsettled);
-            field * (zero + change * switch(stage))
-        };
+        let through =
+            |field, (at, stage): (usize, &Stage)| field * self.paths(at, unsettled).through(shares(stage));
         self.stages.iter().enumerate().fold(self.turn(unsettled), through)
     }
 
     /// A bound on how fast the transfer changes `t` seconds after the last event, 1/s; it never rises with t.
     pub fn speed(&self, t: f64) -> f64 {
-        let left_of = self.switches.left(t);
-        // No stage changes by more than twice the field.
-        let switching: f64 =
-            self.stages.iter().map(|s| 2.0 * self.switches.speed(left_of, s.drive, s.ring)).sum();
+        let past = Past::new(self.switches, t);
+        let switching: f64 = self.stages.iter().map(|s| s.switch.speed(self.switches, &past)).sum();
         if self.settled || self.settling <= 0.0 {
             return switching;
         }
@@ -187,11 +192,8 @@ impl<'a> Path<'a> {
 
     /// Moves the last event to `t` seconds after it.
     pub fn advance(&mut self, t: f64) {
-        let left_of = self.switches.left(t);
-        for stage in &mut self.stages {
-            stage.ring = stage.ring * left_of.second + stage.drive * left_of.carried;
-            stage.drive *= left_of.first;
-        }
+        let past = Past::new(self.switches, t);
+        self.stages.iter_mut().for_each(|stage| stage.switch.advance(&past));
         if !self.settled {
             let share = left(t, self.settling);
             self.deviations.iter_mut().for_each(|d| *d = Drive::default().plus(*d, share));

@@ -23,6 +23,33 @@ pub(crate) fn left(t: f64, tau: f64) -> f64 {
     if tau > 0.0 { (-t / tau).exp() } else { 0.0 }
 }
 
+/// The divided difference of the exponential function at two points.
+pub(crate) fn divided2(a: f64, b: f64) -> f64 {
+    let y = (a - b).abs();
+    let mean = if y > 0.0 { -(-y).exp_m1() / y } else { 1.0 };
+    a.max(b).exp() * mean
+}
+
+/// The divided difference of the exponential function at three points.
+pub(crate) fn divided3(a: f64, b: f64, c: f64) -> f64 {
+    let (high, low) = (a.max(b).max(c), a.min(b).min(c));
+    let middle = a.min(b).max(a.max(b).min(c));
+    let width = high - low;
+    if width > 1.0 {
+        return (divided2(high, middle) - divided2(middle, low)) / width;
+    }
+    // Close together: exp(high) times the series of h(n)/(n + 2)!, h(n) the sum of all products of n of the two differences.
+    let (u, v) = (middle - high, low - high);
+    let (mut power, mut products, mut factorial, mut sum) = (1.0, 1.0, 2.0, 0.0);
+    for n in 0..18 {
+        sum += products / factorial;
+        power *= u;
+        products = products * v + power;
+        factorial *= f64::from(n + 3);
+    }
+    high.exp() * sum
+}
+
 impl TwoPoles {
     /// What is left after `t` seconds.
     ///
@@ -36,10 +63,7 @@ impl TwoPoles {
         } else if self.second <= 0.0 {
             first
         } else {
-            let (slow, fast) = (self.first.max(self.second), self.first.min(self.second));
-            let y = t * (1.0 / fast - 1.0 / slow);
-            let mean = if y > 0.0 { -(-y).exp_m1() / y } else { 1.0 };
-            t / self.second * (-t / slow).exp() * mean
+            t / self.second * divided2(-t / self.first, -t / self.second)
         };
         Left { first, carried, second }
     }
@@ -47,18 +71,6 @@ impl TwoPoles {
     /// The longer of the two time constants.
     pub fn slowest(self) -> f64 {
         self.first.max(self.second)
-    }
-
-    /// A bound on |d/dt| of the second state `t` seconds after it and the first deviated by `second` and `first`; it never
-    /// rises with t.
-    pub fn speed(self, left: Left, first: f64, second: f64) -> f64 {
-        if self.second > 0.0 {
-            (second.abs() * left.second + first.abs() * left.first.max(left.carried)) / self.second
-        } else if self.first > 0.0 {
-            first.abs() * left.first / self.first
-        } else {
-            0.0
-        }
     }
 }
 
@@ -108,20 +120,28 @@ mod tests {
         }
     }
 
+    /// Genocchi and Hermite's mean over the triangle, by Gauss and Legendre's rule.
     #[test]
-    fn speeds_are_bounds_and_fall() {
-        for (first, second) in [(5e-12, 8e-12), (8e-12, 5e-12), (0.0, 5e-12), (5e-12, 0.0)] {
-            let poles = TwoPoles { first, second };
-            let state = |t: f64| 0.9 * poles.left(t).carried - 0.5 * poles.left(t).second;
-            let mut last = f64::INFINITY;
-            for step in 1..200 {
-                let (t, h) = (f64::from(step) * 3e-13, 1e-16);
-                let speed = poles.speed(poles.left(t), 0.9, -0.5);
-                let slope = (state(t + h) - state(t - h)) / (2.0 * h);
-                assert!(slope.abs() <= speed * (1.0 + 1e-3), "{poles:?} {t}: {slope} {speed}");
-                assert!(speed <= last);
-                last = speed;
+    fn divided_differences_are_means_of_the_exponential() {
+        let nodes = crate::unit::numerics::gauss_legendre(24);
+        for [a, b, c] in [
+            [-1.0, -1.0, -1.0],
+            [-0.3, -1.0, -1.0],
+            [-1.0, -0.3, -1.2999],
+            [-2.0, -1.0 + 1e-12, -1.0],
+            [-9.0, -1.0, -5.0],
+            [0.0, -8.0, -8.0],
+        ] {
+            let mut mean = 0.0;
+            for &(x, wx) in &nodes {
+                let s = 0.5 * (1.0 + x);
+                for &(y, wy) in &nodes {
+                    let r = 0.5 * (1.0 + y) * (1.0 - s);
+                    mean += 0.25 * wx * wy * (1.0 - s) * (a * (1.0 - s - r) + b * s + c * r).exp();
+                }
             }
+            let found: f64 = divided3(a, b, c);
+            assert!((found / mean - 1.0).abs() < 1e-13, "{a} {b} {c}: {found} {mean}");
         }
     }
 }
