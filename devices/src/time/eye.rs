@@ -1,4 +1,4 @@
-//! The eye: how much of the way to the sector's edge is left, over the sampling instant.
+//! The eye: how far fields stay away from the edges of their sectors, over the sampling instant.
 
 use crate::time::stream::{Tile, Trace};
 use crate::unit::chips::Chip;
@@ -15,8 +15,9 @@ const SAME: f64 = 1e-3;
 pub struct Eye {
     /// Instants after the beginning of a symbol, s; two symbols long.
     pub instants: Vec<f64>,
-    /// 1 - the largest phase deviation over half a sector: 1 = no trace of other symbols, 0 = some symbol is on the edge,
-    /// negative = some symbol is read wrongly even without noise.
+    /// The least distance of a symbol's field from the edge of its sector over that of the settled field, |f| sin(h - |phase
+    /// deviation|) / (|settled| sin h) with half a sector h: 1 = no trace of other symbols, 0 = some symbol is on the edge,
+    /// negative = some symbol is read wrongly even without noise. A field that is faint for a while shuts the eye too.
     pub openings: Vec<f64>,
     /// Index of the middle of the instants whose opening is within a thousandth of the largest.
     pub best: usize,
@@ -40,7 +41,7 @@ pub(crate) fn settled(chip: &Chip<'_>, tile: &Tile) -> Vec<Complex64> {
     chip.chains().fields(&reads)
 }
 
-/// The eye of the traces of some tiles of one chip: the largest deviation of a symbol from its own settled answer.
+/// The eye of the traces of some tiles of one chip: the symbol that comes nearest to the edge of its sector.
 ///
 /// Traces of fewer than four symbols give a shut eye.
 pub fn eye(chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Eye {
@@ -50,10 +51,11 @@ pub fn eye(chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Eye {
     let opening = |at: usize| -> f64 {
         let of_tile = |(settled, trace): &(Vec<Complex64>, &Trace)| -> f64 {
             let symbols = WARM_UP..settled.len().saturating_sub(1);
-            let deviation = |k: usize| (trace.fields[k * points + at] * settled[k].conj()).arg().abs();
-            symbols.clone().map(deviation).fold(if symbols.is_empty() { PI } else { 0.0 }, f64::max)
+            let room = |k: usize| distance(trace.fields[k * points + at] / settled[k], half);
+            symbols.map(room).fold(f64::INFINITY, f64::min)
         };
-        1.0 - known.iter().map(of_tile).fold(0.0, f64::max) / half
+        let least = known.iter().map(of_tile).fold(f64::INFINITY, f64::min);
+        if least.is_finite() { least } else { 0.0 }
     };
     let openings: Vec<f64> = (0..2 * points).map(opening).collect();
     Eye {
@@ -61,6 +63,11 @@ pub fn eye(chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Eye {
         best: middle_of_best(&openings),
         openings,
     }
+}
+
+/// Distance of a field, in units of the settled one, from the edge of a sector of `half` to both sides, over the settled field's.
+fn distance(field: Complex64, half: f64) -> f64 {
+    field.norm() * (half - field.arg().abs()).sin() / half.sin()
 }
 
 /// The middle of the run of values within [`SAME`] of the largest that holds the largest.
@@ -76,6 +83,20 @@ fn middle_of_best(openings: &[f64]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn distances_count_phase_and_amplitude() {
+        let half = PI / 31.0;
+        assert!((distance(Complex64::ONE, half) - 1.0).abs() < 1e-15);
+        // The edges are lines through zero, so a field of half the size is half as far away.
+        assert!((distance(Complex64::new(0.5, 0.0), half) - 0.5).abs() < 1e-15);
+        assert!(distance(Complex64::from_polar(1.0, -half), half).abs() < 1e-14);
+        // The line's normal form: x sin h - |y| cos h.
+        let field = Complex64::new(0.9, -0.02);
+        let expected = (field.re * half.sin() - field.im.abs() * half.cos()) / half.sin();
+        assert!((distance(field, half) - expected).abs() < 1e-14);
+        assert!(distance(Complex64::from_polar(1.0, 2.0 * half), half) < -0.9);
+    }
 
     #[test]
     fn the_middle_of_a_plateau_is_chosen() {

@@ -6,9 +6,17 @@ use num_complex::Complex64;
 const ROWS: usize = 16;
 const BINS: usize = 64;
 
-/// One symbol's settled log-amplitude, and what its field has besides the settled one, turned so that the settled field is
-/// real: real part along it, imaginary part across it.
-pub(crate) type Remainder = (f64, Complex64);
+/// What a symbol keeps of others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remainder {
+    /// Its settled log-amplitude.
+    pub log_amplitude: f64,
+    /// Its settled phase less that of its true level, rad.
+    pub deviation: f64,
+    /// What its field has besides the settled one, turned so that the settled field is real: real part along it, imaginary
+    /// part across it.
+    pub field: Complex64,
+}
 
 /// A share of the symbols, and their remainder.
 type Share = (f64, Complex64);
@@ -18,13 +26,26 @@ type Share = (f64, Complex64);
 pub(crate) struct Memory {
     /// The largest log-amplitude of each row, rising, and its shares.
     rows: Vec<(f64, Vec<Share>)>,
+    /// Phase that the remainder adds for each radian of settled deviation. What is not yet dropped interferes as what leaks
+    /// does, so the two depend on each other.
+    follow: f64,
 }
 
 impl Memory {
     pub fn new(mut symbols: Vec<Remainder>) -> Self {
-        symbols.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let row = |part: &[Remainder]| (part.last().map_or(0.0, |last| last.0), shares(part));
-        Memory { rows: symbols.chunks(symbols.len().div_ceil(ROWS).max(1)).map(row).collect() }
+        symbols.sort_by(|a, b| a.log_amplitude.total_cmp(&b.log_amplitude));
+        let follow = follow(&symbols);
+        for symbol in &mut symbols {
+            symbol.field.im -= follow * symbol.deviation * symbol.log_amplitude.exp();
+        }
+        let row = |part: &[Remainder]| (part.last().map_or(0.0, |last| last.log_amplitude), shares(part));
+        let rows = symbols.chunks(symbols.len().div_ceil(ROWS).max(1)).map(row).collect();
+        Memory { rows, follow }
+    }
+
+    /// Phase that is added for each radian of settled deviation.
+    pub fn follow(&self) -> f64 {
+        self.follow
     }
 
     /// What symbols of this settled log-amplitude may become: shares, each with its changes of log-amplitude and phase.
@@ -41,12 +62,22 @@ impl Memory {
     }
 }
 
+/// Least squares of the remainders' phases over the settled deviations; zero without any.
+fn follow(symbols: &[Remainder]) -> f64 {
+    let (mut products, mut squares) = (0.0, 0.0);
+    for symbol in symbols {
+        products += symbol.deviation * symbol.field.im * (-symbol.log_amplitude).exp();
+        squares += symbol.deviation * symbol.deviation;
+    }
+    if squares > 0.0 { products / squares } else { 0.0 }
+}
+
 /// Bins of even width by the deviation across the field, each with the mean of its symbols.
 fn shares(symbols: &[Remainder]) -> Vec<Share> {
-    let across = symbols.iter().map(|symbol| symbol.1.im);
+    let across = symbols.iter().map(|symbol| symbol.field.im);
     let (low, high) = across.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)));
     let mut bins = [(0.0, Complex64::ZERO); BINS];
-    for (_, remainder) in symbols {
+    for Remainder { field: remainder, .. } in symbols {
         let place = (remainder.im - low) / (high - low).max(f64::MIN_POSITIVE);
         let bin = &mut bins[((place * BINS as f64) as usize).min(BINS - 1)];
         (bin.0, bin.1) = (bin.0 + 1.0, bin.1 + remainder);
@@ -64,7 +95,8 @@ mod tests {
         let symbols: Vec<Remainder> = (0..1000)
             .map(|k| {
                 let x = f64::from(k * 617 % 1000) / 1000.0;
-                (-x, Complex64::new(0.01 * x, 0.02 * (x - 0.3)))
+                let field = Complex64::new(0.01 * x, 0.02 * (x - 0.3));
+                Remainder { log_amplitude: -x, deviation: 0.0, field }
             })
             .collect();
         let memory = Memory::new(symbols.clone());
@@ -73,12 +105,30 @@ mod tests {
             share += shares.iter().map(|s| s.0).sum::<f64>() / memory.rows.len() as f64;
             mean += shares.iter().map(|s| s.1 * s.0).sum::<Complex64>() / memory.rows.len() as f64;
         }
-        let expected = symbols.iter().map(|s| s.1).sum::<Complex64>() / 1000.0;
+        let expected = symbols.iter().map(|s| s.field).sum::<Complex64>() / 1000.0;
         assert!((share - 1.0).abs() < 1e-12 && (mean - expected).norm() < 1e-4, "{share} {mean} {expected}");
         // A remainder of 2 % across turns a field of amplitude 1/e by 0.054 rad.
-        let one = Memory::new(vec![(-1.0, Complex64::new(0.0, 0.02))]);
+        let one = Memory::new(vec![Remainder {
+            log_amplitude: -1.0,
+            deviation: 0.0,
+            field: Complex64::new(0.0, 0.02),
+        }]);
         let [(share, _, phase)] = one.spread(-1.0)[..] else { panic!("one share") };
         assert!(share == 1.0 && (phase - (0.02 * std::f64::consts::E).atan()).abs() < 1e-12);
         assert_eq!(Memory::new(Vec::new()).spread(0.0), [(1.0, 0.0, 0.0)]);
+    }
+
+    #[test]
+    fn what_follows_the_settled_deviation_is_taken_out_of_the_shares() {
+        let symbols = (0..400).map(|k| {
+            let deviation = 0.01 * (f64::from(k % 20) - 9.5);
+            let field = Complex64::new(0.0, 0.5 * (-0.2 * deviation + 0.001 * f64::from(k / 20 % 2)));
+            Remainder { log_amplitude: 0.5f64.ln(), deviation, field }
+        });
+        let memory = Memory::new(symbols.collect());
+        assert!((memory.follow() + 0.2).abs() < 1e-12);
+        for (_, _, phase) in memory.spread(0.5f64.ln()) {
+            assert!(phase.abs() < 1e-9 || (phase - 0.001).abs() < 1e-9, "{phase}");
+        }
     }
 }

@@ -89,7 +89,8 @@ struct Sums {
 /// Streams random tiles through sampled chips and integrates the read-out's noise over the sectors for every symbol, once at
 /// the sampled field and once at the settled one: semi-analytic, so that rates far below one over the number of symbols are
 /// seen as long as the deviations of the symbols carry them (see `effective_symbols`). Rarer ones follow from the population,
-/// to whose deviations those of the sampled symbols are added as independent of all but the amplitude.
+/// to whose deviations those of the sampled symbols are added as independent of all but the amplitude and, in proportion, the
+/// settled deviation.
 ///
 /// Stationary operands are those of one drawn read, streamed operands those of further ones. Noise across the field (of laser,
 /// DACs and jitter) acts in both quadratures, as in the static estimator given a chip; along the field it moves no read out of
@@ -128,7 +129,7 @@ pub fn memory_rates(
     let sums: Result<Vec<Sums>, DeviceError> = (0..plan.chips).into_par_iter().map(one).collect();
     let mut sums = sums?;
     let memory = Memory::new(sums.iter_mut().flat_map(|s| std::mem::take(&mut s.remainders)).collect());
-    let streamed = spread_rate(unit, population, laser_power, |log_amplitude| memory.spread(log_amplitude));
+    let streamed = spread_rate(unit, population, laser_power, memory.follow(), |log| memory.spread(log));
     let settled = quick_rate(unit, population, laser_power);
     let ratio = if settled > 0.0 { streamed / settled } else { 1.0 };
     Ok(MemoryRates { ratio, ..summarise(unit.modulus(), symbols, &sums) })
@@ -176,7 +177,12 @@ fn judge(
         sums.phase_worst = sums.phase_worst.max(away.im.abs());
         sums.amplitude_squares += away.re * away.re;
         let size = expected.norm();
-        sums.remainders.push((libm::log(size), (symbol.field / expected - 1.0) * size));
+        let true_level = Complex64::from_polar(1.0, std::f64::consts::TAU * truth as f64 / m as f64);
+        sums.remainders.push(Remainder {
+            log_amplitude: libm::log(size),
+            deviation: deviation(expected, true_level).im,
+            field: (symbol.field / expected - 1.0) * size,
+        });
     }
     sums
 }

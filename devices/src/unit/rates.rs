@@ -239,15 +239,16 @@ fn orbits(m: usize, imbalanced: bool) -> Vec<Orbit> {
 /// The error rate alone, with quantisation as noise. An unbalanced hybrid counts by what it does to the angle and amplitude of
 /// each true level.
 pub(crate) fn quick_rate(unit: &Mdpu, population: &Population, laser_power: f64) -> f64 {
-    spread_rate(unit, population, laser_power, |_| vec![(1.0, 0.0, 0.0)])
+    spread_rate(unit, population, laser_power, 0.0, |_| vec![(1.0, 0.0, 0.0)])
 }
 
 /// The same where a read of a log-amplitude becomes others: `spread` gives shares, each with its changes of log-amplitude and
-/// phase, rad.
+/// phase, rad; `follow` is the phase added for each radian of a read's own deviation.
 pub(crate) fn spread_rate(
     unit: &Mdpu,
     population: &Population,
     laser_power: f64,
+    follow: f64,
     spread: impl Fn(f64) -> Vec<(f64, f64, f64)>,
 ) -> f64 {
     let moments = population.moments();
@@ -269,7 +270,7 @@ pub(crate) fn spread_rate(
             loudness = (cell.log_amplitude, images(cell.log_amplitude));
         }
         let error = |&(share, snr, shift): &(f64, f64, f64)| {
-            share * operating.readout.wedge_error(snr, wrap(cell.deviation + shift))
+            share * operating.readout.wedge_error(snr, wrap((1.0 + follow) * cell.deviation + shift))
         };
         total += cell.live * loudness.1.iter().map(error).sum::<f64>();
     }
