@@ -18,7 +18,7 @@ pub struct Folder {
 /// The copy of the layout or matrix of heaters that a design names.
 pub const HEATERS: &str = "design-heaters.csv";
 
-/// Files that the toolkit writes; those of an earlier run that this one did not write are removed at the end.
+/// Files that the toolkit writes; those that were there before and are not of this run are named at its end.
 const OURS: &[&str] = &[
     "accuracy.svg",
     "channel.csv",
@@ -97,16 +97,20 @@ impl Folder {
         written.iter().filter(|name| name.ends_with(".svg")).map(read).collect()
     }
 
-    /// Removes what an earlier run left here and this one did not write again.
-    pub fn finish(&self) -> Result<()> {
-        for name in OURS.iter().copied().filter(|name| !self.written.borrow().contains(*name)) {
-            let path = self.path.join(name);
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(CliError::write(&path, e)),
-                _ => {}
-            }
+    /// Says, on standard error, which results of an earlier run still lie here: nothing is removed, and nothing should be taken
+    /// for this run's that is not.
+    pub fn finish(&self) {
+        let written = self.written.borrow();
+        let left =
+            OURS.iter().copied().filter(|name| !written.contains(*name) && self.path.join(name).exists());
+        let left: Vec<&str> = left.collect();
+        if !left.is_empty() {
+            let folder = self.path.display();
+            eprintln!(
+                "note: {folder} still holds files of an earlier run, not of this one: {}",
+                left.join(", ")
+            );
         }
-        Ok(())
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -176,6 +180,7 @@ impl Folder {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(parent)?;
         let mut file = tempfile::Builder::new().prefix(".mirage-").suffix(".tmp").tempfile_in(parent)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;

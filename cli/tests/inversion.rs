@@ -17,13 +17,36 @@ fn lenient_design() -> String {
     text.replacen(target, "target_error_rate = { value = 1e-6", 1)
 }
 
-/// Runs `mirage characterize` on uniform operands; the summary.
-fn characterize(design: &str, folder: &Path, extra: &[&str]) -> serde_json::Value {
+/// 64 reads of random mantissas of four bits: quick to average over.
+fn few_groups() -> String {
+    let names = ["first", "second"].map(|operand| (0..16).map(move |i| format!("{operand}_{i}")));
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    let mut text = format!("# mirage group sample 1\n# mantissa_bits: 4\n{}\n", names.join(","));
+    let mut state = 12345u64;
+    for _ in 0..64 {
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (((state >> 33) % 15) as i64 - 7).to_string()
+        };
+        let values: Vec<String> = names.iter().map(|_| next()).collect();
+        text += &format!("{}\n", values.join(","));
+    }
+    text
+}
+
+/// Runs `mirage characterize` on uniform operands, or on few groups; the summary.
+fn characterize(design: &str, few: bool, folder: &Path, extra: &[&str]) -> serde_json::Value {
     fs::create_dir_all(folder).unwrap();
-    let path = folder.join("asked.toml");
+    let (path, groups) = (folder.join("asked.toml"), folder.join("few.csv"));
     fs::write(&path, design).unwrap();
     let mut command = mirage();
-    command.arg("characterize").arg(&path).args(["--operands", "uniform", "--no-sweeps", "--json"]);
+    command.arg("characterize").arg(&path).args(["--no-sweeps", "--json", "--operands"]);
+    if few {
+        fs::write(&groups, few_groups()).unwrap();
+        command.arg(&groups);
+    } else {
+        command.arg("uniform");
+    }
     let output = command.args(extra).arg("-o").arg(folder).assert().success().get_output().stdout.clone();
     serde_json::from_slice(&output).unwrap()
 }
@@ -48,7 +71,8 @@ fn limits_are_limits_of_the_design_itself() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let design = lenient_design();
-    characterize(&design, &at("inverted"), &["--invert"]);
+    characterize(&design, true, &at("inverted"), &["--invert"]);
+    fs::remove_file(at("inverted").join("few.csv")).unwrap();
     columns_are_documented(&at("inverted"));
     assert!(!at("inverted").join("inversion.journal").exists());
     let rows = table(&at("inverted").join("inversion.csv"));
@@ -59,23 +83,26 @@ fn limits_are_limits_of_the_design_itself() {
         assert_eq!(rate <= target, row["verdict"] != "unreachable", "{row:?}");
         assert_eq!(row["limit"].is_empty(), row["verdict"] == "unreachable", "{row:?}");
     }
-    let limit = |key: &str, margin: &str| -> f64 {
-        let found = rows.iter().find(|r| r["parameter"] == key && r["margin_db"] == margin);
+    let limit = |key: &str, margin: f64| -> f64 {
+        let found = rows.iter().find(|r| r["parameter"] == key && r["margin_db"].parse() == Ok(margin));
         let row = found.unwrap_or_else(|| panic!("{key} at {margin} dB"));
         assert_eq!(row["verdict"], "limit", "{row:?}");
         row["limit"].parse().unwrap()
     };
+    // As noisy a laser as the model takes still does.
+    let noise = |r: &&BTreeMap<String, String>| r["parameter"] == "devices.laser.relative_intensity_noise";
+    assert!(rows.iter().filter(noise).all(|r| r["verdict"] == "no limit"), "{rows:?}");
     // More light allows more of everything that is neither light nor its noise.
     for key in ["devices.trim.resolution", "devices.crosstalk.coefficient"] {
-        assert!(limit(key, "0") < limit(key, "1") && limit(key, "1") < limit(key, "3"), "{key}");
+        assert!(limit(key, 0.0) < limit(key, 1.0) && limit(key, 1.0) < limit(key, 3.0), "{key}");
     }
     let power = 62.0 * 10f64.powf(0.1);
     let lit = with(&design, "devices.laser", "power", &format!("\"{power:?} mW\""));
     // Key, and its value in the file at the limit and one step looser.
-    let trim = limit("devices.trim.resolution", "1");
-    let extinction = limit("devices.ring.extinction", "1");
-    let bits = limit("devices.dac.bits", "1");
-    let laser = limit("devices.laser.power", "0");
+    let trim = limit("devices.trim.resolution", 1.0);
+    let extinction = limit("devices.ring.extinction", 1.0);
+    let bits = limit("devices.dac.bits", 1.0);
+    let laser = limit("devices.laser.power", 0.0);
     let second_digit = |x: f64| 10f64.powf(x.log10().floor() - 1.0);
     for (section, key, base, tight, loose) in [
         (
@@ -102,7 +129,8 @@ fn limits_are_limits_of_the_design_itself() {
         ),
     ] {
         let worst = |name: &str, value: &str| {
-            let summary = characterize(&with(base, section, key, value), &at(&format!("{key}-{name}")), &[]);
+            let summary =
+                characterize(&with(base, section, key, value), true, &at(&format!("{key}-{name}")), &[]);
             summary["worst_rate"].as_f64().unwrap()
         };
         let (met, missed) = (worst("tight", &tight), worst("loose", &loose));
@@ -113,21 +141,23 @@ fn limits_are_limits_of_the_design_itself() {
 #[test]
 fn importance_sampling_stands_beside_the_channel() {
     let folder = tempfile::tempdir().unwrap();
-    let summary = characterize(&lenient_design(), folder.path(), &["--importance", "1900"]);
+    let summary = characterize(&lenient_design(), false, folder.path(), &["--importance", "1900"]);
     columns_are_documented(folder.path());
     let rows = table(&folder.path().join("importance.csv"));
     assert_eq!(rows.len(), 3);
     for (row, channel) in rows.iter().zip(summary["channel"].as_array().unwrap()) {
         let number = |name: &str| row[name].parse::<f64>().unwrap();
         assert_eq!(row["modulus"], channel["modulus"].to_string());
-        assert_eq!(Some(number("channel_error_rate")), channel["error_rate"].as_f64());
+        // (the reader of JSON rounds in the last bit)
+        let told = channel["error_rate"].as_f64().unwrap();
+        assert!((number("channel_error_rate") / told - 1.0).abs() < 1e-14, "{row:?}");
         // Whole batches.
         assert_eq!(number("draws"), 2000.0);
         let (rate, error) = (number("error_rate"), number("standard_error"));
         assert!(((number("upper") - rate) / error - 1.96).abs() < 1e-6);
         assert!(number("effective_draws") > 100.0, "{row:?}");
         // The drawn groups leave modulus 33 uncertain.
-        assert_eq!(row["verdict"], if error <= 0.1 * rate { "agrees" } else { "too rough" }, "{row:?}");
+        assert_eq!(row["verdict"], if error <= 0.05 * rate { "agrees" } else { "too rough" }, "{row:?}");
         assert!(row["modulus"] == "33" || error < 0.1 * rate, "{row:?}");
         assert!((number("ratio") * number("channel_error_rate") / rate - 1.0).abs() < 1e-12);
     }

@@ -42,10 +42,10 @@ fn wrong_words_are_refused() {
     let design = folder.path().join("given.toml");
     fs::write(&design, given_design()).unwrap();
     for (words, says) in [
-        (["--modulus", "30"], "computes modulo [31, 32, 33]"),
+        (["--modulus", "30"], "moduli are [31, 32, 33]"),
         (["--sampling", "95"], "has no unit"),
         (["--sampling", "never"], "best-eye"),
-        (["--symbols", "0"], "0 is not in"),
+        (["--symbols", "0"], "a whole number from 1 to 10000000"),
     ] {
         let mut command = mirage();
         command.arg("stream").arg(&design).args(words).args(["--operands", "uniform", "-o"]);

@@ -55,7 +55,7 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     }
     let (summary, words) = results(args, around, &depth)?;
     folder.repeatable(&design, &crate::command_line(seed))?;
-    folder.finish()?;
+    folder.finish();
     depth.finish()?;
     [sweep.map(|(journal, _)| journal), usual].into_iter().flatten().try_for_each(Journal::finish)?;
     if args.common.json {

@@ -70,7 +70,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
     timing.stage("report", || report::write(&folder, &summary))?;
     timing.write(&folder)?;
-    folder.finish()?;
+    folder.finish();
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {

@@ -35,7 +35,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     let networks = system::write(&folder, &layers)?;
     system::draw(&folder)?;
     folder.repeatable(&design, &crate::command_line(seed))?;
-    folder.finish()?;
+    folder.finish();
     if args.common.json {
         let rows: Vec<_> = networks.iter().map(system::summary).collect();
         println!("{}", serde_json::to_string_pretty(&rows)?);

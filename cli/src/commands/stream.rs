@@ -53,7 +53,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     });
     folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
     folder.repeatable(&design, &crate::command_line(seed))?;
-    folder.finish()?;
+    folder.finish();
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
         return Ok(());
@@ -63,6 +63,9 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     println!("results in {}", folder.path().display());
     Ok(())
 }
+
+/// Effective symbols below which the ratio of the streamed symbols says nothing.
+const FEWEST: f64 = 30.0;
 
 fn table(memory: &[MemoryRow]) -> Table {
     let mut table = Table::new();
@@ -77,7 +80,7 @@ fn table(memory: &[MemoryRow]) -> Table {
         "with memory",
         "ratio",
         "ratio of the symbols",
-        "which rests on",
+        "rests on",
     ]);
     for row in memory {
         table.add_row([
@@ -89,7 +92,11 @@ fn table(memory: &[MemoryRow]) -> Table {
             format!("{:.2e}", row.channel_rate),
             format!("{:.2e}", row.channel_rate_with_memory),
             format!("{:.2}", row.ratio),
-            format!("{:.2} ± {:.2}", row.sampled_ratio, row.sampled_ratio_error),
+            if row.effective_symbols < FEWEST {
+                "too few symbols".to_owned()
+            } else {
+                format!("{:.2} ± {:.2}", row.sampled_ratio, row.sampled_ratio_error)
+            },
             format!("{:.0} of {}", row.effective_symbols, row.symbols),
         ]);
     }

@@ -60,7 +60,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         std::fs::remove_dir_all(&path).map_err(|e| CliError::write(&path, e))?;
     }
     folder.repeatable(&design, &crate::command_line(setup.config.seed))?;
-    folder.finish()?;
+    folder.finish();
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&runs)?);
     } else {

@@ -27,7 +27,7 @@ const NORMAL_95: f64 = 1.96;
 /// Effective draws that an interval must rest on, and the largest standard error, as a share of the rate, at which it is one:
 /// beyond, few reads carry the mean, and their next draw may move it further than the error says.
 const FEWEST: f64 = 30.0;
-const ROUGH: f64 = 0.1;
+const ROUGH: f64 = 0.05;
 
 /// Shares of the phase variance below this are not worth a word.
 const SMALLEST: f64 = 1e-3;
@@ -150,7 +150,8 @@ impl Budget {
         if let Some(total) = total {
             let share = |r: &&VarianceRow| format!("{} {:.1} %", r.imperfection, 100.0 * r.share);
             words.push(format!(
-                "modulus {}, which errs most, has half a sector of {:.2} standard deviations of phase, and owes their variance to: {}",
+                "modulus {}, which errs most, has half a sector of {:.2} standard deviations of phase over all reads (its errors come from the few \
+                 reads that stand far worse), and owes their variance to: {}",
                 total.modulus,
                 total.sigmas,
                 self.ranking().iter().map(share).collect::<Vec<_>>().join(", ")
@@ -303,7 +304,7 @@ fn importance_words(r: &ImportanceRow) -> String {
         r.modulus, r.error_rate, r.lower, r.upper, r.effective_draws, r.draws
     );
     let channel = format!(
-        "the channel's {:.3e} ({:.1e} to {:.1e})",
+        "the channel's {:.3e} ({:.3e} to {:.3e})",
         r.channel_error_rate, r.channel_lower, r.channel_upper
     );
     match r.verdict {
