@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{columns_are_documented, mirage};
 
-/// Writes a set of CIFAR-10's form: 10 training images and 2 test images, bright where their class is.
+/// Writes a set of CIFAR-10's form: 60 training images and 10 test images, bright where their class is.
 fn cifar(folder: &Path) {
     fs::create_dir(folder).unwrap();
     let names =
@@ -23,7 +23,7 @@ fn cifar(folder: &Path) {
                 move |p: usize| if p / 307 == label { 200 } else { (p * 31 + i * 17 + file * 7) % 97 };
             std::iter::once(label as u8).chain((0..3072).map(move |p| pixel(p) as u8))
         };
-        let images: Vec<u8> = (0..2).flat_map(image).collect();
+        let images: Vec<u8> = (0..12).flat_map(image).collect();
         fs::write(folder.join(format!("{name}.bin")), images).unwrap();
     }
 }
@@ -89,7 +89,7 @@ fn an_interrupted_run_goes_on_and_gives_the_same_bytes() {
     columns_are_documented(&whole);
     let kept = checkpoints(&whole);
     assert_eq!(kept.len(), 2);
-    assert!(kept[1].ends_with("bfp-seed1-0000000020.checkpoint"), "{kept:?}");
+    assert!(kept[1].ends_with("bfp-seed1-0000000012.checkpoint"), "{kept:?}");
 
     let killed = interrupted(&mut train(&data, &parts), &parts, "-KILL");
     assert_eq!(killed.status.code(), None);
