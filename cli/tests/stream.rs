@@ -27,7 +27,7 @@ fn tables_are_described_and_do_not_depend_on_threads() {
         assert!(fs::read(&path).unwrap() == fs::read(other).unwrap(), "{}", path.display());
         seen += 1;
     }
-    assert_eq!(seen, 12, "six tables, three pictures, design, command and summary");
+    assert_eq!(seen, 13, "seven tables, three pictures, design, command and summary");
     let memory = fs::read_to_string(one.join("memory.csv")).unwrap();
     assert_eq!(memory.lines().count(), 4);
     // The default design's amplifier is as slow as its clock: memory must show.
