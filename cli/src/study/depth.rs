@@ -24,10 +24,8 @@ const MARGINS_DB: [f64; 3] = [0.0, 1.0, 3.0];
 /// Standard errors to either side of a mean that hold it with 95 %.
 const NORMAL_95: f64 = 1.96;
 
-/// Effective draws that an interval must rest on, and the largest standard error, as a share of the rate, at which it is one:
-/// beyond, few reads carry the mean, and their next draw may move it further than the error says.
+/// Effective draws that an interval must rest on.
 const FEWEST: f64 = 30.0;
-const ROUGH: f64 = 0.05;
 
 /// Shares of the phase variance below this are not worth a word.
 const SMALLEST: f64 = 1e-3;
@@ -211,10 +209,11 @@ impl<'a> Around<'a> {
         let channel = &self.answer.characterisation;
         let rows: Vec<ImportanceRow> = found
             .iter()
-            .zip(channel.rates.iter().zip(&channel.bounds))
-            .map(|(row, (rates, bounds))| {
+            .zip(channel.rates.iter().zip(&channel.bounds).zip(&self.question.operands))
+            .map(|(row, ((rates, bounds), operands))| {
                 let p = rates.error_rate;
-                ImportanceRow::new(row, [p, p * bounds.lower_ratio, (p * bounds.upper_ratio).min(1.0)])
+                let channel = [p, p * bounds.lower_ratio, (p * bounds.upper_ratio).min(1.0)];
+                ImportanceRow::new(row, channel, operands.groups().is_empty())
             })
             .collect();
         self.folder.rows("importance.csv", &rows)?;
@@ -273,11 +272,14 @@ struct ImportanceRow {
 }
 
 impl ImportanceRow {
-    fn new(found: &DeepRow, [channel, channel_lower, channel_upper]: [f64; 3]) -> Self {
+    /// `drawn` says that the groups are a sample too. What that leaves in the mean is carried by few groups and stated too small,
+    /// so that the interval decides nothing.
+    fn new(found: &DeepRow, [channel, channel_lower, channel_upper]: [f64; 3], drawn: bool) -> Self {
         let reach = NORMAL_95 * found.standard_error;
         let (lower, upper) = ((found.sampled - reach).max(0.0), (found.sampled + reach).min(1.0));
         let verdict = match () {
-            () if found.effective < FEWEST || found.standard_error > ROUGH * found.sampled => "too rough",
+            () if drawn => "not judged",
+            () if found.effective < FEWEST => "too few draws",
             () if lower <= channel_upper && upper >= channel_lower => "agrees",
             () => "differs",
         };
@@ -308,7 +310,10 @@ fn importance_words(r: &ImportanceRow) -> String {
         r.channel_error_rate, r.channel_lower, r.channel_upper
     );
     match r.verdict {
-        "too rough" => format!("{numbers}: too rough to judge {channel}"),
+        "too few draws" => format!("{numbers}: too few to judge {channel}; give --importance more draws"),
+        "not judged" => {
+            format!("{numbers} beside {channel}; groups were drawn, which adds more than the interval says")
+        }
         verdict => format!("{numbers}: {verdict} with {channel}").replace("differs with", "differs from"),
     }
 }
