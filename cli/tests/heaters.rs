@@ -69,6 +69,13 @@ fn a_run_keeps_its_matrix_and_is_repeated_from_its_folder() {
     };
     let (without, with) = (rate(&channels[0]), rate(&channels[1]));
     assert!(with > 1.3 * without, "{without} {with}");
+    // A run without heaters says that those of an earlier one still lie there.
+    fs::write(at("d.toml"), given_design()).unwrap();
+    let mut command = mirage();
+    command.arg("characterize").arg(at("d.toml")).args(["--operands", "uniform", "--no-sweeps", "-o"]);
+    let output = command.arg(at("again")).assert().success().get_output().clone();
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(note.contains("earlier run") && note.contains("design-heaters.csv"), "{note}");
 }
 
 #[test]
