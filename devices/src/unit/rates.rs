@@ -73,6 +73,8 @@ pub(crate) struct Operating<'a> {
     pub unit: &'a Mdpu,
     pub light: crate::unit::link::Light,
     pub readout: ReadOut,
+    /// The laser's phase noise, rad.
+    laser_phase: f64,
 }
 
 impl<'a> Operating<'a> {
@@ -84,7 +86,7 @@ impl<'a> Operating<'a> {
             * (light.signal * light.reference).sqrt()
             * largest;
         let readout = ReadOut::new(unit.modulus(), parameters.adc.bits.map(|bits| (bits, full_scale)));
-        Operating { unit, light, readout }
+        Operating { unit, light, readout, laser_phase: unit.noise([0.0; 2]).phase }
     }
 
     /// Mean and additive noise of (I, Q) for a field of log-amplitude `log_amplitude` at angle `angle`.
@@ -106,7 +108,7 @@ impl<'a> Operating<'a> {
     }
 
     fn phase_noise(&self, dac_variance: f64) -> f64 {
-        self.unit.noise([0.0; 2]).phase.hypot(dac_variance.sqrt())
+        self.laser_phase.hypot(dac_variance.sqrt())
     }
 
     /// Amplitude over noise, with quantisation as noise and `phase` rad of phase noise across.

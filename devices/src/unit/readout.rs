@@ -1,6 +1,6 @@
 //! From currents to residues: the probability of every sector, with or without ADC cells.
 
-use crate::unit::numerics::{PhaseTail, normal_interval};
+use crate::unit::numerics::{PhaseTail, normal_tail};
 use std::f64::consts::PI;
 
 /// Probabilities below this are not followed further.
@@ -12,8 +12,23 @@ pub struct ReadOut {
     modulus: usize,
     adc: Option<(u32, f64)>,
     tail: PhaseTail,
-    /// Tangent and sign of the cosine of the boundary above each sector.
-    boundaries: Vec<(f64, bool)>,
+    /// The ray above each sector.
+    above: Vec<Ray>,
+}
+
+/// A ray from the origin.
+#[derive(Debug, Clone, Copy)]
+struct Ray {
+    sin: f64,
+    cos: f64,
+    tan: f64,
+}
+
+impl Ray {
+    /// Whether (x, y) lies beyond it, less than half a turn further on.
+    fn passed(self, x: f64, y: f64) -> bool {
+        self.cos * y > self.sin * x
+    }
 }
 
 /// The mean of (I, Q) and the independent normal noise of each, A.
@@ -37,10 +52,10 @@ impl ReadOut {
             modulus: modulus as usize,
             adc: adc.map(|(bits, full_scale)| (bits, full_scale / f64::from(1u32 << (bits - 1)))),
             tail: PhaseTail::default(),
-            boundaries: (0..modulus)
+            above: (0..modulus)
                 .map(|k| {
                     let angle = (f64::from(k) + 0.5) * turn;
-                    (angle.tan(), angle.cos() > 0.0)
+                    Ray { sin: angle.sin(), cos: angle.cos(), tan: angle.tan() }
                 })
                 .collect(),
         }
@@ -129,36 +144,64 @@ impl ReadOut {
 
     /// Sum over ADC cells: for each code of I, the codes of Q fall into sectors in rising or falling order.
     fn cells(&self, truth: usize, point: Point, weight: f64, bits: u32, lsb: f64, out: &mut [f64]) {
-        let m = self.modulus as i64;
-        let axis_i = Axis::new(point.i, point.sigma_i, bits, lsb);
-        let axis_q = Axis::new(point.q, point.sigma_q, bits, lsb);
+        let m = self.modulus;
+        let mut axis_i = Axis::new(point.i, point.sigma_i, bits, lsb);
+        let mut axis_q = Axis::new(point.q, point.sigma_q, bits, lsb);
+        let (lowest, highest) = (axis_q.first as f64 + 0.5, axis_q.last as f64 + 0.5);
+        let mut corner = None;
         for code in axis_i.first..=axis_i.last {
-            let share = weight * axis_i.probability(code, code + 1);
-            if share < NOTHING {
-                continue;
-            }
             let x = code as f64 + 0.5;
+            if self.holds(truth, x, lowest) && self.holds(truth, x, highest) {
+                continue; // a sector holds what lies between two of its points
+            }
             let rising = x > 0.0;
-            let angle = (axis_q.first as f64 + 0.5).atan2(x);
-            let mut sector = (angle / (2.0 * PI) * m as f64).round() as i64;
+            let mut sector = self.sector(corner, x, lowest);
+            corner = Some(sector);
             let mut start = axis_q.first;
             while start <= axis_q.last {
-                let above = if rising { sector } else { sector - 1 };
-                let (tangent, right) = self.boundaries[above.rem_euclid(m) as usize];
+                let ray = self.above[if rising { sector } else { self.before(sector) }];
                 // The ray of this boundary meets the column only if it points to the same side.
-                let end = if right == rising {
-                    ((x * tangent - 0.5).ceil() as i64).clamp(start, axis_q.last + 1)
+                let end = if (ray.cos > 0.0) == rising {
+                    ((x * ray.tan - 0.5).ceil() as i64).clamp(start, axis_q.last + 1)
                 } else {
                     axis_q.last + 1
                 };
-                let offset = (sector - truth as i64).rem_euclid(m) as usize;
-                if offset != 0 && end > start {
-                    out[offset] += share * axis_q.probability(start, end);
+                if sector != truth && end > start {
+                    let offset = if sector > truth { sector - truth } else { sector + m - truth };
+                    out[offset] += weight * axis_i.probability(code, code + 1) * axis_q.probability(start, end);
                 }
                 start = end;
-                sector += if rising { 1 } else { -1 };
+                sector = if rising { self.after(sector) } else { self.before(sector) };
             }
         }
+    }
+
+    fn after(&self, sector: usize) -> usize {
+        if sector + 1 == self.modulus { 0 } else { sector + 1 }
+    }
+
+    fn before(&self, sector: usize) -> usize {
+        if sector == 0 { self.modulus - 1 } else { sector - 1 }
+    }
+
+    /// Whether (x, y) lies in a sector of less than half a turn.
+    fn holds(&self, sector: usize, x: f64, y: f64) -> bool {
+        self.modulus > 2 && !self.above[sector].passed(x, y) && self.above[self.before(sector)].passed(x, y)
+    }
+
+    /// The sector of (x, y), looked for from a `guess` less than half a turn away if there is one.
+    fn sector(&self, guess: Option<usize>, x: f64, y: f64) -> usize {
+        let Some(mut sector) = guess else {
+            let turns = y.atan2(x) / (2.0 * PI) * self.modulus as f64;
+            return (turns.round() as i64).rem_euclid(self.modulus as i64) as usize;
+        };
+        while self.above[sector].passed(x, y) {
+            sector = self.after(sector);
+        }
+        while !self.above[self.before(sector)].passed(x, y) {
+            sector = self.before(sector);
+        }
+        sector
     }
 }
 
@@ -170,11 +213,15 @@ pub(crate) fn wrap(angle: f64) -> f64 {
 
 /// The codes of one ADC that a normal variable reaches.
 struct Axis {
+    /// Mean and LSB over standard deviation, in LSB.
     mean: f64,
     scale: f64,
     half: i64,
     first: i64,
     last: i64,
+    /// The probability beyond the lower edge of each code from the first to the one after the last, on the side away from the
+    /// mean; not a number where nobody has asked yet.
+    tails: Vec<f64>,
 }
 
 impl Axis {
@@ -182,25 +229,45 @@ impl Axis {
         let half = 1i64 << (bits - 1);
         let code = |current: f64| ((current / lsb).floor() as i64).clamp(-half, half - 1);
         let reach = 8.6 * sigma; // beyond lie 1e-17
+        let (first, last) = (code(mean - reach), code(mean + reach));
         let scale = if sigma > 0.0 { lsb / sigma } else { f64::MAX };
-        Axis { mean: mean / lsb, scale, half, first: code(mean - reach), last: code(mean + reach) }
+        Axis { mean: mean / lsb, scale, half, first, last, tails: vec![f64::NAN; (last - first + 2) as usize] }
     }
 
-    /// Probability of the codes from `start` up to but not including `end`; the outermost codes clip.
-    fn probability(&self, start: i64, end: i64) -> f64 {
+    /// Probability of the codes from `start` up to but not including `end`, without cancellation in the tails.
+    fn probability(&mut self, start: i64, end: i64) -> f64 {
         if self.scale == f64::MAX {
             return 1.0; // without noise there is one code
         }
-        let low =
-            if start <= -self.half { f64::NEG_INFINITY } else { (start as f64 - self.mean) * self.scale };
-        let high = if end >= self.half { f64::INFINITY } else { (end as f64 - self.mean) * self.scale };
-        normal_interval(low, high)
+        match (self.tail(start), self.tail(end)) {
+            ((low, true), (high, _)) => low - high,
+            ((low, false), (high, false)) => high - low,
+            ((low, false), (high, true)) => 1.0 - low - high,
+        }
+    }
+
+    /// The tail at the lower edge of `code`, and whether it lies above; the outermost codes clip.
+    fn tail(&mut self, code: i64) -> (f64, bool) {
+        if code <= -self.half || code >= self.half {
+            return (0.0, code > 0);
+        }
+        let distance = (code as f64 - self.mean) * self.scale;
+        let tail = &mut self.tails[(code - self.first) as usize];
+        if tail.is_nan() {
+            *tail = normal_tail(distance.abs());
+        }
+        (*tail, distance > 0.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Probability that a standard normal variable lies between.
+    fn normal_interval(low: f64, high: f64) -> f64 {
+        if low > 0.0 { normal_tail(low) - normal_tail(high) } else { normal_tail(-high) - normal_tail(-low) }
+    }
 
     fn point(amplitude: f64, angle: f64, sigma: f64) -> Point {
         Point { i: amplitude * angle.cos(), q: amplitude * angle.sin(), sigma_i: sigma, sigma_q: sigma }
