@@ -113,7 +113,7 @@ pub use unit::mmu::{Mdpu, MmuErrors};
 pub use unit::operands::Operands;
 pub use unit::parameters::{
     Adc, Codes, ConverterNoise, Crosstalk, Dac, Detector, FrontEnd, Heat, Link, LossAccounting,
-    MdpuParameters, Rings, Shifters, Trim,
+    MdpuParameters, OwnBus, Rings, Shifters, Trim,
 };
 pub use unit::population::{Moments, Population};
 pub use unit::rates::{Dominance, Quantisation, Rates, rates};

@@ -1,7 +1,7 @@
 //! The numbers of a design that fabrication, ageing or a data sheet may miss: one table for sensitivity, budget and inversion.
 
 use crate::error::DeviceError;
-use crate::unit::parameters::{Codes, FrontEnd, MdpuParameters};
+use crate::unit::parameters::{Codes, FrontEnd, MdpuParameters, OwnBus};
 
 /// Range of a parameter around its design value, for the sensitivity analysis.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -212,6 +212,7 @@ static TABLE: &[Toleranced] = &[
     TRIM_RESOLUTION,
     CROSSTALK,
     row("devices.crosstalk.decay", "m", (Factor(1.5), CHOICE), Falling(-6, -2), |p, _| p.crosstalk.by_distance().then_some(p.crosstalk.decay), |p, _, v| p.crosstalk.decay = v),
+    row("devices.crosstalk.bus_distance", "m", (Factor(1.5), CHOICE), Rising(-6, -2), |p, _| match p.crosstalk.own_bus { OwnBus::Distance(distance) => Some(distance), OwnBus::Measured(_) => None }, |p, _, v| p.crosstalk.own_bus = OwnBus::Distance(v)),
     row("devices.ambient.drift", "K", (Factor(2.0), CHOICE), Falling(-5, 2), |p, _| Some(p.heat.drift), |p, _, v| p.heat.drift = v),
     row("devices.hybrid.loss", "dB", (Factor(1.5), CHOICE), Falling(-2, 2), |p, _| Some(p.link.hybrid_db), |p, _, v| p.link.hybrid_db = v),
     row("devices.hybrid.gain_error", "1", (Around(0.02), CHOICE), Falling(-4, 0), |p, _| Some(p.link.hybrid_gain_error), |p, _, v| p.link.hybrid_gain_error = v),
@@ -253,6 +254,7 @@ mod tests {
         for tolerance in Toleranced::all() {
             let mut base = MdpuParameters::ideal(16);
             (base.adc.bits, base.dac.codes) = (Some(8), Codes::Nearest);
+            base.crosstalk.own_bus = OwnBus::Distance(20e-6);
             if tolerance.key().starts_with("devices.tia.") && tolerance.unit() != "A" {
                 base.detector.front_end = FrontEnd::Resistor(50.0, 300.0);
             }

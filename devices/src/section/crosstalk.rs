@@ -3,7 +3,7 @@
 use super::check::within;
 use super::{DevicesSection, given};
 use crate::heat::HeaterMap;
-use crate::unit::parameters::Crosstalk;
+use crate::unit::parameters::{Crosstalk, OwnBus};
 use mirage_design::{DesignError, Document, Value};
 use std::sync::Arc;
 
@@ -60,9 +60,12 @@ impl DevicesSection {
             if let Some(coefficient) = &c.coefficient {
                 return Err(coefficient.invalid(useless));
             }
-            if let Some(decay) = &c.decay {
-                return Err(decay.invalid(useless));
+            for length in [&c.decay, &c.bus_distance].into_iter().flatten() {
+                return Err(length.invalid(useless));
             }
+            let why = "what a heater does to the bus beside its own guide is not in the matrix: phase per phase, as measured";
+            let own_bus = c.own_bus.as_ref().ok_or_else(|| needed("own_bus", why))?;
+            within(own_bus, **own_bus, -1.0, 1.0, "-1 to 1")?;
         } else {
             let why = "crosstalk is coefficient x exp(-distance/decay), unless a measured `matrix` is given";
             let coefficient = c.coefficient.as_ref().ok_or_else(|| needed("coefficient", why))?;
@@ -71,6 +74,14 @@ impl DevicesSection {
             }
             let decay = c.decay.as_ref().ok_or_else(|| needed("decay", why))?;
             within(decay, decay.si(), 1e-9, 1.0, "1 nm to 1 m")?;
+            let why = "a heater also warms the bus beside it, by the same law over this distance";
+            let distance = c.bus_distance.as_ref().ok_or_else(|| needed("bus_distance", why))?;
+            within(distance, distance.si(), 0.0, 1.0, "0 m to 1 m")?;
+            if let Some(own_bus) = &c.own_bus {
+                return Err(own_bus.invalid(
+                    "belongs to a measured `matrix`: the law of distance says it by `bus_distance`",
+                ));
+            }
         }
         match (&c.layout, &c.pitch) {
             (Some(_), Some(pitch)) => Err(pitch.invalid("says nothing beside a `layout`: remove this key")),
@@ -102,6 +113,10 @@ impl DevicesSection {
             decay: length(&c.decay, c.matrix.as_ref().map(|_| Crosstalk::NONE.decay)),
             pitch: length(&c.pitch, c.layout.as_ref().map(|_| Crosstalk::NONE.pitch)),
             heaters: c.heaters.clone(),
+            own_bus: match &c.own_bus {
+                Some(ratio) => OwnBus::Measured(**ratio),
+                None => OwnBus::Distance(length(&c.bus_distance, None)),
+            },
         }
     }
 }
@@ -114,6 +129,9 @@ mod tests {
     use crate::{Tolerance, crosstalk_matrix};
 
     const DEFAULT: &str = include_str!("../../../data/designs/parts/devices.toml");
+
+    /// The keys of the law of distance.
+    const LAW: &[&str] = &["coefficient", "decay", "bus_distance"];
 
     /// The default design without the keys that start with one of `gone`, and with `more` keys.
     fn design(gone: &[&str], more: &str) -> String {
@@ -158,7 +176,13 @@ mod tests {
             .replace("coefficient = { value = \"required\", mark = \"required\" }", "coefficient = 1e-3");
         let laid = read(&text, &row(16, 5)).unwrap().design_point(16).parameters;
         let plain = MdpuParameters {
-            crosstalk: Crosstalk { coefficient: 1e-3, decay: 50e-6, pitch: 40e-6, heaters: None },
+            crosstalk: Crosstalk {
+                coefficient: 1e-3,
+                decay: 50e-6,
+                pitch: 40e-6,
+                heaters: None,
+                own_bus: OwnBus::Distance(20e-6),
+            },
             ..laid.clone()
         };
         let of = |p: &MdpuParameters, m: u32| Mdpu::new(p, m).unwrap().crosstalk_gains().to_vec();
@@ -177,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_measured_matrix_takes_the_place_of_the_law() {
-        let text = design(&["coefficient", "decay"], "matrix = { value = \"h.csv\", mark = \"S\" }");
+        let text = design(LAW, "matrix = { value = \"h.csv\", mark = \"S\" }\nown_bus = 2e-6");
         let entry =
             |i: usize, j: usize| if i == j { 0.0 } else { 1e-5 * (1.0 + (7 * i + 3 * j) as f64 % 11.0) };
         let section = read(&text, &matrix(16, 6, entry)).unwrap();
@@ -211,12 +235,25 @@ mod tests {
     fn mixtures_gaps_and_bad_files_are_errors_with_a_line() {
         let good = matrix(2, 2, |_, _| 0.0);
         for (gone, more, says) in [
-            (&["coefficient", "decay"][..], "matrix = \"h.csv\"\nlayout = \"h.csv\"", "give one of them"),
-            (&["decay"], "matrix = \"h.csv\"", "says nothing beside a measured `matrix`"),
-            (&["coefficient"], "matrix = \"h.csv\"", "says nothing beside a measured `matrix`"),
-            (&["coefficient", "decay", "pitch"], "matrix = \"h.csv\"", "`pitch` is missing"),
-            (&["coefficient", "decay"], "matrix = \"i.csv\"", "no file i.csv"),
-            (&["coefficient", "decay"], "layout = \"h.csv\"", "h.csv:1: the header must be kind,name"),
+            (LAW, "matrix = \"h.csv\"\nlayout = \"h.csv\"", "give one of them"),
+            (&["decay", "bus_distance"], "matrix = \"h.csv\"", "says nothing beside a measured `matrix`"),
+            (&["coefficient", "decay"], "matrix = \"h.csv\"", "says nothing beside a measured `matrix`"),
+            (LAW, "matrix = \"h.csv\"", "`own_bus` is missing"),
+            (LAW, "matrix = \"h.csv\"\nown_bus = 2", "-1 to 1"),
+            (&[], "own_bus = 1e-6", "belongs to a measured `matrix`"),
+            (&["bus_distance"], "", "`bus_distance` is missing"),
+            (
+                &["coefficient", "bus_distance"],
+                "matrix = \"h.csv\"",
+                "says nothing beside a measured `matrix`",
+            ),
+            (
+                &["coefficient", "decay", "bus_distance", "pitch"],
+                "matrix = \"h.csv\"\nown_bus = 0",
+                "`pitch` is missing",
+            ),
+            (LAW, "matrix = \"i.csv\"", "no file i.csv"),
+            (LAW, "layout = \"h.csv\"", "h.csv:1: the header must be kind,name"),
             (&["coefficient"], "", "`coefficient` is missing"),
             (&["decay"], "", "`decay` is missing"),
             (&["pitch"], "", "`pitch` is missing"),
@@ -228,7 +265,7 @@ mod tests {
         }
         let error = read(&design(&[], "layout = \"h.csv\""), &row(2, 2)).unwrap_err().to_string();
         assert!(error.contains("says nothing beside a `layout`"), "{error}");
-        let named = design(&["coefficient", "decay"], "matrix = \"h.csv\"");
+        let named = design(LAW, "matrix = \"h.csv\"");
         let error = DevicesSection::read(&Document::new(named, "d.toml").unwrap()).unwrap_err();
         assert!(error.to_string().contains("files need") && error.line().is_some(), "{error}");
     }

@@ -222,6 +222,10 @@ pub struct CrosstalkSection {
     pub coefficient: Option<Value<Setting<f64>>>,
     /// Decay length; not with a measured matrix.
     pub decay: Option<Value<Length>>,
+    /// From a stage's heater to the bus beside it; not with a measured matrix.
+    pub bus_distance: Option<Value<Length>>,
+    /// Phase on a stage's bus per phase of its own drive, as measured; only with a measured matrix.
+    pub own_bus: Option<Value<f64>>,
     /// Distance of neighbouring stages; not with a layout.
     pub pitch: Option<Value<Length>>,
     /// CSV file of a layout of heaters and guides, [`HeaterMap::read_layout`], named from the design file's folder.

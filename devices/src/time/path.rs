@@ -144,7 +144,7 @@ impl<'a> Path<'a> {
         let drive = self.drives[j].plus(self.deviations[j], unsettled);
         let phase = self.unit.detour_phase(&self.errors[j], digit, drive.level);
         let detour = Complex64::from_polar(self.unit.detour_amplitude(digit, drive.voltage), phase);
-        let (bus, leakage) = (self.unit.bus(&self.errors[j], digit), self.unit.leakage());
+        let (bus, leakage) = (self.unit.bus(&self.errors[j], digit, drive.level), self.unit.leakage());
         Paths {
             bus: bus * (1.0 - leakage),
             detour: detour * (1.0 - leakage),

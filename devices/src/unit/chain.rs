@@ -42,6 +42,8 @@ pub struct Chains<'a> {
     mdpu: &'a Mdpu,
     errors: Vec<MmuErrors>,
     units: Vec<Unit>,
+    /// What a unit of drive level does to the buses of all stages of an MMU, turns.
+    own_buses: f64,
     /// Streamed residues as switch bits.
     bits: Vec<u64>,
     /// Detour amplitude of each digit and stationary residue.
@@ -57,10 +59,12 @@ impl<'a> Chains<'a> {
         let (digits, m) = (mdpu.digits(), mdpu.modulus() as usize);
         let stage = |e: &MmuErrors, digit: usize| {
             let at_zero = mdpu.detour_phase(e, digit, 0.0);
+            let per_level = mdpu.detour_phase(e, digit, 1.0) - at_zero;
+            // What the drive does to the bus is taken off the detour, and counted for both paths in the rotation.
             Stage {
-                turns_per_level: (mdpu.detour_phase(e, digit, 1.0) - at_zero) / TAU,
+                turns_per_level: (per_level - mdpu.own_bus_phase(digit)) / TAU,
                 turns: at_zero / TAU,
-                bus: mdpu.bus(e, digit),
+                bus: mdpu.bus(e, digit, 0.0),
                 shift: 63 - digit as u32,
             }
         };
@@ -84,6 +88,7 @@ impl<'a> Chains<'a> {
             mdpu,
             errors: errors.to_vec(),
             units: errors.iter().zip(rotations).zip(mdpu.crosstalk_gains()).map(unit).collect(),
+            own_buses: (0..digits.count()).map(|digit| mdpu.own_bus_phase(digit)).sum::<f64>() / TAU,
             bits: (0..m).map(bits).collect(),
             even: even.then(|| amplitudes.iter().map(|by_level| [by_level[0]; LANES]).collect()),
             amplitudes,
@@ -127,7 +132,7 @@ impl<'a> Chains<'a> {
         for (j, unit) in self.units.iter().enumerate() {
             for (lane, (w, x)) in reads.iter().enumerate() {
                 level[lane] = unit.levels[w[j]];
-                rotation[lane] += unit.rotations[w[j]];
+                rotation[lane] += unit.rotations[w[j]] + self.own_buses * level[lane];
                 bits[lane] = self.bits[x[j]];
             }
             for (digit, stage) in unit.stages.iter().enumerate() {
@@ -261,7 +266,7 @@ mod tests {
     use crate::unit::chips::Chip;
     use crate::unit::encoding::Encoding;
     use crate::unit::operands::Operands;
-    use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, Trim};
+    use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, OwnBus, Trim};
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 
@@ -272,7 +277,13 @@ mod tests {
         (p.shifters.loss_db, p.shifters.mismatch) = (0.91, 1e-3);
         p.dac = Dac { codes: Codes::Nearest, bits: 9, inl: 0.3, dnl: 0.2 };
         p.trim = Trim { fabrication: 1.0, resolution: 0.05, range: std::f64::consts::PI };
-        p.crosstalk = Crosstalk { coefficient: 1e-4, decay: 60e-6, pitch: 30e-6, heaters: None };
+        p.crosstalk = Crosstalk {
+            coefficient: 1e-4,
+            decay: 60e-6,
+            pitch: 30e-6,
+            own_bus: OwnBus::Distance(20e-6),
+            ..Crosstalk::NONE
+        };
         p
     }
 

@@ -255,7 +255,8 @@ mod tests {
             coefficient: 2e-5,
             decay: 60e-6,
             pitch: 30e-6,
-            heaters: None,
+            own_bus: crate::unit::parameters::OwnBus::Distance(20e-6),
+            ..crate::unit::parameters::Crosstalk::NONE
         };
         (p.link.rin, p.link.linewidth, p.link.delay_mismatch) = (1e-15, 1e5, 1e-11);
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
@@ -412,14 +413,14 @@ mod tests {
         for (m, power) in [(31u32, 4e-4), (33, 4e-4)] {
             let operands = correlated(m);
             let with = agree(&rough(), &operands, m, power);
-            // Independent operands of the same frequencies would hide a part of the errors.
+            // Independent operands of the same frequencies would hide a part of the errors; both rates are computed, not sampled.
             let alone =
                 Operands::new("alone", m, operands.stationary().to_vec(), operands.streaming().to_vec())
                     .unwrap();
             let unit = Mdpu::new(&rough(), m).unwrap();
             let without =
                 rates(&unit, &Population::new(&unit, &alone), power, Quantisation::Cells).error_rate;
-            assert!(with > without * if m == 31 { 1.3 } else { 1.05 }, "{m}: {with} against {without}");
+            assert!(with > without * if m == 31 { 1.3 } else { 1.0 }, "{m}: {with} against {without}");
         }
     }
 

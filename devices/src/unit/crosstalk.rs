@@ -7,9 +7,10 @@ use nalgebra::DMatrix;
 
 /// The crosstalk matrix of an MDPU of `group` MMUs of `digits` digits: entry (victim, source) is the phase in a stage per phase
 /// of the source stage's drive, stages counted along the light, MMU by MMU and digit by digit. The diagonal is zero: what a
-/// drive does to its own shifter is its calibrated curve.
+/// drive does to its own shifter is its calibrated curve, and what it does to its own bus depends on the bit; see
+/// [`Mdpu::stage`](crate::unit::mmu::Mdpu::stage).
 pub fn crosstalk_matrix(crosstalk: &Crosstalk, group: usize, digits: usize) -> DMatrix<f64> {
-    let Crosstalk { coefficient, decay, pitch, ref heaters } = *crosstalk;
+    let Crosstalk { coefficient, decay, pitch, ref heaters, .. } = *crosstalk;
     match heaters {
         Some(map) => map.matrix(digits, coefficient, decay),
         None => {
@@ -34,7 +35,8 @@ pub(crate) fn stage_places(crosstalk: &Crosstalk, group: usize, digits: usize) -
 pub(crate) struct SourceGain {
     /// What is the same for every chip: the column sums of the matrix, weighted by the digits; zero where compensated.
     pub mean: f64,
-    /// Variance over chips of what a compensation leaves that knows each entry to a relative error.
+    /// Variance over chips of what a compensation leaves that knows each entry to a relative error. The own buses count as if
+    /// light ran on all of them, twice as often as it does: their part is an upper bound.
     pub variance: f64,
 }
 
@@ -46,14 +48,16 @@ pub(crate) fn source_gains(
     group: usize,
 ) -> Vec<SourceGain> {
     let count = digits.count();
-    let columns = columns(crosstalk, group, count);
+    let (columns, own_bus) = (columns(crosstalk, group, count), crosstalk.on_own_bus());
     let gain = |mmu: usize| {
         let own = columns.iter().skip(mmu * count).zip(digits.weights());
         match compensation {
             None => SourceGain { mean: own.map(|(c, &w)| f64::from(w) * c.sum).sum(), variance: 0.0 },
             Some(error) => SourceGain {
                 mean: 0.0,
-                variance: own.map(|(c, &w)| (error * f64::from(w)).powi(2) * c.squares).sum(),
+                variance: own
+                    .map(|(c, &w)| (error * f64::from(w)).powi(2) * (c.squares + own_bus.powi(2)))
+                    .sum(),
             },
         }
     };
@@ -88,10 +92,17 @@ fn geometric(ratio: f64, n: usize) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::unit::encoding::Encoding;
+    use crate::unit::parameters::OwnBus;
 
     #[test]
     fn gains_are_the_matrix_column_sums() {
-        let crosstalk = Crosstalk { coefficient: 3e-4, decay: 80e-6, pitch: 30e-6, heaters: None };
+        let crosstalk = Crosstalk {
+            coefficient: 3e-4,
+            decay: 80e-6,
+            pitch: 30e-6,
+            own_bus: OwnBus::Distance(20e-6),
+            ..Crosstalk::NONE
+        };
         let digits = Digits::new(33, Encoding::Centred);
         let gains = source_gains(&crosstalk, None, &digits, 4);
         let matrix = crosstalk_matrix(&crosstalk, 4, digits.count());
@@ -105,7 +116,8 @@ mod tests {
         for (mmu, gain) in left.iter().enumerate() {
             let direct: f64 = (0..digits.count())
                 .map(|d| {
-                    let column = matrix.column(mmu * digits.count() + d).norm_squared();
+                    let own = 3e-4 * f64::exp(-0.25);
+                    let column = matrix.column(mmu * digits.count() + d).norm_squared() + own * own;
                     (0.1 * f64::from(digits.weights()[d])).powi(2) * column
                 })
                 .sum();

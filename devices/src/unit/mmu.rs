@@ -58,6 +58,8 @@ pub struct Mdpu {
     detour_db: Vec<f64>,
     shifter_db: Vec<f64>,
     crosstalk: Vec<SourceGain>,
+    /// Phase on a stage's bus per phase of its own drive; zero where compensated.
+    own_bus: f64,
     lock: RingLock,
     /// Where its paths lie, and the maps over them, if they vary by maps.
     varied: Option<(Site, Maps)>,
@@ -113,6 +115,11 @@ impl Mdpu {
             detour_db: vec![2.0 * drop_db; digits.count()],
             shifter_db,
             crosstalk: source_gains(&parameters.crosstalk, parameters.heat.compensation, &digits, group),
+            own_bus: if parameters.heat.compensation.is_some() {
+                0.0
+            } else {
+                parameters.crosstalk.on_own_bus()
+            },
             lock,
             varied: varied(parameters, digits.count())?,
             parameters: parameters.clone(),
@@ -237,8 +244,9 @@ impl Mdpu {
     /// The wrong path leaks through both rings, each with its extinction as a field amplitude, and interferes.
     pub fn stage(&self, errors: &MmuErrors, digit: usize, w: usize) -> [Complex64; 2] {
         let loss = self.detour_amplitude(digit, self.drive.relative_voltage[w]);
-        let detour = polar(loss, self.detour_phase(errors, digit, self.driven_level(errors, w)));
-        let bus = self.bus(errors, digit);
+        let level = self.driven_level(errors, w);
+        let detour = polar(loss, self.detour_phase(errors, digit, level));
+        let bus = self.bus(errors, digit, level);
         [bus + detour * self.leakage, detour + bus * self.leakage]
     }
 
@@ -247,9 +255,14 @@ impl Mdpu {
         f64::from(self.digits.level(w)) + self.drive.rounding[w] + errors.level[w]
     }
 
-    /// Field on the bus path of one digit.
-    pub(crate) fn bus(&self, errors: &MmuErrors, digit: usize) -> Complex64 {
-        polar(self.bus_amplitude, errors.bus[digit])
+    /// Field on the bus path of one digit, which its own drive at `level` warms too.
+    pub(crate) fn bus(&self, errors: &MmuErrors, digit: usize, level: f64) -> Complex64 {
+        polar(self.bus_amplitude, errors.bus[digit] + self.own_bus_phase(digit) * level)
+    }
+
+    /// Phase on the bus of one digit per drive level, rad.
+    pub(crate) fn own_bus_phase(&self, digit: usize) -> f64 {
+        2.0 * PI / f64::from(self.modulus()) * f64::from(self.digits.weights()[digit]) * self.own_bus
     }
 
     /// Phase on the detour of one digit at a drive level, rad.
@@ -325,6 +338,32 @@ fn polar(amplitude: f64, phase: f64) -> Complex64 {
 mod tests {
     use super::*;
     use crate::unit::encoding::Encoding;
+    use crate::unit::parameters::{Crosstalk, OwnBus};
+
+    #[test]
+    fn a_drive_warms_the_buses_that_light_runs_on() {
+        let mut p = MdpuParameters::ideal(16);
+        p.crosstalk = Crosstalk { coefficient: 1e-3, own_bus: OwnBus::Distance(25e-6), ..Crosstalk::NONE };
+        let own = 1e-3 * f64::exp(-0.5);
+        for (encoding, m) in [(Encoding::Natural, 33u32), (Encoding::Centred, 32)] {
+            p.encoding = encoding;
+            let unit = Mdpu::new(&p, m).unwrap();
+            let (digits, turn) = (unit.digits(), 2.0 * PI / f64::from(m));
+            let all: i32 = digits.weights().iter().sum();
+            for (w, x) in (0..m as usize).flat_map(|w| (0..m as usize).map(move |x| (w, x))) {
+                let left = f64::from(all - digits.value(x)) * own * f64::from(digits.level(w));
+                let expected = turn * (f64::from(digits.level(w) * digits.value(x)) + left);
+                let off = unit.mmu(&unit.no_errors(), w, x) / Complex64::from_polar(1.0, expected) - 1.0;
+                assert!(off.norm() < 1e-12, "{m} {w} {x}: {off}");
+            }
+            // Known exactly it is gone; known to a tenth it leaves a tenth of itself, at most.
+            p.heat.compensation = Some(0.1);
+            let known = Mdpu::new(&p, m).unwrap();
+            assert!(known.own_bus_phase(1) == 0.0);
+            assert!(known.crosstalk_gains()[0].variance > (0.1 * own).powi(2));
+            p.heat.compensation = None;
+        }
+    }
 
     #[test]
     fn every_pair_of_every_modulus_is_exact_without_imperfections() {

@@ -104,11 +104,36 @@ pub struct Crosstalk {
     /// Heaters and guides that do not lie in a row `pitch` apart: a layout, which keeps the law of distance, or a measured
     /// matrix, which takes its place.
     pub heaters: Option<Arc<HeaterMap>>,
+    /// What a stage's drive does to the bus beside its own detour.
+    pub own_bus: OwnBus,
+}
+
+/// How a stage's drive reaches its own bus, on which light runs when the stage's bit is 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OwnBus {
+    /// By the law of distance, over so many m.
+    Distance(f64),
+    /// As measured: phase on the bus per phase of the drive.
+    Measured(f64),
 }
 
 impl Crosstalk {
     /// No crosstalk at all.
-    pub const NONE: Self = Crosstalk { coefficient: 0.0, decay: 50e-6, pitch: 50e-6, heaters: None };
+    pub const NONE: Self = Crosstalk {
+        coefficient: 0.0,
+        decay: 50e-6,
+        pitch: 50e-6,
+        heaters: None,
+        own_bus: OwnBus::Measured(0.0),
+    };
+
+    /// Phase on a stage's bus per phase of its own drive.
+    pub fn on_own_bus(&self) -> f64 {
+        match self.own_bus {
+            OwnBus::Distance(distance) => self.coefficient * (-distance / self.decay).exp(),
+            OwnBus::Measured(ratio) => ratio,
+        }
+    }
 
     /// Whether a law of distance with coefficient and decay length holds.
     pub fn by_distance(&self) -> bool {
@@ -293,6 +318,7 @@ impl MdpuParameters {
             ("trim.resolution", self.trim.resolution),
             ("trim.range", self.trim.range),
             ("crosstalk.coefficient", self.crosstalk.coefficient),
+            ("crosstalk.own_bus", self.crosstalk.on_own_bus().abs()),
             ("link.rin", l.rin),
             ("link.linewidth", l.linewidth),
             ("link.delay_mismatch", l.delay_mismatch),

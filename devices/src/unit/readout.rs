@@ -168,7 +168,8 @@ impl ReadOut {
                 };
                 if sector != truth && end > start {
                     let offset = if sector > truth { sector - truth } else { sector + m - truth };
-                    out[offset] += weight * axis_i.probability(code, code + 1) * axis_q.probability(start, end);
+                    out[offset] +=
+                        weight * axis_i.probability(code, code + 1) * axis_q.probability(start, end);
                 }
                 start = end;
                 sector = if rising { self.after(sector) } else { self.before(sector) };
@@ -231,7 +232,14 @@ impl Axis {
         let reach = 8.6 * sigma; // beyond lie 1e-17
         let (first, last) = (code(mean - reach), code(mean + reach));
         let scale = if sigma > 0.0 { lsb / sigma } else { f64::MAX };
-        Axis { mean: mean / lsb, scale, half, first, last, tails: vec![f64::NAN; (last - first + 2) as usize] }
+        Axis {
+            mean: mean / lsb,
+            scale,
+            half,
+            first,
+            last,
+            tails: vec![f64::NAN; (last - first + 2) as usize],
+        }
     }
 
     /// Probability of the codes from `start` up to but not including `end`, without cancellation in the tails.
