@@ -365,19 +365,28 @@ mod tests {
             operands: &operands,
             seed: 5,
         };
-        let chips = SampledChips::new(setting.clone(), Placement { units: 8, rows: 6 }, 48).unwrap();
         // Logarithms of the rates of all MDPUs of 12 chips.
-        let logs: Vec<Vec<f64>> = (0..12)
-            .map(|chip| chips.rates(chip, Watch::default()).unwrap().iter().map(|r| r.0.ln()).collect())
-            .collect();
+        let logs_of = |p: &MdpuParameters| -> Vec<Vec<f64>> {
+            let setting = SweepSetting { parameters: p, ..setting.clone() };
+            let chips = SampledChips::new(setting, Placement { units: 8, rows: 6 }, 48).unwrap();
+            let rates = |chip| chips.rates(chip, Watch::default()).unwrap();
+            (0..12).map(|chip| rates(chip).iter().map(|rate| rate.0.ln()).collect()).collect()
+        };
+        let logs = logs_of(&p);
         let mean_square = |pairs: Vec<(f64, f64)>| {
             pairs.iter().map(|(a, b)| (a - b).powi(2)).sum::<f64>() / pairs.len() as f64
         };
         let rows = || (0..48).filter(|i| i % 6 != 5);
         let next_row = mean_square(logs.iter().flat_map(|l| rows().map(|i| (l[i], l[i + 1]))).collect());
-        let next_chip =
-            mean_square(logs.windows(2).flat_map(|l| rows().map(|i| (l[0][i], l[1][i]))).collect());
-        assert!(next_chip > 1e-3, "rates differ from chip to chip: {next_chip}");
+        let between_chips = |logs: &[Vec<f64>]| {
+            mean_square(logs.windows(2).flat_map(|l| rows().map(|i| (l[0][i], l[1][i]))).collect())
+        };
+        let next_chip = between_chips(&logs);
+        // Gains of either sign do the same harm, so the logarithm of a rate moves by their square, and this by its square.
+        let mut half = p.clone();
+        half.variation.as_mut().unwrap().gain_per_width /= 2.0;
+        let ratio = next_chip / between_chips(&logs_of(&half));
+        assert!((12.0..20.0).contains(&ratio), "{ratio}");
         assert!(next_row < 0.02 * next_chip, "{next_row} {next_chip}");
         // The same seat in the next unit along, 4 mm away: between the two.
         let units = |l: &Vec<f64>| (0..6).map(|i| (l[i], l[i + 6])).collect::<Vec<_>>();
