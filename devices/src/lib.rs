@@ -69,6 +69,7 @@
 mod characterise;
 pub mod circuit;
 pub mod component;
+mod draws;
 mod error;
 pub mod files;
 pub mod heat;

@@ -10,6 +10,7 @@ use crate::characterise::bench::Watch;
 use crate::characterise::study::Study;
 use crate::characterise::sweep::SweepSetting;
 use crate::characterise::targets::{Target, Targets};
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
@@ -89,7 +90,7 @@ impl Mixture {
     fn new(setting: &SweepSetting, modulus: u32, operands: &Operands) -> Result<Self, DeviceError> {
         let unit = Mdpu::new(setting.parameters, modulus)?;
         let largest = Population::moments_of(&unit, operands).largest_log_amplitude;
-        let mut rng = Pcg64::new(u128::from(setting.seed), 0x1390_0000 + u128::from(modulus));
+        let mut rng = generator(setting.seed, Domain::Groups, [u64::from(modulus), 0]);
         let operating = Operating::new(&unit, largest, setting.laser_power);
         let Targets { list: groups, of_groups } = Targets::new(&operating, operands, GROUPS, &mut rng);
         let running = |sum: &mut f64, t: &Target| {
@@ -176,8 +177,7 @@ impl Study for ImportanceStudy<'_> {
             operating: Operating::new(&mixture.unit, mixture.largest, self.setting.laser_power),
             operands,
         };
-        let stream = index as u128;
-        let mut rng = Pcg64::new((stream << 64) | u128::from(self.setting.seed), stream);
+        let mut rng = generator(self.setting.seed, Domain::Importance, [index as u64, 0]);
         let (mut sum, mut squares) = (0.0, 0.0);
         for _ in 0..BATCH {
             watch.check()?;

@@ -4,6 +4,7 @@ use crate::characterise::bench::Watch;
 use crate::characterise::channel::{Provenance, table};
 use crate::characterise::sweep::SweepSetting;
 use crate::characterise::targets::Vectors;
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::unit::chips::Sample;
 use crate::unit::mmu::{Mdpu, MdpuErrors};
@@ -168,20 +169,19 @@ impl<'a> SampledChips<'a> {
 
     /// What all MDPUs of a chip share, from a stream that none of them has.
     fn draw_chip(&self, chip: u32) -> Made {
-        let mut rng = self.stream(chip, u128::from(u32::MAX));
+        let mut rng = self.stream(chip, u64::MAX);
         let temperature = normal_pair(&mut rng).0;
         Made { temperature, maps: self.maps.as_ref().map(|maps| maps.sample(&mut rng)) }
     }
 
-    fn stream(&self, chip: u32, index: u128) -> Pcg64 {
-        let stream = (u128::from(chip) << 32) | index;
-        Pcg64::new((stream << 64) | u128::from(self.setting.seed), stream)
+    fn stream(&self, chip: u32, index: u64) -> Pcg64 {
+        generator(self.setting.seed, Domain::Rows, [u64::from(chip), index])
     }
 
     /// The reads of one MDPU of a chip, one for each operand vector.
     fn reads(&self, chip: u32, made: &Made, index: usize, seat: Seat) -> Vec<Sample> {
         let (unit, _, vectors) = &self.units[seat.modulus];
-        let mut rng = self.stream(chip, index as u128);
+        let mut rng = self.stream(chip, index as u64);
         let paths = || {
             let variation = self.setting.parameters.variation?;
             let mdpus = self.placement.rows * self.units.len() as u32;

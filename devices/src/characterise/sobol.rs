@@ -9,10 +9,10 @@ use crate::characterise::bench::{Bench, Watch};
 use crate::characterise::study::Study;
 use crate::characterise::sweep::SweepSetting;
 use crate::characterise::tolerances::{Range, Toleranced};
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::unit::parameters::MdpuParameters;
 use rand::RngExt;
-use rand_pcg::Pcg64;
 use serde::Serialize;
 
 /// Rates below this are beyond the population's resolution and count as this large.
@@ -208,7 +208,7 @@ fn indices(items: &[Vec<f64>], seed: u64) -> Result<Vec<Index>, DeviceError> {
             "the error rate does not vary over the ranges: nothing is sensitive to anything".into(),
         ));
     };
-    let mut rng = Pcg64::new(u128::from(seed), 0x50b0_1b00);
+    let mut rng = generator(seed, Domain::Sobol, [0, 0]);
     let mut resampled = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
         let picked: Vec<usize> = all.iter().map(|_| rng.random_range(0..items.len())).collect();

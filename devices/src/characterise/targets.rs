@@ -5,6 +5,7 @@
 //! what that has done to their share.
 
 use crate::characterise::sweep::SweepSetting;
+use crate::draws::{Domain, generator};
 use crate::unit::mmu::Mdpu;
 use crate::unit::numerics::normal_tail;
 use crate::unit::operands::{Group, Operands};
@@ -93,7 +94,7 @@ pub(crate) struct Vectors {
 impl Vectors {
     /// At most `count` vectors for a unit whose converters are set to the log-amplitude `largest`.
     pub fn new(setting: &SweepSetting, unit: &Mdpu, operands: &Operands, largest: f64, count: usize) -> Self {
-        let mut rng = Pcg64::new(u128::from(setting.seed), 0x0bed_0000 + u128::from(unit.modulus()));
+        let mut rng = generator(setting.seed, Domain::Vectors, [u64::from(unit.modulus()), 0]);
         let operating = Operating::new(unit, largest, setting.laser_power);
         let targets = Targets::new(&operating, operands, DRAWN, &mut rng);
         let estimates: Vec<f64> = targets.list.iter().map(Target::estimate).collect();

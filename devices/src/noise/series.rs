@@ -1,5 +1,6 @@
 //! Sampled noise: white series, a discrete filter of the same poles, and the phase difference of a laser.
 
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::noise::density::pole_frequency;
 use crate::noise::{Filter, SpectralDensity};
@@ -80,8 +81,7 @@ impl Seeds {
 
     /// The generator of `source` in element `element` (a branch, an MMU, a unit): stream (source, element).
     pub fn stream(&self, source: NoiseSource, element: u32) -> Pcg64 {
-        let stream = (source as u128) << 32 | u128::from(element);
-        Pcg64::new(u128::from(self.0[source as usize]), stream)
+        generator(self.0[source as usize], Domain::Noise, [source as u64, u64::from(element)])
     }
 }
 

@@ -5,11 +5,11 @@
 //! errors happen. The same draws, linearised, give the control. Per MMU the ratio of the two means says how much
 //! rarer or more frequent errors really are; the whole MDPU has its power of the group size.
 
+use crate::draws::{Domain, generator};
 use crate::unit::deviations::deviations;
 use crate::unit::mmu::{Mdpu, MmuErrors};
 use crate::unit::operands::Operands;
 use crate::unit::rates::Rates;
-use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 
 /// Rounding in the population's Fourier sums: rates cannot be resolved below this.
@@ -36,9 +36,9 @@ impl Bounds {
     }
 }
 
-/// Samples `samples` MMUs from stream `modulus` of `seed`.
+/// Samples `samples` MMUs of `seed`.
 pub(crate) fn bounds(unit: &Mdpu, operands: &Operands, rates: &Rates, samples: usize, seed: u64) -> Bounds {
-    let mut rng = Pcg64::new(u128::from(seed), u128::from(unit.modulus()));
+    let mut rng = generator(seed, Domain::Bounds, [u64::from(unit.modulus()), 0]);
     let nominal = deviations(unit, &unit.no_errors(), operands);
     let tilt = (rates.dominant.per_deviation, rates.dominant.per_log_amplitude);
     let reference = nominal.iter().map(|pair| tilt.1 * pair.1).fold(f64::NEG_INFINITY, f64::max);

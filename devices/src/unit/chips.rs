@@ -1,5 +1,6 @@
 //! Sampled chips: every error drawn, every field computed. What the semi-analytic estimator is held against.
 
+use crate::draws::{Domain, generator};
 use crate::noise::Seeds;
 use crate::unit::chain::Chains;
 use crate::unit::crosstalk::crosstalk_matrix;
@@ -184,7 +185,7 @@ pub fn sample_rate(
     let sums: Vec<f64> = (0..chips)
         .into_par_iter()
         .map(|k| {
-            let mut rng = Pcg64::new(u128::from(seed), k as u128);
+            let mut rng = generator(seed, Domain::Chips, [k as u64, 0]);
             let mdpu = SampledMdpu::sample(unit, operands, &mut rng);
             let mut noise = NoiseDraws::new(Seeds::all(seed), k as u32);
             let mut read = || {
