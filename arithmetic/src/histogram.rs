@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use thiserror::Error;
 
 use crate::bfp::Quantised;
-use crate::{BfpFormat, FormatError, Moduli, SlipCode};
+use crate::{BfpFormat, FormatError};
 
 /// How often each mantissa and each dot product occurs in the products of a run: the operand distribution that devices are
 /// characterised with.
@@ -111,26 +111,6 @@ impl OperandHistogram {
     pub fn dot_sigma(&self) -> f64 {
         let mean: f64 = self.dots().map(|(v, p)| v as f64 * p).sum();
         self.dots().map(|(v, p)| (v as f64 - mean).powi(2) * p).sum::<f64>().sqrt()
-    }
-
-    /// Probabilities of the stationary operand's levels (u w mod m, as the unit stores them) and of the streaming operand's
-    /// residues, for the modulus at `index`; the first operand is the stationary one.
-    pub fn residue_probabilities(
-        &self,
-        moduli: &Moduli,
-        code: &SlipCode,
-        index: usize,
-    ) -> (Vec<f64>, Vec<f64>) {
-        let spread = |counts: &[u64], level: &dyn Fn(u32) -> u32| {
-            let mut p = vec![0.0; moduli.as_slice()[index] as usize];
-            let total: f64 = counts.iter().map(|&c| c as f64).sum();
-            for (i, &c) in counts.iter().enumerate() {
-                let q = i as i64 - i64::from(self.format.largest());
-                p[level(moduli.residue(q, index)) as usize] += c as f64 / total;
-            }
-            p
-        };
-        (spread(&self.first, &|r| code.level(index, r)), spread(&self.second, &|r| r))
     }
 
     /// Writes the counts: `operand,value,count` with operand first, second or dot; zero counts are left out.

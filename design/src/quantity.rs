@@ -99,11 +99,6 @@ macro_rules! quantity {
         impl $name {
             const UNITS: &[Unit] = &[$($unit),+];
 
-            /// From a number in SI units.
-            pub const fn from_si(si: f64) -> Self {
-                Self(si)
-            }
-
             /// The number in SI units.
             pub const fn si(self) -> f64 {
                 self.0
@@ -273,24 +268,9 @@ const KINDS: [&[Unit]; 19] = [
 ];
 
 impl Decibel {
-    /// From a number in decibel.
-    pub const fn from_db(db: f64) -> Self {
-        Self(db)
-    }
-
     /// The number in decibel.
     pub const fn db(self) -> f64 {
         self.0
-    }
-
-    /// The power that is left: 10^(-dB/10).
-    pub fn power_ratio(self) -> f64 {
-        10f64.powf(-self.0 / 10.0)
-    }
-
-    /// The field amplitude that is left: 10^(-dB/20).
-    pub fn amplitude_ratio(self) -> f64 {
-        10f64.powf(-self.0 / 20.0)
     }
 }
 
@@ -312,7 +292,6 @@ mod tests {
         assert_eq!("1e-3 W".parse::<Power>().unwrap().si(), 1e-3);
         assert!(("1.128 µA".parse::<Current>().unwrap().si() - 1.128e-6).abs() < 1e-18);
         assert_eq!("27 degC".parse::<Temperature>().unwrap().si(), 300.15);
-        assert!(("3 dB".parse::<Decibel>().unwrap().amplitude_ratio().powi(2) - 0.501_187).abs() < 1e-6);
     }
 
     #[test]
