@@ -10,6 +10,8 @@ use mirage_design::{
 };
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// `[devices.unit]`: how numbers and losses are represented.
@@ -172,13 +174,7 @@ pub enum Fabrication {
 
 impl<'de> Deserialize<'de> for Fabrication {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        if text == "from-variation" {
-            return Ok(Fabrication::FromVariation);
-        }
-        text.parse()
-            .map(Fabrication::Given)
-            .map_err(|e| D::Error::custom(format!("{e}; or \"from-variation\"")))
+        Ok(given_or(d, "from-variation")?.map_or(Fabrication::FromVariation, Fabrication::Given))
     }
 }
 
@@ -347,11 +343,7 @@ pub enum ReferenceLoss {
 
 impl<'de> Deserialize<'de> for ReferenceLoss {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        if text == "as-signal" {
-            return Ok(ReferenceLoss::AsSignal);
-        }
-        text.parse().map(ReferenceLoss::Given).map_err(|e| D::Error::custom(format!("{e}; or \"as-signal\"")))
+        Ok(given_or(d, "as-signal")?.map_or(ReferenceLoss::AsSignal, ReferenceLoss::Given))
     }
 }
 
@@ -366,10 +358,19 @@ pub enum RingLifetime {
 
 impl<'de> Deserialize<'de> for RingLifetime {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        if text == "from-ring" {
-            return Ok(RingLifetime::FromRing);
-        }
-        text.parse().map(RingLifetime::Given).map_err(|e| D::Error::custom(format!("{e}; or \"from-ring\"")))
+        Ok(given_or(d, "from-ring")?.map_or(RingLifetime::FromRing, RingLifetime::Given))
     }
+}
+
+/// A quantity, or nothing where the text is `word`.
+fn given_or<'de, D, T>(d: D, word: &str) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let text = String::deserialize(d)?;
+    if text == word {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|e| D::Error::custom(format!("{e}; or \"{word}\"")))
 }
