@@ -61,6 +61,7 @@
 //! | [`variation`] | correlated maps of width and thickness, and the phases, gains and resonances that follow |
 //! | [`heat`] | crosstalk matrices, settled states, compensation, ambient drift, ring locks |
 //! | [`noise`] | spectral densities, filters, sampled series, a seed for each source |
+//! | `physics`, `numerics`, `draws` | constants and decibels; tails, quadrature, phasors; a random generator for each purpose |
 //! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
 //! | [`time`] | the streaming path driven by events: memory of the last symbol, eye, settling |
 //!
@@ -74,6 +75,8 @@ mod error;
 pub mod files;
 pub mod heat;
 pub mod noise;
+mod numerics;
+mod physics;
 mod section;
 pub mod time;
 mod unit;

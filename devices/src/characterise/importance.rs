@@ -219,7 +219,7 @@ impl Study for ImportanceStudy<'_> {
 mod tests {
     use super::*;
     use crate::characterise::study::run_study;
-    use crate::unit::numerics::normal_tail;
+    use crate::numerics::normal_tail;
     use crate::unit::parameters::{Codes, Dac, FrontEnd, MdpuParameters, Trim};
     use std::collections::BTreeMap;
 

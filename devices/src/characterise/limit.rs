@@ -5,23 +5,18 @@
 //! and signal power P each quadrature has amplitude^2 / (2 variance) = R P T / q = eta N, the number of detected photons:
 //! twice as many are needed as by homodyne detection of one quadrature (Kikuchi, "Fundamentals of Coherent Optical Fiber
 //! Communications", J. Lightwave Technol. 34 (2016) 157). The error rate of m phases at that ratio is that of m-ary phase-shift
-//! keying (Proakis, "Digital Communications", 4th ed., section 5.2-7; Craig's form, see [`crate::unit::numerics::PhaseTail`]).
+//! keying (Proakis, "Digital Communications", 4th ed., section 5.2-7; Craig's form, see [`crate::numerics::PhaseTail`]).
 
 use crate::characterise::bench::Bench;
 use crate::characterise::sweep::SweepSetting;
 use crate::error::DeviceError;
-use crate::noise::ELEMENTARY_CHARGE;
+use crate::numerics::PhaseTail;
+use crate::physics::{ELEMENTARY_CHARGE, LIGHT_SPEED, PLANCK};
 use crate::unit::mmu::Mdpu;
-use crate::unit::numerics::PhaseTail;
 use crate::unit::parameters::FrontEnd;
 use crate::unit::rates::Operating;
 use serde::Serialize;
 use std::f64::consts::PI;
-
-/// Planck constant, J s (exact in the SI).
-const PLANCK: f64 = 6.626_070_15e-34;
-/// Speed of light in vacuum, m/s (exact in the SI).
-const LIGHT_SPEED: f64 = 299_792_458.0;
 
 /// What turns powers into photons of a read.
 #[derive(Debug, Clone, Copy, PartialEq)]

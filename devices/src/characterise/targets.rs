@@ -6,8 +6,8 @@
 
 use crate::characterise::sweep::SweepSetting;
 use crate::draws::{Domain, generator};
+use crate::numerics::normal_tail;
 use crate::unit::mmu::Mdpu;
-use crate::unit::numerics::normal_tail;
 use crate::unit::operands::{Group, Operands};
 use crate::unit::rates::Operating;
 use crate::unit::sampled::{draw, draw_previous};

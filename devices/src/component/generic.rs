@@ -2,6 +2,7 @@
 //!
 //! Names, formulas and defaults are those of `sax.models` (github.com/flaport/sax, src/sax/models). Where this differs, the component's documentation says so.
 
+use crate::physics::amplitude_left;
 use std::sync::Arc;
 
 use num_complex::Complex64;
@@ -52,11 +53,6 @@ pub(super) const COUPLING: Setting =
 
 /// Micrometres in a metre: SAX's settings are in micrometres.
 pub(super) const UM: f64 = 1e6;
-
-/// The field amplitude that is left after a loss in decibel.
-pub(super) fn amplitude(db: f64) -> f64 {
-    10f64.powf(-db / 20.0)
-}
 
 /// Fills the four elements of a symmetric 2 x 2 coupler: `through` in0 to out0 and in1 to out1, i `cross` between.
 pub(super) fn fill_coupler(s: &mut super::Scattering, element: impl Fn(usize) -> (f64, f64)) {
@@ -185,7 +181,7 @@ const GRATING_COUPLER: Simple = Simple {
         s.fill_both(1, 0, |i| {
             let sigma = width.at(i) / (2.0 * (2.0 * std::f64::consts::LN_2).sqrt());
             let x = (points.wavelengths()[i] * UM - wl0.at(i)) / (2.0 * sigma);
-            (amplitude(loss.at(i)) * (-x * x).exp()).into()
+            (amplitude_left(loss.at(i)) * (-x * x).exp()).into()
         });
         Ok(())
     },
@@ -193,10 +189,10 @@ const GRATING_COUPLER: Simple = Simple {
 
 fn reflect(settings: &Settings, s: &mut super::Scattering) {
     let [reflection, loss] = ["reflection", "loss_dB"].map(|n| settings.number(n));
-    let back = |i: usize| Complex64::from(reflection.at(i).sqrt() * amplitude(loss.at(i)));
+    let back = |i: usize| Complex64::from(reflection.at(i).sqrt() * amplitude_left(loss.at(i)));
     s.fill(0, 0, back);
     s.fill(1, 1, back);
-    s.fill_both(1, 0, |i| ((1.0 - reflection.at(i)).sqrt() * amplitude(loss.at(i))).into());
+    s.fill_both(1, 0, |i| ((1.0 - reflection.at(i)).sqrt() * amplitude_left(loss.at(i))).into());
 }
 
 const REFLECTION_LOSS: Setting =
@@ -263,8 +259,8 @@ const ISOLATOR: Simple = Simple {
     pairs: &[(1, 0)],
     scatter: |_, settings, s| {
         let [loss, isolation] = ["insertion_loss_dB", "isolation_dB"].map(|n| settings.number(n));
-        s.fill(1, 0, |i| amplitude(loss.at(i)).into());
-        s.fill(0, 1, |i| amplitude(isolation.at(i)).into());
+        s.fill(1, 0, |i| amplitude_left(loss.at(i)).into());
+        s.fill(0, 1, |i| amplitude_left(isolation.at(i)).into());
         Ok(())
     },
 };
@@ -279,8 +275,8 @@ const CIRCULATOR: Simple = Simple {
     scatter: |_, settings, s| {
         let [loss, isolation] = ["insertion_loss_dB", "isolation_dB"].map(|n| settings.number(n));
         for (to, from) in [(1, 0), (2, 1), (0, 2)] {
-            s.fill(to, from, |i| amplitude(loss.at(i)).into());
-            s.fill(from, to, |i| amplitude(isolation.at(i)).into());
+            s.fill(to, from, |i| amplitude_left(loss.at(i)).into());
+            s.fill(from, to, |i| amplitude_left(isolation.at(i)).into());
         }
         Ok(())
     },

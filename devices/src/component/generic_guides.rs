@@ -1,9 +1,10 @@
 //! SAX's generic guides: one input, one output.
 
-use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_ONE, UM, WL0, amplitude};
+use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_ONE, UM, WL0};
 use super::simple::Simple;
 use super::{ComponentError, Numbers, Points, Scattering, Setting, Settings};
-use crate::unit::chain::sincos_turns;
+use crate::numerics::sincos_turns;
+use crate::physics::amplitude_left;
 use crate::vectorised::vectorised;
 
 const NEFF: Setting = Setting::number("neff", 2.34, "", ANY, "effective index at wl0");
@@ -48,7 +49,7 @@ fn guide(points: &Points, settings: &Settings, s: &mut Scattering) -> Result<(),
     let [wl0, neff, ng, length, loss] =
         ["wl0", "neff", "ng", "length", "loss_dB_cm"].map(|n| settings.number(n));
     let turns = |turns: &mut [f64]| fill_turns(turns, points.wavelengths(), [wl0, neff, ng, length]);
-    transmit(turns, Numbers::map2(loss, length, |loss, length| amplitude(1e-4 * loss * length)), s);
+    transmit(turns, Numbers::map2(loss, length, |loss, length| amplitude_left(1e-4 * loss * length)), s);
     Ok(())
 }
 
@@ -104,7 +105,7 @@ pub(super) const ATTENUATOR: Simple = Simple {
     pairs: &[(1, 0)],
     scatter: |_, settings, s| {
         let loss = settings.number("loss");
-        s.fill_both(1, 0, |i| amplitude(loss.at(i)).into());
+        s.fill_both(1, 0, |i| amplitude_left(loss.at(i)).into());
         Ok(())
     },
 };
@@ -128,7 +129,7 @@ pub(super) const PHASE_SHIFTER: Simple = Simple {
                 *turns = neff.at(i) * length.at(i) / (wavelength * UM) + voltage.at(i) / 2.0;
             }
         };
-        transmit(turns, Numbers::map2(loss, length, |loss, length| amplitude(loss * length)), s);
+        transmit(turns, Numbers::map2(loss, length, |loss, length| amplitude_left(loss * length)), s);
         Ok(())
     },
 };

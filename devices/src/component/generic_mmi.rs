@@ -1,11 +1,12 @@
 //! SAX's generic multimode interference couplers.
 
+use crate::physics::amplitude_left;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2};
 
 use num_complex::Complex64;
 
 use super::generic::{
-    FRACTION, NOT_NEGATIVE, ONE_BY_TWO, POSITIVE, TWO_BY_TWO, TWO_TO_TWO, UM, WL0, amplitude, fill_coupler,
+    FRACTION, NOT_NEGATIVE, ONE_BY_TWO, POSITIVE, TWO_BY_TWO, TWO_TO_TWO, UM, WL0, fill_coupler,
 };
 use super::simple::Simple;
 use super::{ComponentError, Points, Setting, Settings};
@@ -55,7 +56,7 @@ pub(super) const MMI1X2: Simple = Simple {
         let spectrum = spectrum(points, settings, "")?;
         let loss = settings.number("loss_dB");
         for out in [1, 2] {
-            s.fill_both(out, 0, |i| (spectrum[i] * amplitude(loss.at(i)) * FRAC_1_SQRT_2).into());
+            s.fill_both(out, 0, |i| (spectrum[i] * amplitude_left(loss.at(i)) * FRAC_1_SQRT_2).into());
         }
         Ok(())
     },
@@ -116,8 +117,9 @@ pub(super) const MMI2X2: Simple = Simple {
             ["splitting_ratio_thru", "splitting_ratio_cross"].map(|n| settings.number(n));
         let loss = |name: &str| settings.number(if settings.is_given(name) { name } else { "loss_dB" });
         let (loss_through, loss_cross) = (loss("loss_dB_thru"), loss("loss_dB_cross"));
-        let through = |i: usize| spectrum[i] * amplitude(loss_through.at(i)) * ratio_through.at(i).sqrt();
-        let cross = |i: usize| spectrum[i] * amplitude(loss_cross.at(i)) * ratio_cross.at(i).sqrt();
+        let through =
+            |i: usize| spectrum[i] * amplitude_left(loss_through.at(i)) * ratio_through.at(i).sqrt();
+        let cross = |i: usize| spectrum[i] * amplitude_left(loss_cross.at(i)) * ratio_cross.at(i).sqrt();
         for (out, input) in [(3, 0), (2, 1)] {
             s.fill_both(out, input, |i| through(i).into());
         }

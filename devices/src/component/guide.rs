@@ -1,9 +1,10 @@
 //! Strip guides: the component, and what rings, interferometers and shifters made of them share.
 
-use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_ONE, amplitude};
+use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_ONE};
 use super::guide_table::{GuideMode, GuideTable, Polarization};
 use super::simple::Simple;
 use super::{ComponentError, Points, Setting, Settings};
+use crate::physics::amplitude_left;
 use num_complex::Complex64;
 
 /// Temperature at which the table of guides holds, K.
@@ -54,7 +55,7 @@ impl Modes {
     /// Field transfer over `length` (m) at a point, with `loss` in dB/cm.
     pub fn propagate(&self, points: &Points, point: usize, length: f64, loss: f64) -> Complex64 {
         let phase = self.at(point).wavenumber(points.wavelengths()[point]) * length;
-        Complex64::from_polar(amplitude(100.0 * loss * length), phase)
+        Complex64::from_polar(amplitude_left(100.0 * loss * length), phase)
     }
 }
 

@@ -1,11 +1,9 @@
 //! Modes of strip guides over width and thickness, from a table.
 
 use crate::files::FileError;
+use crate::physics::LIGHT_SPEED;
 use std::f64::consts::PI;
 use std::sync::LazyLock;
-
-/// Speed of light, m/s.
-pub(crate) const LIGHT: f64 = 299_792_458.0;
 
 /// What a guide's mode is at its centre wavelength, and the wavenumber that follows elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,9 +22,9 @@ impl GuideMode {
     /// Wavenumber in rad/m at a vacuum wavelength in m: the expansion of beta(omega) to second order, with
     /// beta_2 = -D lambda^2/(2 pi c) (Agrawal, Nonlinear Fiber Optics, eqs. 1.2.8 and 1.2.11).
     pub fn wavenumber(&self, wavelength: f64) -> f64 {
-        let offset = 2.0 * PI * LIGHT * (1.0 / wavelength - 1.0 / self.wavelength);
-        let beta_2 = -self.dispersion * self.wavelength.powi(2) / (2.0 * PI * LIGHT);
-        2.0 * PI * self.neff / self.wavelength + offset * (self.ng / LIGHT + 0.5 * beta_2 * offset)
+        let offset = 2.0 * PI * LIGHT_SPEED * (1.0 / wavelength - 1.0 / self.wavelength);
+        let beta_2 = -self.dispersion * self.wavelength.powi(2) / (2.0 * PI * LIGHT_SPEED);
+        2.0 * PI * self.neff / self.wavelength + offset * (self.ng / LIGHT_SPEED + 0.5 * beta_2 * offset)
     }
 }
 
@@ -200,13 +198,13 @@ mod tests {
     #[test]
     fn derivatives_of_the_wavenumber_are_group_index_and_dispersion() {
         let mode = GuideTable::silicon_strips().unwrap().mode(0.5e-6, 0.22e-6, Polarization::Te).unwrap();
-        let at = |df: f64| mode.wavenumber(LIGHT / (LIGHT / 1.55e-6 + df));
+        let at = |df: f64| mode.wavenumber(LIGHT_SPEED / (LIGHT_SPEED / 1.55e-6 + df));
         let df = 1e12;
         assert!((at(0.0) * 1.55e-6 / (2.0 * PI) - mode.neff).abs() < 1e-12);
-        let ng = (at(df) - at(-df)) * LIGHT / (4.0 * PI * df);
+        let ng = (at(df) - at(-df)) * LIGHT_SPEED / (4.0 * PI * df);
         assert!((ng / mode.ng - 1.0).abs() < 1e-9, "{ng}");
         let beta_2 = (at(df) - 2.0 * at(0.0) + at(-df)) / (2.0 * PI * df).powi(2);
-        let d = -2.0 * PI * LIGHT / 1.55e-6f64.powi(2) * beta_2;
+        let d = -2.0 * PI * LIGHT_SPEED / 1.55e-6f64.powi(2) * beta_2;
         assert!((d / mode.dispersion - 1.0).abs() < 1e-4, "{d}");
     }
 

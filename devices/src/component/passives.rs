@@ -1,8 +1,9 @@
 //! Crossings, and couplers to fibres. The terminator is the generic one.
 
-use super::generic::{NOT_NEGATIVE, ONE_BY_ONE, POSITIVE, TWO_BY_TWO, amplitude};
+use super::generic::{NOT_NEGATIVE, ONE_BY_ONE, POSITIVE, TWO_BY_TWO};
 use super::simple::Simple;
 use super::{ComponentError, Points, Scattering, Setting, Settings};
+use crate::physics::amplitude_left;
 use num_complex::Complex64;
 
 /// Two guides that cross.
@@ -37,7 +38,7 @@ fn crossing(points: &Points, settings: &Settings, s: &mut Scattering) -> Result<
     let [loss, crosstalk, reflection] =
         ["loss_dB", "crosstalk_dB", "reflection_dB"].map(|n| settings.number(n));
     for i in 0..points.len() {
-        let [t, x, r] = [loss.at(i), crosstalk.at(i), reflection.at(i)].map(amplitude);
+        let [t, x, r] = [loss.at(i), crosstalk.at(i), reflection.at(i)].map(amplitude_left);
         // Eigenvalues of the symmetric crossing: r + t -+ 2 i x and twice r - t.
         let gain = ((r + t).powi(2) + 4.0 * x * x).max((r - t).powi(2));
         if gain > 1.0 + 1e-12 {
@@ -49,13 +50,13 @@ fn crossing(points: &Points, settings: &Settings, s: &mut Scattering) -> Result<
         }
     }
     for port in 0..4 {
-        s.fill(port, port, |i| amplitude(reflection.at(i)).into());
+        s.fill(port, port, |i| amplitude_left(reflection.at(i)).into());
     }
     for (a, b) in [(3, 0), (2, 1)] {
-        s.fill_both(a, b, |i| amplitude(loss.at(i)).into());
+        s.fill_both(a, b, |i| amplitude_left(loss.at(i)).into());
     }
     for (a, b) in [(1, 0), (2, 0), (3, 1), (3, 2)] {
-        s.fill_both(a, b, |i| Complex64::new(0.0, amplitude(crosstalk.at(i))));
+        s.fill_both(a, b, |i| Complex64::new(0.0, amplitude_left(crosstalk.at(i))));
     }
     Ok(())
 }
@@ -85,9 +86,9 @@ pub(super) const EDGE_COUPLER: Simple = Simple {
     scatter: |points, settings, s| {
         let [loss, reflection] = ["loss_dB", "reflection_dB"].map(|n| settings.number(n));
         let reflects = settings.is_given("reflection_dB");
-        let back = |i: usize| if reflects { amplitude(reflection.at(i)) } else { 0.0 };
+        let back = |i: usize| if reflects { amplitude_left(reflection.at(i)) } else { 0.0 };
         for i in 0..points.len() {
-            if amplitude(loss.at(i)).hypot(back(i)) > 1.0 + 1e-12 {
+            if amplitude_left(loss.at(i)).hypot(back(i)) > 1.0 + 1e-12 {
                 let problem = "what passes and what is reflected are more than the input: give more loss";
                 return Err(ComponentError::of("loss_dB", problem));
             }
@@ -95,7 +96,7 @@ pub(super) const EDGE_COUPLER: Simple = Simple {
         // Transmission in quadrature to the reflection, as energy demands of a symmetric two-port.
         s.fill(0, 0, |i| Complex64::new(0.0, back(i)));
         s.fill(1, 1, |i| Complex64::new(0.0, back(i)));
-        s.fill_both(1, 0, |i| amplitude(loss.at(i)).into());
+        s.fill_both(1, 0, |i| amplitude_left(loss.at(i)).into());
         Ok(())
     },
 };
@@ -166,7 +167,7 @@ pub(super) const GRATING: Simple = Simple {
             let sine = angle.at(i).to_radians().sin();
             let peak = period.at(i) * (n + slope * 1.55 - sine) / (1.0 + period.at(i) * slope);
             let x = 2.0 * (points.wavelengths()[i] * 1e6 - peak) / band.at(i);
-            amplitude(loss.at(i) + x * x).into()
+            amplitude_left(loss.at(i) + x * x).into()
         });
         Ok(())
     },

@@ -1,11 +1,11 @@
 //! A ring as a switch between bus and detour: everything follows from radius, couplings, loss and detuning.
 
 use super::generic::{ANY, FRACTION, NOT_NEGATIVE, POSITIVE};
-use super::guide_table::LIGHT;
 use super::ring::{AddDrop, FOUR, RING_PAIRS, RingFields, fill_ring};
 use super::simple::Simple;
 use super::{ComponentError, Points, Scattering, Setting, Settings};
 use crate::error::DeviceError;
+use crate::physics::{LIGHT_SPEED, amplitude_left};
 use num_complex::Complex64;
 use std::f64::consts::TAU;
 
@@ -66,7 +66,7 @@ impl RingSwitch {
         within("ring.coupling_detour", coupling_detour, 1e-6, 0.99, "must lie in 1e-6 to 0.99")?;
         within("ring.round_trip_loss", round_trip_loss_db, 0.0, 20.0, "must lie in 0 dB to 20 dB")?;
         within("ring.group_index", group_index, 1.0, 10.0, "must lie in 1 to 10")?;
-        let free_spectral_range = LIGHT / (group_index * TAU * radius);
+        let free_spectral_range = LIGHT_SPEED / (group_index * TAU * radius);
         let room = free_spectral_range / 2.0;
         let nearest = "must be positive and at most half of the free spectral range less the locking error";
         within(
@@ -79,7 +79,7 @@ impl RingSwitch {
         if !(detuning > locking_error && detuning <= room - locking_error) {
             return Err(DeviceError::parameter("ring.detuning", detuning, nearest));
         }
-        let amplitude = 10f64.powf(-round_trip_loss_db / 20.0);
+        let amplitude = amplitude_left(round_trip_loss_db);
         let ring = AddDrop { bus: coupling_bus, drop: coupling_detour, amplitude };
         if ring.width().is_none() {
             let problem = "so strong a coupling leaves no resonance";
@@ -210,10 +210,10 @@ fn scatter_switch(points: &Points, settings: &Settings, s: &mut Scattering) -> R
     let at = |i: usize| {
         let length = TAU * radius.at(i) * 1e-6;
         let shift = (detuning.at(i) * (1.0 - drive.at(i)) + error.at(i)) * 1e9;
-        let offset = LIGHT / points.wavelengths()[i] - LIGHT / (resonance.at(i) * 1e-6) - shift;
-        let amplitude = super::generic::amplitude(100.0 * loss.at(i) * length);
+        let offset = LIGHT_SPEED / points.wavelengths()[i] - LIGHT_SPEED / (resonance.at(i) * 1e-6) - shift;
+        let amplitude = amplitude_left(100.0 * loss.at(i) * length);
         let ring = AddDrop { bus: bus.at(i), drop: drop.at(i), amplitude };
-        ring.fields(TAU * offset * ng.at(i) * length / LIGHT).ok_or_else(|| {
+        ring.fields(TAU * offset * ng.at(i) * length / LIGHT_SPEED).ok_or_else(|| {
             let problem = "a ring without loss or coupling has no finite field on resonance";
             ComponentError::of("loss_dB_cm", problem)
         })

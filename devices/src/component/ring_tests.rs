@@ -7,13 +7,13 @@ use crate::files::{InterconnectFile, SParameters, Selection, TimeConvention, wri
 use std::f64::consts::TAU;
 use std::path::Path;
 
-const LIGHT: f64 = super::guide_table::LIGHT;
+use crate::physics::LIGHT_SPEED;
 
 /// The response of a netlist that stands in `folder`, at these frequencies.
 fn response(netlist: &str, folder: &Path, frequencies: &[f64]) -> Response {
     let file = folder.join("ring.yml");
     let netlist = Netlist::read(netlist, &file.to_string_lossy()).unwrap();
-    let points = Points::new(frequencies.iter().map(|f| LIGHT / f).collect()).unwrap();
+    let points = Points::new(frequencies.iter().map(|f| LIGHT_SPEED / f).collect()).unwrap();
     Circuit::new(&netlist, &Library::standard()).unwrap().response(&points, Solver::Auto).unwrap()
 }
 

@@ -1,11 +1,12 @@
 //! Phase shifters: heaters, depletion and electro-mechanical ones.
 
-use super::generic::{NOT_NEGATIVE, ONE_BY_ONE, POSITIVE, amplitude};
+use super::generic::{NOT_NEGATIVE, ONE_BY_ONE, POSITIVE};
 use super::guide::{
     INDEX_SLOPE, Modes, POLARIZATION, TEMPERATURE, THICKNESS, THICKNESS_ERROR, WIDTH, WIDTH_ERROR, modes,
 };
 use super::simple::Simple;
 use super::{ComponentError, Points, Scattering, Setting, Settings};
+use crate::physics::amplitude_left;
 use num_complex::Complex64;
 use std::f64::consts::{PI, TAU};
 
@@ -44,7 +45,7 @@ fn fill_driven(
             return Err(ComponentError::of("dloss_dV", problem));
         }
         let guide = modes.propagate(points, i, length.at(i) * 1e-6, loss.at(i));
-        fields.push(guide * Complex64::from_polar(amplitude(extra), phase * share));
+        fields.push(guide * Complex64::from_polar(amplitude_left(extra), phase * share));
     }
     s.fill_both(1, 0, |i| fields[i]);
     Ok(())

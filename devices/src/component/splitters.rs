@@ -1,11 +1,12 @@
 //! Splitters and couplers: Y-branch, directional coupler, multi-mode interference couplers.
 
-use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_TWO, POSITIVE, TWO_BY_TWO, TWO_TO_TWO, UM, WL0, amplitude};
+use super::generic::{ANY, NOT_NEGATIVE, ONE_BY_TWO, POSITIVE, TWO_BY_TWO, TWO_TO_TWO, UM, WL0};
 use super::guide::{
     INDEX_SLOPE, LOSS, POLARIZATION, TEMPERATURE, THICKNESS, THICKNESS_ERROR, WIDTH, WIDTH_ERROR, modes,
 };
 use super::simple::Simple;
 use super::{ComponentError, Numbers, Points, Scattering, Setting, Settings};
+use crate::physics::amplitude_left;
 use num_complex::Complex64;
 use std::f64::consts::PI;
 
@@ -15,7 +16,7 @@ const IMBALANCE: Setting =
 /// Field amplitudes of two outputs that share what is left after `loss`, out0 stronger by `imbalance`.
 fn shares(loss_db: f64, imbalance_db: f64) -> [f64; 2] {
     let ratio = 10f64.powf(imbalance_db / 10.0);
-    [ratio / (1.0 + ratio), 1.0 / (1.0 + ratio)].map(|share| amplitude(loss_db) * share.sqrt())
+    [ratio / (1.0 + ratio), 1.0 / (1.0 + ratio)].map(|share| amplitude_left(loss_db) * share.sqrt())
 }
 
 /// Y-branch.
@@ -113,7 +114,7 @@ pub(super) const DIRECTIONAL_COUPLER: Simple = Simple {
                 let along = kappa.at(i) + dkappa.at(i) * (points.wavelengths()[i] * UM - wl0.at(i));
                 let made = along * (1.0 + by_width.at(i) * width_error.at(i));
                 let guide = modes.propagate(points, i, length.at(i) / UM, loss.at(i));
-                (guide * amplitude(excess.at(i)), made * length.at(i) + bend.at(i))
+                (guide * amplitude_left(excess.at(i)), made * length.at(i) + bend.at(i))
             })
             .collect();
         for (out, input) in [(2, 0), (3, 1)] {

@@ -1,8 +1,8 @@
 //! A component read from a file of S-parameters.
 
-use super::guide_table::LIGHT;
 use super::{Component, ComponentError, Points, Scattering, Setting, Settings};
 use crate::files::{Load, SParameters, TimeConvention, enforce_passivity, load_sparameters};
+use crate::physics::LIGHT_SPEED;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Component for Tabulated {
         let pairs = self.couplings();
         for (k, wavelength) in points.wavelengths().iter().enumerate() {
             let mut matrix =
-                table.parameters.at(LIGHT / wavelength).ok_or_else(|| table.outside(*wavelength))?;
+                table.parameters.at(LIGHT_SPEED / wavelength).ok_or_else(|| table.outside(*wavelength))?;
             if table.enforce {
                 matrix = enforce_passivity(&matrix);
             }
@@ -113,7 +113,7 @@ impl Component for Tabulated {
                     let problem = format!(
                         "{file}: not passive: the largest singular value is {:.6} at {:.6} um; `passivity: enforce` lowers it",
                         found.singular_value,
-                        LIGHT / found.frequency * 1e6
+                        LIGHT_SPEED / found.frequency * 1e6
                     );
                     return Err(ComponentError::of("passivity", problem));
                 }
@@ -131,7 +131,7 @@ impl Component for Tabulated {
 impl Table {
     fn outside(&self, wavelength: f64) -> ComponentError {
         let (low, high) = self.parameters.range();
-        let (short, long) = (LIGHT / high * 1e6, LIGHT / low * 1e6);
+        let (short, long) = (LIGHT_SPEED / high * 1e6, LIGHT_SPEED / low * 1e6);
         let problem = format!(
             "{}: {:.6} um is outside the file's {short:.6} um to {long:.6} um",
             self.file,

@@ -1,9 +1,7 @@
 //! Temperature of the whole chip, and what the ring switches' locks leave.
 
+use crate::physics::{LIGHT_SPEED, power_left};
 use std::f64::consts::PI;
-
-/// Speed of light, m/s (exact in the SI).
-const LIGHT_SPEED: f64 = 299_792_458.0;
 
 /// Phase of signal against reference per kelvin of the whole chip, rad/K.
 ///
@@ -29,7 +27,7 @@ pub struct RingLock {
 impl RingLock {
     /// Extinction, dB, of one ring whose extinction at perfect lock is `extinction_db`: the powers that leak add in the mean.
     pub fn extinction_db(&self, extinction_db: f64) -> f64 {
-        -10.0 * (10f64.powf(-extinction_db / 10.0) + self.detuning.powi(2)).log10()
+        -10.0 * (power_left(extinction_db) + self.detuning.powi(2)).log10()
     }
 
     /// Mean loss that the detuning adds to a dropping ring, dB.
@@ -64,7 +62,7 @@ mod tests {
         let pass = drop * Complex64::new(0.0, -x);
         let lock = RingLock { detuning: x };
         assert!((drop.norm_sqr() + pass.norm_sqr() - 1.0).abs() < 1e-15, "nothing is lost");
-        let leak = 10f64.powf(-lock.extinction_db(f64::INFINITY) / 10.0);
+        let leak = power_left(lock.extinction_db(f64::INFINITY));
         assert!((leak / pass.norm_sqr() - 1.0).abs() < 1e-3);
         assert!((lock.drop_loss_db() / (-10.0 * drop.norm_sqr().log10()) - 1.0).abs() < 1e-9);
         assert!((lock.detour_variance() / (2.0 * drop.arg().powi(2)) - 1.0).abs() < 1e-3);

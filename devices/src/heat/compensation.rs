@@ -67,7 +67,7 @@ pub fn remaining_table(
 mod tests {
     use super::*;
     use crate::heat::Layout;
-    use crate::unit::shifter::normal_pair;
+    use crate::numerics::normal_pair;
     use rand::SeedableRng;
     use rand_pcg::Pcg64;
 

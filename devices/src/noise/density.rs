@@ -1,11 +1,7 @@
 //! White densities, filters, and the variance that is left after them.
 
+use crate::physics::{BOLTZMANN, ELEMENTARY_CHARGE};
 use std::f64::consts::PI;
-
-/// Elementary charge, C (exact in the SI).
-pub(crate) const ELEMENTARY_CHARGE: f64 = 1.602_176_634e-19;
-/// Boltzmann constant, J/K (exact in the SI).
-const BOLTZMANN: f64 = 1.380_649e-23;
 
 /// A white, one-sided power spectral density: A^2/Hz for currents, V^2/Hz for voltages, 1/Hz for relative intensity.
 #[derive(Debug, Clone, Copy, PartialEq)]

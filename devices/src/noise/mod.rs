@@ -23,7 +23,6 @@ mod density;
 mod phase;
 mod series;
 
-pub(crate) use density::ELEMENTARY_CHARGE;
 pub use density::{Filter, SpectralDensity};
 pub use phase::{jitter_variance, phase_difference_variance};
 pub use series::{DiscreteFilter, NoiseSource, PhaseDifference, Seeds, WhiteNoise};

@@ -4,7 +4,7 @@ use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::noise::density::pole_frequency;
 use crate::noise::{Filter, SpectralDensity};
-use crate::unit::shifter::normal_pair;
+use crate::numerics::normal_pair;
 use rand_pcg::Pcg64;
 use std::collections::VecDeque;
 use std::f64::consts::PI;

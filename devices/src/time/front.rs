@@ -1,8 +1,8 @@
 //! The electrical front end: diode and amplifier as two poles that the field's transfer passes.
 
+use crate::numerics::gauss_legendre;
 use crate::time::path::Path;
 use crate::time::poles::TwoPoles;
-use crate::unit::numerics::gauss_legendre;
 use num_complex::Complex64;
 
 /// Nodes of a panel.

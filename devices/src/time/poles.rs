@@ -123,7 +123,7 @@ mod tests {
     /// Genocchi and Hermite's mean over the triangle, by Gauss and Legendre's rule.
     #[test]
     fn divided_differences_are_means_of_the_exponential() {
-        let nodes = crate::unit::numerics::gauss_legendre(24);
+        let nodes = crate::numerics::gauss_legendre(24);
         for [a, b, c] in [
             [-1.0, -1.0, -1.0],
             [-0.3, -1.0, -1.0],

@@ -1,6 +1,7 @@
 //! The light outside the MMUs, the four diodes, and the noise of the pair (I, Q).
 
 use crate::noise::{Filter, NoiseSource, SpectralDensity, jitter_variance, phase_difference_variance};
+use crate::physics::power_left;
 use crate::unit::mmu::Mdpu;
 use crate::unit::parameters::FrontEnd;
 use nalgebra::Matrix2;
@@ -49,10 +50,10 @@ impl Mdpu {
         let link = &self.parameters().link;
         let stages = f64::from(32 - (link.units_per_laser.max(1) - 1).leading_zeros()) + 1.0;
         let common_db = link.coupler_db + stages * link.splitter_db + link.hybrid_db;
-        let unit = laser_power / f64::from(link.units_per_laser) * 10f64.powf(-common_db / 10.0);
+        let unit = laser_power / f64::from(link.units_per_laser) * power_left(common_db);
         Light {
-            signal: unit * link.split * 10f64.powf(-link.signal_routing_db / 10.0),
-            reference: unit * (1.0 - link.split) * 10f64.powf(-link.reference_db / 10.0),
+            signal: unit * link.split * power_left(link.signal_routing_db),
+            reference: unit * (1.0 - link.split) * power_left(link.reference_db),
         }
     }
 
@@ -193,8 +194,9 @@ mod tests {
 
     #[test]
     fn noise_of_the_dacs_is_amplified_by_the_streamed_residue() {
+        use crate::numerics::normal_tail;
         use crate::unit::rates::{Quantisation, rates};
-        use crate::unit::{numerics::normal_tail, operands::Operands, population::Population};
+        use crate::unit::{operands::Operands, population::Population};
         // (A large modulus, for which the sine of half a sector is the angle.)
         let (m, x, group) = (128u32, 9usize, 16);
         let mut p = MdpuParameters::ideal(group);

@@ -9,15 +9,17 @@
 
 use crate::error::DeviceError;
 use crate::heat::{RingLock, phase_per_kelvin};
+use crate::numerics::normal_pair;
+use crate::physics::{amplitude_left, power_left};
 use crate::unit::crosstalk::{SourceGain, source_gains, stage_places};
 use crate::unit::encoding::Digits;
 use crate::unit::parameters::{LossAccounting, MdpuParameters};
-use crate::unit::shifter::{Drive, normal_pair};
+use crate::unit::shifter::Drive;
 use crate::unit::trim::TrimResidue;
 use crate::variation::{MadeErrors, Maps, Site};
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
-use std::f64::consts::{LN_10, PI};
+use std::f64::consts::PI;
 
 /// Loss, dB, beyond which the squares of fields come near the smallest numbers.
 const DARK: f64 = 3e3;
@@ -110,8 +112,9 @@ impl Mdpu {
         }
         Ok(Mdpu {
             residue: TrimResidue::new(&parameters.trim),
-            bus_amplitude: amplitude(bus_db),
-            leakage: 10f64.powf(-extinction_db / 10.0),
+            bus_amplitude: amplitude_left(bus_db),
+            // Through both rings, hence the field as one ring leaks power.
+            leakage: power_left(extinction_db),
             detour_db: vec![2.0 * drop_db; digits.count()],
             shifter_db,
             crosstalk: source_gains(&parameters.crosstalk, parameters.heat.compensation, &digits, group),
@@ -275,7 +278,7 @@ impl Mdpu {
     /// Field amplitude on the detour of one digit at a voltage relative to the largest used.
     pub(crate) fn detour_amplitude(&self, digit: usize, relative_voltage: f64) -> f64 {
         let drive = 1.0 + self.parameters.shifters.drive_loss * relative_voltage.abs();
-        amplitude(self.detour_db[digit] + self.shifter_db[digit] * drive)
+        amplitude_left(self.detour_db[digit] + self.shifter_db[digit] * drive)
     }
 
     /// Field amplitude that takes the wrong path, through both rings of a digit.
@@ -323,10 +326,6 @@ fn varied(parameters: &MdpuParameters, digits: usize) -> Result<Option<(Site, Ma
     let (x, y) = site.ranges();
     let maps = Maps::new(variation, x, y)?;
     Ok(Some((site, maps)))
-}
-
-fn amplitude(loss_db: f64) -> f64 {
-    (-loss_db * LN_10 / 20.0).exp()
 }
 
 fn polar(amplitude: f64, phase: f64) -> Complex64 {

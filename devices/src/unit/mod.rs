@@ -10,7 +10,6 @@ pub(crate) mod encoding;
 pub(crate) mod link;
 pub(crate) mod mmu;
 pub(crate) mod noise_draws;
-pub(crate) mod numerics;
 pub(crate) mod operands;
 pub(crate) mod parameters;
 pub(crate) mod population;

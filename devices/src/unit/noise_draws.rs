@@ -1,8 +1,8 @@
 //! Noise of single reads, drawn source by source.
 
 use crate::noise::{NoiseSource, Seeds};
+use crate::numerics::normal_pair;
 use crate::unit::rates::Operating;
-use crate::unit::shifter::normal_pair;
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 

@@ -1,6 +1,6 @@
 //! From currents to residues: the probability of every sector, with or without ADC cells.
 
-use crate::unit::numerics::{PhaseTail, normal_tail};
+use crate::numerics::{PhaseTail, normal_tail};
 use std::f64::consts::PI;
 
 /// Probabilities below this are not followed further.

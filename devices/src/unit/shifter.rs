@@ -1,9 +1,9 @@
 //! The stationary operand: phase-voltage curve, DAC codes, and the covariance of what calibration does not know.
 
 use crate::error::DeviceError;
+use crate::numerics::normal_pair;
 use crate::unit::encoding::{Digits, Encoding};
 use crate::unit::parameters::{Codes, MdpuParameters};
-use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 
@@ -119,14 +119,6 @@ impl Drive {
         }
         part(2 * HARMONICS + self.rough[w], slope * self.dnl);
     }
-}
-
-/// Two independent standard normal numbers by Box and Muller's method, with a portable logarithm, sine and cosine.
-pub(crate) fn normal_pair(rng: &mut Pcg64) -> (f64, f64) {
-    let u: f64 = 1.0 - rng.random::<f64>();
-    let radius = (-2.0 * libm::log(u)).sqrt();
-    let (sine, cosine) = libm::sincos(2.0 * PI * rng.random::<f64>());
-    (radius * cosine, radius * sine)
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 //! Asmussen and Glynn, "Stochastic Simulation", chapter VI). Normal errors stay normal with their mean moved, uniform ones
 //! become truncated exponentials. The phase itself is not taken as L: it is computed from the fields of what was drawn.
 
+use crate::numerics::normal_pair;
 use crate::unit::chips::Sample;
 use crate::unit::mmu::{Mdpu, MdpuErrors};
 use crate::unit::operands::{Group, Operands};
 use crate::unit::sampled::{SampledMdpu, digit_errors, left_by, ones};
-use crate::unit::shifter::normal_pair;
 use crate::unit::trim::Law;
 use rand::RngExt;
 use rand_pcg::Pcg64;

@@ -1,8 +1,8 @@
 //! What trimming leaves of fabrication's phase errors.
 
-use crate::unit::numerics::gauss_legendre;
+use crate::numerics::gauss_legendre;
+use crate::numerics::normal_pair;
 use crate::unit::parameters::Trim;
-use crate::unit::shifter::normal_pair;
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 

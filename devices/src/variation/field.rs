@@ -1,7 +1,7 @@
 //! Correlated Gaussian maps over a rectangle.
 
 use crate::error::DeviceError;
-use crate::unit::shifter::normal_pair;
+use crate::numerics::normal_pair;
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 

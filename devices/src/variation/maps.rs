@@ -1,7 +1,7 @@
 //! From maps to the phases and gains of MDPUs as made.
 
 use crate::error::DeviceError;
-use crate::unit::shifter::normal_pair;
+use crate::numerics::normal_pair;
 use crate::variation::{CorrelatedField, Map, Spread, Variation};
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::unit::numerics::normal_tail;
+use crate::numerics::normal_tail;
 use crate::unit::operands::Operands;
 use crate::unit::parameters::{FrontEnd, MdpuParameters};
 

@@ -1,10 +1,25 @@
-//! Small numerical tools: the normal tail, Gauss-Legendre nodes, and the wedge probability of phase noise.
+//! Small numerical tools: the normal tail, Gauss-Legendre nodes, the wedge probability of phase noise, normal numbers, phasors
+//! of many angles at once.
 
+mod phasor;
+
+pub(crate) use phasor::{phasor, signed, sincos_turns};
+
+use rand::RngExt;
+use rand_pcg::Pcg64;
 use std::f64::consts::{PI, SQRT_2};
 
 /// Upper tail of the standard normal distribution, accurate relative to itself at any depth.
 pub fn normal_tail(x: f64) -> f64 {
     0.5 * libm::erfc(x / SQRT_2)
+}
+
+/// Two independent standard normal numbers by Box and Muller's method, with a portable logarithm, sine and cosine.
+pub(crate) fn normal_pair(rng: &mut Pcg64) -> (f64, f64) {
+    let u: f64 = 1.0 - rng.random::<f64>();
+    let radius = (-2.0 * libm::log(u)).sqrt();
+    let (sine, cosine) = libm::sincos(2.0 * PI * rng.random::<f64>());
+    (radius * cosine, radius * sine)
 }
 
 /// Nodes and weights of Gauss-Legendre quadrature with `n` points on [-1, 1], by Newton's method on the
