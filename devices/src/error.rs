@@ -53,6 +53,9 @@ pub enum DeviceError {
         /// The laser power at which it remains, W.
         power: f64,
     },
+    /// The target error rate cannot be reached with the light that the design allows.
+    #[error("{0}")]
+    OutOfReach(Box<crate::Obstacle>),
     /// A required tolerance has no value in its search range that keeps the power penalty.
     #[error("no value of {name} between {low} and {high} keeps the laser power penalty below {penalty} dB")]
     Tolerance {

@@ -82,15 +82,17 @@ pub mod time;
 mod unit;
 pub mod variation;
 mod vectorised;
+mod watch;
 
 pub use unit::chips;
 
-pub use characterise::bench::{Bench, Report, RequiredPower, Watch};
+pub use characterise::bench::{Bench, RequiredPower};
 pub use characterise::budget::{UnitBudget, unit_budget};
 pub use characterise::channel::{Characterisation, Provenance, characterise};
 pub use characterise::importance::{DeepRow, ImportanceStudy};
 pub use characterise::inversion::{InversionRow, InversionStudy};
 pub use characterise::limit::{LimitRow, Symbol, photon_limit, quantum_limit};
+pub use characterise::obstacle::{BEYOND_DB, Obstacle};
 pub use characterise::rows::{SampledChips, Seat};
 pub use characterise::sobol::{SobolReport, SobolRow, SobolStudy};
 pub use characterise::solve::{DesignPoint, Known, Solution, SolvedTolerance, Tolerance, solve};
@@ -122,3 +124,4 @@ pub use unit::parameters::{
 pub use unit::population::{Moments, Population};
 pub use unit::rates::{Dominance, Quantisation, Rates, rates};
 pub use unit::readout::{Point, ReadOut};
+pub use watch::{Report, Watch};

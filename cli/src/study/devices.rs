@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mirage_arithmetic::{GemmConfig, GroupSample, OperandHistogram, ResidueChannel};
-use mirage_devices::chips::{Judge, sample_rate};
+use mirage_devices::chips::{Judge, Samples, sample_rate};
 use mirage_devices::{
     Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, Report, RequiredPower, Solution,
     SweepSetting, SweepStudy, Tolerance, Toleranced, UnitBudget, Watch, characterise, default_sweeps,
@@ -228,7 +228,13 @@ impl<'a> Question<'a> {
     /// sector integral on the same chips; returns what to say of each modulus.
     pub fn monte_carlo(&self, folder: &Folder, answer: &Answer, reads: u64) -> Result<Vec<String>> {
         let chips = usize::try_from(reads / READS_PER_CHIP as u64).unwrap_or(usize::MAX).max(2);
-        let bar = self.progress.bar(self.moduli().len() as u64, "plain Monte-Carlo");
+        let judges = [
+            ("plain Monte-Carlo", Judge::Noise),
+            ("sector integral on sampled chips", Judge::Conditional),
+        ];
+        let all_chips = chips.saturating_mul(judges.len() * self.moduli().len());
+        let bar = self.progress.bar(all_chips as u64, "plain Monte-Carlo");
+        let report = |_: usize, _: usize, _: &str| bar.inc(1);
         let (mut rows, mut verdicts) = (Vec::new(), Vec::new());
         let all = answer
             .bench
@@ -237,15 +243,12 @@ impl<'a> Question<'a> {
             .zip(&answer.characterisation.rates)
             .zip(&answer.characterisation.bounds);
         for (index, (((unit, _), found), bounds)) in all.enumerate() {
-            self.stop.check()?;
             let (low, high) =
                 (found.error_rate * bounds.lower_ratio, (found.error_rate * bounds.upper_ratio).min(1.0));
-            for (name, judge) in [
-                ("plain Monte-Carlo", Judge::Noise),
-                ("sector integral on sampled chips", Judge::Conditional),
-            ] {
+            for (name, judge) in judges {
                 let (operands, power) = (&self.operands[index], answer.solution.laser_power);
-                let e = sample_rate(unit, operands, power, chips, READS_PER_CHIP, self.seed, judge);
+                let samples = Samples { chips, reads: READS_PER_CHIP, seed: self.seed };
+                let e = sample_rate(unit, operands, power, samples, judge, self.watch(&report))?;
                 // Reads that the answer rests on: errors for draws of noise; for the integral, whose mean is carried by few
                 // reads of high probability, E[p]^2 / E[p^2] of them, where E[p^2] / E[p] is P(wrong again | wrong).
                 let seen = e.reads as f64
@@ -270,7 +273,6 @@ impl<'a> Question<'a> {
                     [found.modulus.to_string(), name.to_owned(), chips.to_string(), e.reads.to_string()];
                 rows.push(names.into_iter().chain(numbers).collect::<Vec<_>>());
             }
-            bar.inc(1);
         }
         bar.finish_and_clear();
         let header = [

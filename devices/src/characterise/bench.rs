@@ -7,37 +7,11 @@ use crate::unit::parameters::MdpuParameters;
 use crate::unit::population::Population;
 use crate::unit::rates::{Quantisation, Rates, detector_snr, quick_rate, rates};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(crate) use crate::watch::Watch;
 
 /// Relative accuracy to which a required laser power meets the target error rate.
 const ACCURACY: f64 = 2e-3;
-
-/// Called after each step with the steps done, all steps and a word on what was done.
-pub type Report<'a> = &'a (dyn Fn(usize, usize, &str) + Sync);
-
-/// Lets the caller watch and stop long work. Both parts are optional.
-#[derive(Clone, Copy, Default)]
-pub struct Watch<'a> {
-    /// Told of progress.
-    pub report: Option<Report<'a>>,
-    /// Set by the caller to stop; the work then ends with [`DeviceError::Cancelled`].
-    pub cancel: Option<&'a AtomicBool>,
-}
-
-impl Watch<'_> {
-    pub(crate) fn check(&self) -> Result<(), DeviceError> {
-        match self.cancel {
-            Some(flag) if flag.load(Ordering::Relaxed) => Err(DeviceError::Cancelled),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn done(&self, step: usize, steps: usize, what: &str) {
-        if let Some(report) = self.report {
-            report(step, steps, what);
-        }
-    }
-}
 
 /// Units of several moduli with the distributions of their deviations; computed once, valid at any laser power.
 #[derive(Debug, Clone)]
@@ -116,7 +90,7 @@ impl Bench {
 
     /// The worst modulus' error rate; moduli that are far better with quantisation as noise are not looked at again.
     pub(crate) fn worst(&self, laser_power: f64) -> f64 {
-        let quick: Vec<f64> = self.units.iter().map(|(u, p)| quick_rate(u, p, laser_power)).collect();
+        let quick = self.quick_rates(laser_power);
         let largest = largest_rate(quick.iter().copied());
         let close = self.units.par_iter().zip(quick).filter(|(_, rate)| *rate >= 0.05 * largest);
         let exact = |((unit, population), _): (&(Mdpu, Population), f64)| {
@@ -157,7 +131,12 @@ impl Bench {
 
     /// The worst modulus' error rate with quantisation as noise: good enough to compare powers.
     pub(crate) fn quick(&self, laser_power: f64) -> f64 {
-        largest_rate(self.units.iter().map(|(unit, population)| quick_rate(unit, population, laser_power)))
+        largest_rate(self.quick_rates(laser_power))
+    }
+
+    /// Error rates of all moduli with quantisation as noise.
+    pub(crate) fn quick_rates(&self, laser_power: f64) -> Vec<f64> {
+        self.units.iter().map(|(unit, population)| quick_rate(unit, population, laser_power)).collect()
     }
 
     /// The laser power for a worst error rate of `target`, quantisation as noise, by bisection of its logarithm.

@@ -6,6 +6,7 @@ pub(crate) mod channel;
 pub(crate) mod importance;
 pub(crate) mod inversion;
 pub(crate) mod limit;
+pub(crate) mod obstacle;
 pub(crate) mod rows;
 pub(crate) mod search;
 pub(crate) mod sobol;

@@ -418,7 +418,7 @@ mod tests {
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);
         let operands = [Operands::uniform(32)];
-        let power = 5e-4;
+        let power = 5.4e-4;
         let unit = Mdpu::new(&p, 32).unwrap();
         let population = Population::new(&unit, &operands[0]);
         let expected = rates(&unit, &population, power, Quantisation::Cells).error_rate;

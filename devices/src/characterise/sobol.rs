@@ -43,6 +43,8 @@ pub struct SobolRow {
     pub high: f64,
     /// "log", "linear" or "integer".
     pub scale: &'static str,
+    /// Where the range comes from.
+    pub source: &'static str,
     /// First-order index.
     pub first: f64,
     /// Lower end of its interval.
@@ -166,6 +168,7 @@ impl Study for SobolStudy<'_> {
                 } else {
                     "linear"
                 },
+                source: tolerance.source(),
                 first: index.first[0],
                 first_lower: index.first[1],
                 first_upper: index.first[2],

@@ -1,7 +1,9 @@
 //! Solving for what the design requires: tolerances first, then the laser power.
 
 use crate::characterise::bench::{Bench, RequiredPower, Watch};
+use crate::characterise::obstacle::Obstacle;
 use crate::characterise::search::{bisect, first_that_holds};
+use crate::characterise::sweep::SweepSetting;
 use crate::characterise::tolerances::{self, Toleranced};
 use crate::error::DeviceError;
 use crate::unit::operands::Operands;
@@ -130,7 +132,7 @@ pub struct Solution {
 /// with quantisation as noise; the final laser power is found with the sum over ADC cells.
 ///
 /// # Errors
-/// [`DeviceError::Unreachable`] when an error floor lies above the target, [`DeviceError::Tolerance`] when no value in
+/// [`DeviceError::OutOfReach`] when the target takes more light than there may be, [`DeviceError::Tolerance`] when no value in
 /// the search range keeps the penalty, [`DeviceError::Cancelled`].
 pub fn solve(
     point: &DesignPoint,
@@ -152,18 +154,35 @@ pub fn solve(
         Some(power) => power,
         None => {
             let bench = Bench::new(&parameters, moduli, operands)?;
-            reachable(point, bench.required_power(point.target, point.max_laser_power))?
+            let power = bench.required_power(point.target, point.max_laser_power);
+            reachable(point, &parameters, (&bench, moduli, operands), power)?
         }
     };
     watch.done(steps, steps, "devices.laser.power");
     Ok(Solution { parameters, laser_power, power_solved: point.laser_power.is_none(), tolerances })
 }
 
-fn reachable(point: &DesignPoint, power: RequiredPower) -> Result<f64, DeviceError> {
+/// The power, or what stands in the way.
+fn reachable(
+    point: &DesignPoint,
+    parameters: &MdpuParameters,
+    (bench, moduli, operands): (&Bench, &[u32], &[Operands]),
+    power: RequiredPower,
+) -> Result<f64, DeviceError> {
     match power {
         RequiredPower::Power(power) => Ok(power),
-        RequiredPower::Floor(floor) => {
-            Err(DeviceError::Unreachable { target: point.target, floor, power: point.max_laser_power })
+        RequiredPower::Floor(_) => {
+            let (target, max_laser_power) = (point.target, point.max_laser_power);
+            let setting = SweepSetting {
+                parameters,
+                laser_power: max_laser_power,
+                max_laser_power,
+                target,
+                moduli,
+                operands,
+                seed: 0,
+            };
+            Err(DeviceError::OutOfReach(Box::new(Obstacle::find(bench, &setting)?)))
         }
     }
 }
@@ -180,7 +199,10 @@ fn solve_tolerance(
         watch.check()?;
         Ok(Bench::new(parameters, moduli, operands)?.quick_power(point.target, point.max_laser_power))
     };
-    let ideal_power = reachable(point, power(parameters)?)?;
+    watch.check()?;
+    let ideal = Bench::new(parameters, moduli, operands)?;
+    let ideal_power = ideal.quick_power(point.target, point.max_laser_power);
+    let ideal_power = reachable(point, parameters, (&ideal, moduli, operands), ideal_power)?;
     let try_value = |value: f64| -> Result<Option<(f64, f64)>, DeviceError> {
         let mut changed = parameters.clone();
         tolerance.apply(&mut changed, value);
@@ -257,7 +279,8 @@ mod tests {
         point.required.clear();
         point.parameters.trim.resolution = 0.05;
         let error = solve(&point, &moduli, &operands, Watch::default()).unwrap_err();
-        assert!(matches!(error, DeviceError::Unreachable { floor, .. } if floor > 1e-8), "{error}");
+        let DeviceError::OutOfReach(obstacle) = &error else { panic!("{error}") };
+        assert!(obstacle.needed.is_none() && obstacle.rate > 1e-8, "{error}");
     }
 
     #[test]

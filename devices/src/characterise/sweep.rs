@@ -1,6 +1,7 @@
 //! Sweeps of one parameter at a time around a solved design, and `errors.csv`.
 
 use crate::characterise::bench::{Bench, RequiredPower, Watch};
+use crate::characterise::obstacle::{NUMBERS, Obstacle};
 use crate::characterise::study::{Study, run_study};
 use crate::error::DeviceError;
 use crate::unit::bounds::bounds;
@@ -46,6 +47,10 @@ pub struct SweepRow {
     pub required_laser_power_w: Option<f64>,
     /// "yes" or "unreachable".
     pub reachable: &'static str,
+    /// Laser power above the largest that would do; empty where the target is reachable or no power would do.
+    pub beyond_limit_w: Option<f64>,
+    /// What makes it unreachable, in words with units; empty where it is reachable.
+    pub cause: String,
     /// The operand distribution.
     pub operands: String,
 }
@@ -72,9 +77,9 @@ impl Sweep {
     }
 }
 
-/// The seven sweeps around a design with `parameters` at `laser_power` W: laser power, DAC bits 6 to 18, extinction 10
+/// The usual sweeps around a design with `parameters` at `laser_power` W: laser power, DAC bits 6 to 18, extinction 10
 /// to 60 dB, static phase after trimming, thermal crosstalk, front-end noise, ADC bits 4 to 12. A measured matrix of crosstalk
-/// has no coefficient to sweep.
+/// has no coefficient to sweep, a ring described by its own parameters no extinction.
 pub fn default_sweeps(parameters: &MdpuParameters, laser_power: f64) -> Vec<Sweep> {
     let around = |centre: f64, low: f64, high: f64, n: usize| -> Vec<f64> {
         let step = (high / low).powf(1.0 / (n - 1) as f64);
@@ -119,7 +124,11 @@ pub fn default_sweeps(parameters: &MdpuParameters, laser_power: f64) -> Vec<Swee
         }),
         sweep("adc-bits", "devices.adc.bits", "bit", linear(4, 12, 1), |p, _, v| p.adc.bits = Some(v as u32)),
     ];
-    sweeps.retain(|sweep| sweep.name != "crosstalk" || parameters.crosstalk.by_distance());
+    sweeps.retain(|sweep| match sweep.name {
+        "crosstalk" => parameters.crosstalk.by_distance(),
+        "extinction" => !parameters.rings.locked,
+        _ => true,
+    });
     sweeps
 }
 
@@ -191,11 +200,11 @@ impl Study for SweepStudy<'_> {
     }
 
     fn width(&self) -> usize {
-        WIDTH * self.setting.moduli.len()
+        WIDTH * self.setting.moduli.len() + NUMBERS
     }
 
     /// For each modulus: rate, its bounds, its parts, SNR, power at the detectors, and the laser power that the target needs, not
-    /// a number where none does.
+    /// a number where none does; then what stands in the way, not numbers where nothing does.
     fn item(&self, index: usize, watch: Watch) -> Result<Vec<f64>, DeviceError> {
         let setting = &self.setting;
         let (_, _, parameters, power) = self.at(index);
@@ -206,9 +215,12 @@ impl Study for SweepStudy<'_> {
         } else {
             bench.estimated_power(setting.target, setting.max_laser_power)
         };
-        let required = match required {
-            RequiredPower::Power(power) => power,
-            RequiredPower::Floor(_) => f64::NAN,
+        let (required, obstacle) = match required {
+            RequiredPower::Power(power) => (power, [f64::NAN; NUMBERS]),
+            RequiredPower::Floor(_) => {
+                let changed = SweepSetting { parameters: &parameters, ..setting.clone() };
+                (f64::NAN, Obstacle::find(&bench, &changed)?.numbers())
+            }
         };
         watch.check()?;
         let rates = bench.rates(power);
@@ -220,13 +232,15 @@ impl Study for SweepStudy<'_> {
                 [p, lower, upper, rates.adjacent, rates.other, rates.snr_db(), rates.signal_power, required]
             },
         );
-        Ok(numbers.collect())
+        Ok(numbers.chain(obstacle).collect())
     }
 
     fn outcome(&self, items: &[Vec<f64>]) -> Result<Vec<SweepRow>, DeviceError> {
         let mut rows = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let (sweep, value, _, power) = self.at(index);
+            let (item, obstacle) = item.split_at(item.len() - NUMBERS);
+            let obstacle = Obstacle::from_numbers(obstacle, &self.setting);
             let units = self.setting.moduli.iter().zip(self.setting.operands).zip(item.chunks(WIDTH));
             rows.extend(units.map(|((&modulus, operands), n)| SweepRow {
                 sweep: sweep.name,
@@ -244,6 +258,8 @@ impl Study for SweepStudy<'_> {
                 laser_power_w: power,
                 required_laser_power_w: n[7].is_finite().then_some(n[7]),
                 reachable: if n[7].is_finite() { "yes" } else { "unreachable" },
+                beyond_limit_w: obstacle.as_ref().and_then(|o| o.needed),
+                cause: obstacle.as_ref().map_or(String::new(), Obstacle::cause),
                 operands: operands.name().to_string(),
             }));
         }
@@ -313,7 +329,10 @@ mod tests {
         // Codes evenly spread over the full scale: 70-86 % wrong at 8 bits, up to 46 % at 10, none at 14 (mirage.md).
         assert!(bits[2].error_rate > 0.6 && bits[2].error_rate < 0.9, "{}", bits[2].error_rate);
         assert_eq!((bits[2].reachable, bits[2].required_laser_power_w), ("unreachable", None));
-        assert_eq!(bits[12].reachable, "yes");
+        assert!(
+            bits[2].cause.contains("rounding to DAC codes") && bits[2].cause.contains("max_power = 10 mW")
+        );
+        assert_eq!((bits[12].reachable, bits[12].cause.as_str()), ("yes", ""));
         assert_eq!(of("static-phase").last().unwrap().reachable, "unreachable");
         let mut text = Vec::new();
         write_errors_csv(&rows, &mut text).unwrap();

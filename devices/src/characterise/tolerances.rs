@@ -116,7 +116,8 @@ impl Toleranced {
     }
 
     /// Its value at a laser power; none where the design does not have it (codes on the levels have no bits, a front end has
-    /// either an input noise or a load, a measured matrix of crosstalk no law of distance).
+    /// either an input noise or a load, a measured matrix of crosstalk no law of distance, a ring described by its own parameters
+    /// neither losses nor an extinction).
     pub fn value(&self, parameters: &MdpuParameters, laser_power: f64) -> Option<f64> {
         (self.get)(parameters, laser_power)
     }
@@ -175,7 +176,7 @@ const CHOICE: &str = "choice";
 
 // Those that a design may leave open.
 #[rustfmt::skip]
-pub(crate) const RING_EXTINCTION: Toleranced = row("devices.ring.extinction", "dB", (Around(3.0), CHOICE), Halves(5, 80), |p, _| Some(p.rings.extinction_db), |p, _, v| p.rings.extinction_db = v);
+pub(crate) const RING_EXTINCTION: Toleranced = row("devices.ring.extinction", "dB", (Around(3.0), CHOICE), Halves(5, 80), |p, _| given(p, p.rings.extinction_db), |p, _, v| p.rings.extinction_db = v);
 #[rustfmt::skip]
 pub(crate) const DAC_BITS: Toleranced = row("devices.dac.bits", "bit", (Around(1.0), CHOICE), Bits(4, 22), |p, _| (p.dac.codes == Codes::Nearest).then_some(f64::from(p.dac.bits)), |p, _, v| (p.dac.codes, p.dac.bits) = (Codes::Nearest, whole(v)));
 #[rustfmt::skip]
@@ -195,8 +196,8 @@ static TABLE: &[Toleranced] = &[
     row("devices.distribution.reference_loss", "dB", (Between(0.0, 4.0), CHOICE), Falling(-2, 2), |p, _| Some(p.link.reference_db), |p, _, v| p.link.reference_db = v),
     row("devices.distribution.delay_mismatch", "s", (Factor(2.0), CHOICE), Falling(-15, -8), |p, _| Some(p.link.delay_mismatch), |p, _, v| p.link.delay_mismatch = v),
     row("devices.waveguide.loss", "dB per signal arm", (Factor(2.0), "public device libraries: strip guides of 0.1 to 2 dB/cm"), Falling(-2, 2), |p, _| Some(p.link.signal_routing_db), |p, _, v| p.link.signal_routing_db = v),
-    row("devices.ring.pass_loss", "dB", (Factor(1.5), CHOICE), Falling(-3, 1), |p, _| Some(p.rings.pass_loss_db), |p, _, v| p.rings.pass_loss_db = v),
-    row("devices.ring.drop_loss", "dB", (Factor(1.5), CHOICE), Falling(-3, 1), |p, _| Some(p.rings.drop_loss_db), |p, _, v| p.rings.drop_loss_db = v),
+    row("devices.ring.pass_loss", "dB", (Factor(1.5), CHOICE), Falling(-3, 1), |p, _| given(p, p.rings.pass_loss_db), |p, _, v| p.rings.pass_loss_db = v),
+    row("devices.ring.drop_loss", "dB", (Factor(1.5), CHOICE), Falling(-3, 1), |p, _| given(p, p.rings.drop_loss_db), |p, _, v| p.rings.drop_loss_db = v),
     RING_EXTINCTION,
     row("devices.ring.lock_residue", "1", (Between(0.0, 1e-3), "choice: about as much phase as the trim leaves"), Falling(-7, 0), |p, _| Some(p.heat.ring_lock), |p, _, v| p.heat.ring_lock = v),
     row("devices.shifter.loss", "dB", (Factor(1.2), CHOICE), Falling(-3, 1), |p, _| Some(p.shifters.loss_db), |p, _, v| p.shifters.loss_db = v),
@@ -238,6 +239,11 @@ fn nearest(p: &MdpuParameters, value: f64) -> Option<f64> {
     (p.dac.codes == Codes::Nearest).then_some(value)
 }
 
+/// A number of rings that the design gives: of a ring described by its own parameters it follows from those.
+fn given(p: &MdpuParameters, value: f64) -> Option<f64> {
+    (!p.rings.locked).then_some(value)
+}
+
 fn resistor(p: &MdpuParameters) -> Option<(f64, f64)> {
     match p.detector.front_end {
         FrontEnd::Resistor(ohm, kelvin) => Some((ohm, kelvin)),
@@ -277,6 +283,15 @@ mod tests {
             // The amplifier's noise is given in one of two ways.
             assert!(known || section == "devices.tia", "{}", tolerance.key());
         }
+        let mut ring = MdpuParameters::ideal(16);
+        ring.rings.locked = true;
+        let of_ring = |t: &&Toleranced| t.key().starts_with("devices.ring.") && t.value(&ring, 1.0).is_some();
+        let left: Vec<&str> = Toleranced::all().iter().filter(of_ring).map(|t| t.key()).collect();
+        assert_eq!(
+            left,
+            ["devices.ring.lock_residue"],
+            "a ring of its own parameters has no extinction to give"
+        );
         let error = Toleranced::find("devices.ring.extintion").unwrap_err().to_string();
         assert!(error.contains("did you mean 'devices.ring.extinction'"), "{error}");
     }

@@ -62,6 +62,23 @@ const STATIC: [(&str, Remedy); 11] = [
     ("hybrid", |p| (p.link.hybrid_gain_error, p.link.hybrid_phase_error) = (0.0, 0.0)),
 ];
 
+/// Noises that are fresh for each read.
+const FRESH: [&str; 8] = [
+    "shot noise",
+    "amplifier noise",
+    "laser phase noise",
+    "laser intensity noise",
+    "DAC noise",
+    "ADC noise",
+    "clock jitter",
+    "quantisation",
+];
+
+/// Names of all imperfections, static and fresh.
+pub(crate) fn imperfections() -> impl Iterator<Item = &'static str> {
+    STATIC.iter().map(|(name, _)| *name).chain(FRESH)
+}
+
 /// The budget of every modulus: static lines, fresh lines, the total.
 ///
 /// # Errors
@@ -93,6 +110,27 @@ pub fn variance_budget(setting: &SweepSetting) -> Result<Vec<VarianceRow>, Devic
         rows.push(row("both", "total", total, None));
     }
     Ok(rows)
+}
+
+/// An imperfection and its share of the phase variance.
+pub(crate) type Share = (&'static str, f64);
+
+/// Imperfections of one modulus at `laser_power` W with their share of the whole phase variance, the largest first; and half a
+/// sector over the standard deviation of the phase.
+pub(crate) fn contributors(
+    setting: &SweepSetting,
+    modulus: u32,
+    operands: &Operands,
+    laser_power: f64,
+) -> Result<(Vec<Share>, f64), DeviceError> {
+    let setting = SweepSetting { laser_power, ..setting.clone() };
+    let (still, all_still) = static_parts(&setting, modulus, operands)?;
+    let (fresh, all_fresh) = fresh_parts(&setting, modulus, operands)?;
+    let total = all_still + all_fresh;
+    let share = |&(name, alone, _): &Line| (name, if total > 0.0 { alone / total } else { 0.0 });
+    let mut parts: Vec<_> = still.iter().chain(&fresh).map(share).filter(|part| part.1 > 0.0).collect();
+    parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok((parts, PI / f64::from(modulus) / total.max(0.0).sqrt()))
 }
 
 /// Name, variance alone, variance of all but this.
@@ -165,17 +203,17 @@ fn fresh_parts(
     }
     let [shot, amplifier, adc, jitter] = added.map(|sum| sum / weight);
     let parts = [
-        ("shot noise", shot),
-        ("amplifier noise", amplifier),
-        ("laser phase noise", unit.noise([0.0; 2]).phase.powi(2)),
-        ("laser intensity noise", 0.0), // along the signal: no phase
-        ("DAC noise", moments.dac_noise.powi(2)),
-        ("ADC noise", adc),
-        ("clock jitter", jitter),
-        ("quantisation", cells / weight),
+        shot,
+        amplifier,
+        unit.noise([0.0; 2]).phase.powi(2),
+        0.0, // along the signal: no phase
+        moments.dac_noise.powi(2),
+        adc,
+        jitter,
+        cells / weight,
     ];
-    let all: f64 = parts.iter().map(|part| part.1).sum();
-    Ok((parts.map(|(name, alone)| (name, alone, all - alone)).to_vec(), all))
+    let all: f64 = parts.iter().sum();
+    Ok((FRESH.iter().zip(parts).map(|(name, alone)| (*name, alone, all - alone)).collect(), all))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Sampled chips: every error drawn, every field computed. What the semi-analytic estimator is held against.
 
 use crate::draws::{Domain, generator};
+use crate::error::DeviceError;
 use crate::noise::Seeds;
 use crate::unit::chain::Chains;
 use crate::unit::crosstalk::crosstalk_matrix;
@@ -10,12 +11,14 @@ use crate::unit::noise_draws::NoiseDraws;
 use crate::unit::operands::Operands;
 use crate::unit::rates::Operating;
 use crate::unit::sampled::{SampledMdpu, draw, draw_previous};
+use crate::watch::Watch;
 use nalgebra::DVector;
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use statrs::distribution::{Beta, ContinuousCDF};
 use std::f64::consts::PI;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One sampled MDPU: its fabrication errors, and its MMUs' deviations for all operands.
 #[derive(Debug, Clone)]
@@ -168,23 +171,38 @@ pub(crate) fn operating<'a>(unit: &'a Mdpu, operands: &Operands, laser_power: f6
     Operating::new(unit, largest * unit.parameters().group as f64, laser_power)
 }
 
-/// Estimates the error rate by sampling `chips` MDPUs and `reads` operand vectors of each, at `laser_power` W.
+/// How much is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Samples {
+    /// MDPUs, each of a chip of its own.
+    pub chips: usize,
+    /// Operand vectors of each.
+    pub reads: usize,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
+/// Estimates the error rate by sampling MDPUs and operand vectors of each, at `laser_power` W.
 ///
 /// With [`Judge::Noise`] the bounds are the wider of Clopper and Pearson's exact interval and twice the standard error
-/// between chips. Chip k draws from stream k of `seed`: the result does not depend on the number of threads.
+/// between chips. Chip k draws from stream k of the seed: the result does not depend on the number of threads.
+///
+/// # Errors
+/// [`DeviceError::Cancelled`].
 pub fn sample_rate(
     unit: &Mdpu,
     operands: &Operands,
     laser_power: f64,
-    chips: usize,
-    reads: usize,
-    seed: u64,
+    Samples { chips, reads, seed }: Samples,
     judge: Judge,
-) -> Estimate {
+    watch: Watch,
+) -> Result<Estimate, DeviceError> {
     let operating = operating(unit, operands, laser_power);
-    let sums: Vec<f64> = (0..chips)
+    let done = AtomicUsize::new(0);
+    let sums: Result<Vec<f64>, DeviceError> = (0..chips)
         .into_par_iter()
         .map(|k| {
+            watch.check()?;
             let mut rng = generator(seed, Domain::Chips, [k as u64, 0]);
             let mdpu = SampledMdpu::sample(unit, operands, &mut rng);
             let mut noise = NoiseDraws::new(Seeds::all(seed), k as u32);
@@ -193,9 +211,12 @@ pub fn sample_rate(
                 let previous = draw_previous(unit, operands, &mut rng);
                 judge_read(&operating, &mdpu.read(&group, &previous), &mut noise, judge)
             };
-            (0..reads).map(|_| read()).sum()
+            let sum = (0..reads).map(|_| read()).sum();
+            watch.done(done.fetch_add(1, Ordering::Relaxed) + 1, chips, "sampled chips");
+            Ok(sum)
         })
         .collect();
+    let sums = sums?;
     let (n, per_chip) = (sums.len().max(1) as f64, reads.max(1) as f64);
     let mean = sums.iter().sum::<f64>() / n / per_chip;
     let scatter: f64 = sums.iter().map(|sum| (sum / per_chip - mean).powi(2)).sum();
@@ -206,7 +227,7 @@ pub fn sample_rate(
         let (low, high) = clopper_pearson(sums.iter().sum(), n * per_chip);
         (lower, upper) = (lower.min(low), upper.max(high));
     }
-    Estimate { error_rate: mean, standard_error, lower, upper, reads: chips as u64 * reads as u64 }
+    Ok(Estimate { error_rate: mean, standard_error, lower, upper, reads: chips as u64 * reads as u64 })
 }
 
 fn judge_read(operating: &Operating, sample: &Sample, noise: &mut NoiseDraws, judge: Judge) -> f64 {
@@ -312,6 +333,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn sampling_stops_when_it_is_asked_to_and_tells_of_each_chip() {
+        let unit = Mdpu::new(&rough(), 31).unwrap();
+        let (operands, samples) = (Operands::uniform(31), Samples { chips: 40, reads: 3, seed: 1 });
+        let flag = std::sync::atomic::AtomicBool::new(false);
+        let stop_at_ten = |step: usize, steps: usize, _: &str| {
+            assert!(step <= steps && steps == 40);
+            flag.store(step >= 10, Ordering::Relaxed);
+        };
+        let watch = Watch { report: Some(&stop_at_ten), cancel: Some(&flag) };
+        let stopped = sample_rate(&unit, &operands, 1e-2, samples, Judge::Conditional, watch);
+        assert!(matches!(stopped, Err(DeviceError::Cancelled)), "{stopped:?}");
+    }
+
     /// Reads as they occur in training: a third of the groups is one value sixteen times, which takes many detours.
     fn correlated(m: u32) -> Operands {
         let mut rng = Pcg64::seed_from_u64(17);
@@ -333,8 +368,12 @@ mod tests {
         let unit = Mdpu::new(p, m).unwrap();
         let population = Population::new(&unit, operands);
         let analytic = rates(&unit, &population, power, Quantisation::Cells).error_rate;
-        let plain = sample_rate(&unit, operands, power, 800, 1000, 1, Judge::Noise);
-        let average = sample_rate(&unit, operands, power, 800, 60, 2, Judge::Conditional);
+        let sampled = |reads, seed, judge| {
+            let samples = Samples { chips: 800, reads, seed };
+            sample_rate(&unit, operands, power, samples, judge, Watch::default()).unwrap()
+        };
+        let plain = sampled(1000, 1, Judge::Noise);
+        let average = sampled(60, 2, Judge::Conditional);
         for (name, estimate) in [("noise", plain), ("conditional", average)] {
             let sigmas = (estimate.error_rate - analytic) / estimate.standard_error;
             assert!(sigmas.abs() < 3.5, "{m} {name}: {estimate:?} against {analytic}, {sigmas} sigma");

@@ -110,11 +110,12 @@ impl Mdpu {
                 format!("dB in all MMUs of an MDPU, of at most {DARK} dB: no light is left at the detector");
             return Err(DeviceError::parameter("the loss", loss, &problem));
         }
+        // Through both rings, hence the field as one ring leaks power.
+        let leakage = power_left(extinction_db);
         Ok(Mdpu {
             residue: TrimResidue::new(&parameters.trim),
-            bus_amplitude: amplitude_left(bus_db),
-            // Through both rings, hence the field as one ring leaks power.
-            leakage: power_left(extinction_db),
+            bus_amplitude: amplitude_left(bus_db).min(largest_amplitude(leakage)),
+            leakage,
             detour_db: vec![2.0 * drop_db; digits.count()],
             shifter_db,
             crosstalk: source_gains(&parameters.crosstalk, parameters.heat.compensation, &digits, group),
@@ -278,7 +279,8 @@ impl Mdpu {
     /// Field amplitude on the detour of one digit at a voltage relative to the largest used.
     pub(crate) fn detour_amplitude(&self, digit: usize, relative_voltage: f64) -> f64 {
         let drive = 1.0 + self.parameters.shifters.drive_loss * relative_voltage.abs();
-        amplitude_left(self.detour_db[digit] + self.shifter_db[digit] * drive)
+        let given = amplitude_left(self.detour_db[digit] + self.shifter_db[digit] * drive);
+        given.min(largest_amplitude(self.leakage))
     }
 
     /// Field amplitude that takes the wrong path, through both rings of a digit.
@@ -326,6 +328,12 @@ fn varied(parameters: &MdpuParameters, digits: usize) -> Result<Option<(Site, Ma
     let (x, y) = site.ranges();
     let maps = Maps::new(variation, x, y)?;
     Ok(Some((site, maps)))
+}
+
+/// The largest field amplitude of a path beside a wrong one of relative amplitude `leakage`: in phase, both together then give no more
+/// light than came in. What leaks is part of the given losses, and only where these are smaller does it count.
+fn largest_amplitude(leakage: f64) -> f64 {
+    1.0 / (1.0 + leakage)
 }
 
 fn polar(amplitude: f64, phase: f64) -> Complex64 {
@@ -413,13 +421,38 @@ mod tests {
         let mut p = MdpuParameters::ideal(1);
         p.rings.extinction_db = 20.0;
         let unit = Mdpu::new(&p, 4).unwrap();
-        // m = 4, w = 2: the detour of weight one is a half turn. Bit 0 gives 1 - 0.01, bit 1 gives -1 + 0.01.
+        // m = 4, w = 2: the detour of weight one is a half turn. Bit 0 gives 1 - 0.01, bit 1 gives -1 + 0.01; of each path 1/1.01 at
+        // most, as without loss of its own it loses what leaks.
         let stage = unit.stage(&unit.no_errors(), 0, 2);
-        assert!((stage[0] - Complex64::new(0.99, 0.0)).norm() < 1e-12);
-        assert!((stage[1] - Complex64::new(-0.99, 0.0)).norm() < 1e-12);
+        let left = (1.0 - 0.01) / 1.01;
+        assert!((stage[0] - Complex64::new(left, 0.0)).norm() < 1e-12);
+        assert!((stage[1] - Complex64::new(-left, 0.0)).norm() < 1e-12);
         // A quarter turn leaks into the other quadrature.
         let quarter = unit.stage(&unit.no_errors(), 0, 1);
-        assert!((quarter[0] - Complex64::new(1.0, 0.01)).norm() < 1e-12);
+        assert!((quarter[0] - Complex64::new(1.0, 0.01) / 1.01).norm() < 1e-12);
+    }
+
+    #[test]
+    fn no_operands_give_more_light_than_came_in_at_any_extinction() {
+        for extinction in [0.0, 3.0, 10.0, 20.0, 30.0, 60.0, f64::INFINITY] {
+            for (ring, shifter) in [(0.0, 0.0), (0.0, 0.9), (0.2, 0.9)] {
+                let mut p = MdpuParameters::ideal(1);
+                p.rings.extinction_db = extinction;
+                (p.rings.pass_loss_db, p.rings.drop_loss_db, p.shifters.loss_db) = (ring, ring, shifter);
+                let unit = Mdpu::new(&p, 33).unwrap();
+                let largest = unit.transfers(&unit.no_errors()).iter().map(|h| h.norm()).fold(0.0, f64::max);
+                assert!(
+                    largest > 0.0 && largest <= 1.0 + 1e-12,
+                    "{extinction} dB, {ring}, {shifter}: {largest}"
+                );
+            }
+        }
+        // Losses as given stand where they are larger than what leaks, as those of the default design are.
+        let mut p = MdpuParameters::ideal(16);
+        (p.rings.pass_loss_db, p.rings.drop_loss_db, p.shifters.loss_db) = (0.2, 0.2, 0.91);
+        let given = Mdpu::new(&p, 31).unwrap().bus_amplitude;
+        p.rings.extinction_db = 25.0;
+        assert_eq!(Mdpu::new(&p, 31).unwrap().bus_amplitude, given);
     }
 
     #[test]
