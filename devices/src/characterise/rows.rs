@@ -418,7 +418,7 @@ mod tests {
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);
         let operands = [Operands::uniform(32)];
-        let power = 5.4e-4;
+        let power = 5e-4;
         let unit = Mdpu::new(&p, 32).unwrap();
         let population = Population::new(&unit, &operands[0]);
         let expected = rates(&unit, &population, power, Quantisation::Cells).error_rate;
@@ -438,7 +438,7 @@ mod tests {
             let mean = found.iter().map(|f| f.0).sum::<f64>() / found.len() as f64;
             let ratio = mean / expected;
             let error = found.iter().map(|f| f.1).fold(0.0, f64::max);
-            assert!((ratio - 1.0).abs() < 0.4 && error < 0.4, "seed {seed}: {ratio} +- {error}");
+            assert!((ratio - 1.0).abs() < 0.4 && error < 0.6, "seed {seed}: {ratio} +- {error}");
         }
     }
 
