@@ -8,7 +8,7 @@ use mirage_devices::{DevicesSection, Mdpu};
 use mirage_system::System;
 use mirage_training::{TrainConfig, TrainingSection};
 
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Result, read_text};
 use crate::folder::HEATERS;
 use crate::study::devices::sha256;
 
@@ -67,7 +67,7 @@ impl Design {
         let (text, file, folder) = match path {
             None => (DEFAULT.to_owned(), "built-in design".to_owned(), PathBuf::new()),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| CliError::read(path, e))?;
+                let text = read_text(path, "a design file (TOML)")?;
                 (text, path.display().to_string(), path.parent().unwrap_or(Path::new("")).to_owned())
             }
         };
@@ -82,7 +82,15 @@ impl Design {
         }
         Self::from_document(document, self.folder.clone(), self.heaters.as_ref()).map_err(|e| {
             let values = changes.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>();
-            CliError::message(format!("with {}: {e}", values.join(", ")))
+            let what = match &e {
+                // The line that would be shown is not the user's: the value came from elsewhere.
+                CliError::Design(e) if e.key().is_some_and(|key| changes.iter().any(|c| c.0 == key)) => {
+                    let help = e.help().map_or(String::new(), |help| format!("\nhelp: {help}"));
+                    format!("{}: {}{help}", e.key().unwrap_or_default(), e.message())
+                }
+                e => e.to_string(),
+            };
+            CliError::message(format!("with {}: {what}", values.join(", ")))
         })
     }
 
@@ -96,7 +104,7 @@ impl Design {
                 Some(known) => known.text.clone(),
                 None => {
                     let path = folder.join(name);
-                    std::fs::read_to_string(&path).map_err(|e| CliError::read(&path, e).to_string())?
+                    read_text(&path, "a table of heaters (CSV)").map_err(|e| e.to_string())?
                 }
             };
             heaters = Some(HeaterFile { name: name.to_owned(), text: text.clone() });

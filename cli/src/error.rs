@@ -74,6 +74,51 @@ impl From<mirage_devices::DeviceError> for CliError {
     }
 }
 
+/// First bytes of files that people take for text, and what they are.
+const KINDS: [(&[u8], &str); 10] = [
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xFF\xD8\xFF", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"%PDF", "a PDF document"),
+    (b"\x1F\x8B", "a gzip archive; unpack it first"),
+    (b"PK\x03\x04", "a ZIP archive, or a file made of one such as .npz or .xlsx"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\xFF\xFE", "text in UTF-16; save it as UTF-8"),
+    (b"\xFE\xFF", "text in UTF-16; save it as UTF-8"),
+];
+
+/// Reads a text that is to be `what`, such as "a design file (TOML)".
+pub fn read_text(path: &Path, what: &str) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|e| CliError::read(path, e))?;
+    check_text(path, &bytes, what)?;
+    // No text but this is left to refuse.
+    String::from_utf8(bytes).map_err(|e| CliError::message(format!("{}: {e}", path.display())))
+}
+
+/// Refuses what is no text in UTF-8, with the place where it ceases to be.
+fn check_text(path: &Path, bytes: &[u8], what: &str) -> Result<()> {
+    let name = path.display();
+    if let Some((_, kind)) = KINDS.iter().find(|(first, _)| bytes.starts_with(first)) {
+        return Err(CliError::message(format!("{name}: needed is {what}; this is {kind}")));
+    }
+    let Err(error) = std::str::from_utf8(bytes) else { return Ok(()) };
+    let before = &bytes[..error.valid_up_to()];
+    let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+    let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();
+    let byte = bytes[error.valid_up_to()];
+    Err(CliError::message(format!(
+        "{name}:{line}:{column}: needed is {what} in UTF-8; the byte 0x{byte:02X} here is no such text\nhelp: save the file as UTF-8, or give another one"
+    )))
+}
+
+/// Opens a text for reading that is to be `what`.
+pub fn open_text(path: &Path, what: &str) -> Result<std::io::Cursor<Vec<u8>>> {
+    // (a folder opens on some systems, and says so when it is read)
+    drop(open(path)?);
+    Ok(std::io::Cursor::new(read_text(path, what)?.into_bytes()))
+}
+
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<std::io::BufReader<std::fs::File>> {
     let file = std::fs::File::open(path).map_err(|e| CliError::read(path, e))?;

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::design::Design;
 use crate::error::{CliError, Result};
+use crate::lock::Lock;
 
 /// A folder for results. Every file is written under a temporary name and renamed when it is complete.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     written: RefCell<BTreeSet<String>>,
+    /// Held as long as the folder is written to.
+    _lock: Lock,
 }
 
 /// The copy of the layout or matrix of heaters that a design names.
@@ -79,11 +82,14 @@ const OURS: &[&str] = &[
 ];
 
 impl Folder {
-    /// Makes the folder if needed and checks that files can be written to it.
+    /// Makes the folder if needed, checks that files can be written to it, and keeps other commands out of it.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to, or that another command is writing to.
     pub fn create(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|e| CliError::write(path, e))?;
         tempfile::tempfile_in(path).map_err(|e| CliError::write(path, e))?;
-        Ok(Self { path: path.to_owned(), written: RefCell::default() })
+        Ok(Self { path: path.to_owned(), written: RefCell::default(), _lock: Lock::take(path)? })
     }
 
     /// The SVG files that this run wrote, by name.

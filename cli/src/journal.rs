@@ -64,6 +64,14 @@ impl Journal {
         match lines.next() {
             None => writeln!(file, "{title}").and_then(|()| file.sync_data()).map_err(write)?,
             Some(first) if first == title => {}
+            // Nothing was finished of the other question: there is nothing to keep.
+            Some(first) if first.starts_with(TITLE) && lines.clone().next().is_none() => {
+                let fresh = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
+                fresh
+                    .and_then(|_| writeln!(file, "{title}"))
+                    .and_then(|()| file.sync_data())
+                    .map_err(write)?;
+            }
             Some(first) => return Err(other_question(&path, first, lines.count(), question)),
         }
         let finished: BTreeMap<_, _> = lines.filter_map(|line| item_of(line, &key)).collect();
@@ -85,8 +93,7 @@ impl Journal {
         let open: Vec<usize> = (0..count).filter(|i| !self.finished.contains_key(i)).collect();
         let kept = AtomicUsize::new(count - open.len());
         let bar = progress.bar(count as u64, what);
-        bar.set_position((count - open.len()) as u64);
-        bar.reset_eta();
+        bar.begin_at((count - open.len()) as u64);
         let one = |&item: &usize| -> Result<(usize, Vec<String>)> {
             stop.check()?;
             let fields = work(item)?;
@@ -116,8 +123,7 @@ impl Journal {
             self.finished.iter().filter_map(|(item, fields)| Some((*item, numbers(fields)?))).collect();
         let kept = AtomicUsize::new(known.len());
         let bar = progress.bar(study.items() as u64, study.name());
-        bar.set_position(known.len() as u64);
-        bar.reset_eta();
+        bar.begin_at(known.len() as u64);
         let store = |item: usize, values: &[f64]| {
             // The shortest form that reads back as the same bits.
             let fields: Vec<String> = values.iter().map(|v| format!("{v:e}")).collect();
@@ -277,6 +283,14 @@ mod tests {
         let error = ask(2).err().unwrap().to_string();
         assert!(error.contains("3 finished items of another question (seed differ)"), "{error}");
         assert_eq!(ask(1).unwrap().finished.len(), 3);
+        // One that holds nothing yet is nobody's: another question begins it anew.
+        ask(1).unwrap().finish().unwrap();
+        drop(ask(1).unwrap());
+        let begun = ask(2).unwrap();
+        begun.run(2, "squares", (&Stop::default(), quiet()), square).unwrap();
+        drop(begun);
+        assert_eq!(ask(2).unwrap().finished.len(), 2);
+        assert!(ask(1).is_err());
         std::fs::write(folder.path().join("test.journal"), "my notes\n").unwrap();
         assert!(ask(1).err().unwrap().to_string().contains("something else"));
     }

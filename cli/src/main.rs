@@ -6,6 +6,7 @@ mod design;
 mod error;
 mod folder;
 mod journal;
+mod lock;
 mod npy;
 mod plots;
 mod progress;

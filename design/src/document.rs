@@ -28,8 +28,13 @@ impl Document {
     /// Takes the text of a file named `file`; an error when it is not TOML.
     pub fn new(text: impl Into<String>, file: impl Into<String>) -> Result<Self, DesignError> {
         let document = Self { text: text.into(), file: file.into() };
-        document.table()?;
-        Ok(document)
+        match document.table() {
+            Ok(_) => Ok(document),
+            Err(error) => Err(match other_format(&document.text) {
+                Some(help) => error.with_help(help),
+                None => error,
+            }),
+        }
     }
 
     /// The text as it was given.
@@ -208,7 +213,35 @@ fn explain(message: &str) -> (String, Option<String>) {
     if let Some(rest) = message.strip_prefix("missing field ") {
         return (format!("the key {rest} is missing here"), None);
     }
-    (message.trim_end().replace('\n', "; "), None)
+    (in_words(message.trim_end()).replace('\n', "; "), None)
+}
+
+/// The names that numbers have in the program, as words.
+fn in_words(message: &str) -> String {
+    let Some((before, kind)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let word = match kind {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 up",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        _ => return message.to_owned(),
+    };
+    format!("{before}expected {word}")
+}
+
+/// What to do about a text that begins as another format does.
+fn other_format(text: &str) -> Option<String> {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let format = match first {
+        f if f.starts_with('{') => "JSON",
+        f if f.starts_with('<') => "XML or HTML",
+        f if f.contains('=') || f.starts_with('[') => return None,
+        f if f == "---" || f.ends_with(':') || f.contains(": ") => "YAML",
+        f if f.contains(',') => "CSV",
+        _ => return None,
+    };
+    Some(format!(
+        "this looks like {format}; a design file is TOML: `mirage design show --text` prints one to start from"
+    ))
 }
 
 #[cfg(test)]
@@ -269,6 +302,22 @@ mod tests {
         let laser: Laser = document.section("laser").unwrap();
         let error = document.locate(laser.linewidth.invalid("must be below 10 Hz"));
         assert!(error.to_string().starts_with("x.toml:3:13: laser.linewidth: this value must be"), "{error}");
+    }
+
+    #[test]
+    fn another_format_is_named() {
+        for (text, format) in [
+            ("{\"devices\": {}}", "JSON"),
+            ("# mine\ndevices:\n  laser: 3\n", "YAML"),
+            ("a,b,c\n1,2,3\n", "CSV"),
+            ("<html>", "XML or HTML"),
+        ] {
+            let error = Document::new(text, "x").unwrap_err().to_string();
+            assert!(error.contains(&format!("looks like {format}")) && error.starts_with("x:"), "{error}");
+        }
+        assert!(!Document::new("[a]\nb = = 3\n", "x").unwrap_err().to_string().contains("looks like"));
+        let error = read(&GOOD.replace("count = 3", "count = 3.5")).unwrap_err();
+        assert!(error.to_string().contains("expected a whole number"), "{error}");
     }
 
     #[test]

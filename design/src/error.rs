@@ -61,6 +61,11 @@ impl DesignError {
         self.0.help.as_deref()
     }
 
+    /// The key that it is about, when known.
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_deref()
+    }
+
     /// Bytes of the offending text in the file.
     pub fn span(&self) -> Option<Range<usize>> {
         self.0.span.clone()

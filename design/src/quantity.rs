@@ -90,6 +90,20 @@ fn parse(text: &str, units: &[Unit], kind: &str, example: &str) -> Result<f64, S
     if si.is_finite() { Ok(si) } else { Err(format!("`{text}` is out of range")) }
 }
 
+/// Limits in words, in the unit in which they are plain numbers.
+fn range(min: f64, max: f64, units: &[Unit]) -> String {
+    let plain = units.iter().find(|u| u.apply(1.0) == 1.0 && u.apply(0.0) == 0.0);
+    match (plain, units.first()) {
+        (Some(unit), _) if max == f64::MAX => {
+            format!("be at least {min} {}", unit.text).trim_end().to_owned()
+        }
+        (Some(unit), _) => format!("lie between {min} and {max} {}", unit.text).trim_end().to_owned(),
+        // Decibels alone: their zero is the largest value there is.
+        (None, Some(unit)) if max == unit.apply(0.0) => format!("be at most 0 {}", unit.text),
+        (None, _) => format!("lie between {min} and {max} as a plain number"),
+    }
+}
+
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $example:literal, $min:expr, $max:expr, [$($unit:expr),+ $(,)?]) => {
         $(#[$doc])*
@@ -112,11 +126,7 @@ macro_rules! quantity {
                 let si = parse(text, Self::UNITS, $kind, $example)?;
                 let (min, max): (f64, f64) = ($min, $max);
                 if si < min || si > max {
-                    let range = match max {
-                        f64::MAX => format!("be at least {min}"),
-                        _ => format!("lie between {min} and {max}"),
-                    };
-                    return Err(format!("`{}` is no physical {}: it must {range} in SI units", text.trim(), $kind));
+                    return Err(format!("`{}` is no physical {}: it must {}", text.trim(), $kind, range(min, max, Self::UNITS)));
                 }
                 Ok(Self(si))
             }
@@ -309,12 +319,12 @@ mod tests {
         let missing = "10".parse::<Frequency>().unwrap_err();
         assert!(missing.contains("has no unit") && missing.contains("GHz"), "{missing}");
         assert!("10 GHs".parse::<Frequency>().unwrap_err().contains("`GHs` is not a unit"));
-        assert!(
-            "-3 ns"
-                .parse::<Time>()
-                .unwrap_err()
-                .contains("no physical time: it must be at least 0 in SI units")
-        );
+        assert!("-3 ns".parse::<Time>().unwrap_err().contains("no physical time: it must be at least 0 s"));
+        let rin = "3 dB/Hz".parse::<RelativeIntensityNoise>().unwrap_err();
+        assert!(rin.ends_with("it must be at most 0 dB/Hz"), "{rin}");
+        let hot = "9000 K".parse::<Temperature>().unwrap_err();
+        assert!(hot.ends_with("it must lie between 0 and 5000 K"), "{hot}");
+        assert!("120 %".parse::<Ratio>().unwrap_err().ends_with("it must lie between 0 and 1"));
         assert!("120 %".parse::<Ratio>().unwrap_err().contains("no physical ratio"));
         assert!("fast".parse::<Time>().unwrap_err().contains("not a time"));
         assert!("1e999 W".parse::<Power>().is_err());

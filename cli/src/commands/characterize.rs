@@ -44,6 +44,7 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     let question = Question { stop, ..Question::new(&design, gemm, operands, seed, progress) };
     let answer = question.answer()?;
     let around = Around { folder: &folder, question: &question, answer: &answer };
+    let mut unreachable: Vec<String> = question.shortfall(&answer)?.into_iter().collect();
     if let Some((journal, sweep)) = &sweep {
         sweep.run(
             &folder,
@@ -51,9 +52,10 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
             journal,
         )?;
     } else if let Some(journal) = &usual {
-        question.sweeps(&folder, &answer, Some(journal))?;
+        unreachable.extend(question.sweeps(&folder, &answer, Some(journal))?.unreachable);
     }
     let (summary, words) = results(args, around, &depth)?;
+    let words = [unreachable, words].concat();
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish();
     depth.finish()?;

@@ -10,7 +10,7 @@ use mirage_devices::files::{SParameters, TimeConvention, write_touchstone};
 use num_complex::Complex64;
 
 use crate::args::{CircuitArgs, SolverName};
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Result, read_text};
 use crate::folder::{number, write_whole};
 use crate::plots;
 
@@ -18,6 +18,9 @@ use crate::plots;
 const LIGHT: f64 = 299_792_458.0;
 
 const UM: f64 = 1e6;
+
+/// Open ports that are named.
+const OPEN_SHOWN: usize = 8;
 
 pub fn run(args: &CircuitArgs) -> Result<()> {
     let library = Library::standard();
@@ -41,7 +44,8 @@ pub fn run(args: &CircuitArgs) -> Result<()> {
         None => {}
     }
     if let Some(output) = args.output.as_ref().filter(|_| args.plot) {
-        plots::circuit::spectra(output, &output.with_extension("svg"))?;
+        let ports: Vec<&str> = circuit.ports().collect();
+        plots::circuit::spectra(output, &output.with_extension("svg"), &ports)?;
     }
     match &args.touchstone {
         Some(file) => touchstone(&response, &points, file),
@@ -60,7 +64,14 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn read(args: &CircuitArgs, path: &Path, library: &Library) -> Result<Circuit> {
-    let text = std::fs::read_to_string(path).map_err(|e| CliError::read(path, e))?;
+    let text = read_text(path, "a netlist (YAML or JSON)")?;
+    if is_sparameters(path) {
+        let name = path.display();
+        return Err(CliError::message(format!(
+            "{name}: these are S-parameters, not a netlist\nhelp: look at them with `mirage sparam {name}`, or make them a part of a netlist: \
+             {{component: tabulated, settings: {{file: \"{name}\"}}}}"
+        )));
+    }
     let mut netlist = Netlist::read(&text, &path.to_string_lossy())?;
     if let Some(cell) = &args.cell {
         netlist = netlist.with_top(cell)?;
@@ -72,6 +83,7 @@ fn read(args: &CircuitArgs, path: &Path, library: &Library) -> Result<Circuit> {
     for ignored in circuit.ignored() {
         eprintln!("warning: the setting {ignored} is unknown to its component and is left out");
     }
+    warn_of_open_ports(&circuit);
     for (i, set) in args.set.iter().enumerate() {
         let key = |set: &str| set.split_once('=').map(|(key, _)| key.trim().to_owned());
         if key(set).is_some() && args.set[..i].iter().any(|earlier| key(earlier) == key(set)) {
@@ -86,6 +98,30 @@ fn read(args: &CircuitArgs, path: &Path, library: &Library) -> Result<Circuit> {
         circuit.set_text(part, setting, value)?;
     }
     Ok(circuit)
+}
+
+/// Whether a file's extension says that it holds S-parameters: no netlist has one of these.
+fn is_sparameters(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let touchstone = extension.strip_prefix('s').and_then(|rest| rest.strip_suffix('p'));
+    matches!(extension.as_str(), "sparam" | "dat" | "snp")
+        || touchstone.is_some_and(|count| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Names ports at which light leaves the circuit without being seen.
+fn warn_of_open_ports(circuit: &Circuit) {
+    let open = circuit.open_ports();
+    if open.is_empty() {
+        return;
+    }
+    let named = open.iter().take(OPEN_SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = match open.len().saturating_sub(OPEN_SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    eprintln!(
+        "warning: open ports, neither connected nor in `ports`: light that gets there is lost: {named}{more}"
+    );
 }
 
 /// `FROM:TO:COUNT`, or one wavelength.

@@ -4,7 +4,7 @@ use mirage_arithmetic::{EmulatedGemm, Pass, ResidueChannel, Site};
 
 use crate::args::GemmArgs;
 use crate::design::Design;
-use crate::error::{CliError, Result, open};
+use crate::error::{CliError, Result, open_text};
 use crate::npy::{self, Npy};
 
 pub fn run(args: &GemmArgs) -> Result<()> {
@@ -23,7 +23,10 @@ pub fn run(args: &GemmArgs) -> Result<()> {
         )));
     }
     let channel = match &args.channel {
-        Some(path) => Some(ResidueChannel::read_csv(open(path)?, &path.display().to_string())?),
+        Some(path) => Some(ResidueChannel::read_csv(
+            open_text(path, "a residue channel (CSV)")?,
+            &path.display().to_string(),
+        )?),
         None => None,
     };
     let gemm = EmulatedGemm::new(design.gemm(design.seed(args.common.seed))?, channel)?;

@@ -16,7 +16,7 @@ use crate::folder::{Folder, number};
 use crate::progress::Progress;
 use crate::report;
 use crate::study::depth::Budget;
-use crate::study::devices::{self, Answer, Question};
+use crate::study::devices::{self, Answer, Question, Swept};
 use crate::study::system;
 use crate::study::training::{self, RunSummary, Setup, Tolerance};
 
@@ -193,7 +193,7 @@ impl<'a> Study<'a> {
         answer: &Answer,
         trained: &Trained,
         simulated: &Simulated,
-        sweeps: Vec<String>,
+        sweeps: Swept,
     ) -> Result<serde_json::Value> {
         let provenance = self.design.document.provenance()?;
         let largest = simulated.networks[1..].iter().max_by_key(|n| n.macs);
@@ -211,7 +211,8 @@ impl<'a> Study<'a> {
                 })),
             },
             "devices": self.device_summary(question, answer, trained),
-            "sweeps": sweeps,
+            "sweeps": sweeps.pictures,
+            "unreachable": question.shortfall(answer)?.into_iter().chain(sweeps.unreachable).collect::<Vec<_>>(),
             "training": self.training_summary(trained),
             "tolerance": trained.tolerances,
             "tolerance_epochs": self.sweep_epochs(),

@@ -5,7 +5,7 @@ use mirage_system::{Network, Options, builtin};
 
 use crate::args::SimulateArgs;
 use crate::design::Design;
-use crate::error::{CliError, Result, open};
+use crate::error::{Result, open_text, read_text};
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::study::training::Setup;
@@ -20,7 +20,10 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     let histogram = args.operands.as_deref().map(|path| devices::histogram(path, &gemm)).transpose()?;
     let repeats = match (&args.channel, &histogram) {
         (Some(path), Some(operands)) => {
-            let channel = ResidueChannel::read_csv(open(path)?, &path.display().to_string())?;
+            let channel = ResidueChannel::read_csv(
+                open_text(path, "a residue channel (CSV)")?,
+                &path.display().to_string(),
+            )?;
             channel.check(&gemm.moduli, &gemm.code)?;
             system::repeat_model(&gemm, &channel, operands)?
         }
@@ -49,10 +52,13 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
 fn entries(args: &SimulateArgs, design: &Design) -> Result<Vec<GemmEntry>> {
     let batch = args.batch.unwrap_or(*design.system.batch);
     if let Some(path) = &args.gemms {
-        return Ok(GemmEntry::read_csv(open(path)?, &path.display().to_string())?);
+        return Ok(GemmEntry::read_csv(
+            open_text(path, "a list of products (CSV)")?,
+            &path.display().to_string(),
+        )?);
     }
     if let Some(path) = &args.layers {
-        let text = std::fs::read_to_string(path).map_err(|e| CliError::read(path, e))?;
+        let text = read_text(path, "a layer table (CSV)")?;
         return Ok(Network::parse(&text, &path.display().to_string())?.training_step(batch)?);
     }
     let names: Vec<&str> = match args.network.as_str() {

@@ -9,7 +9,7 @@ use mirage_devices::files::{
 };
 
 use crate::args::{ConventionName, PassivityChoice, SparamArgs};
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Result, read_text};
 use crate::folder::write_whole;
 
 /// Speed of light in um THz.
@@ -31,7 +31,11 @@ pub fn run(args: &SparamArgs) -> Result<()> {
     }
     let convention = args.convention.unwrap_or(ConventionName::Optics).into();
     let load = Load { selection: Selection { mode: args.mode, sweep }, convention };
-    let mut table = load_sparameters(&args.file, &load).map_err(|e| CliError::message(e.to_string()))?;
+    let mut table = load_sparameters(&args.file, &load).map_err(|e| {
+        // What is no text at all says more than what the reader makes of it.
+        let text = read_text(&args.file, "a file of S-parameters (INTERCONNECT or Touchstone)");
+        text.err().filter(|_| args.file.is_file()).unwrap_or_else(|| CliError::message(e.to_string()))
+    })?;
     let (reciprocity, passivity) = (table.reciprocity(), table.passivity());
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary(&table, &reciprocity, &passivity))?);

@@ -8,7 +8,7 @@ use mirage_training::{
 
 use crate::args::{ArithmeticName, OnDivergenceName, TrainArgs};
 use crate::design::Design;
-use crate::error::{CliError, Result, open};
+use crate::error::{CliError, Result, open_text};
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -153,7 +153,10 @@ fn single_plans(
 /// The channel of the command line, or that of the design.
 fn channel(args: &TrainArgs, design: &Design, setup: &Setup) -> Result<ResidueChannel> {
     match &args.channel {
-        Some(path) => Ok(ResidueChannel::read_csv(open(path)?, &path.display().to_string())?),
+        Some(path) => Ok(ResidueChannel::read_csv(
+            open_text(path, "a residue channel (CSV)")?,
+            &path.display().to_string(),
+        )?),
         None => devices::channel_of(design, setup, setup.config.seed),
     }
 }

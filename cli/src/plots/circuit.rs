@@ -27,21 +27,29 @@ impl Curve<'_> {
         self.points.iter().map(|p| p.1).fold(FLOOR, f64::max)
     }
 
+    /// Whether both look the same.
+    fn covers(&self, other: &Curve<'_>) -> bool {
+        let same = |(a, b): (&(f64, f64), &(f64, f64))| (a.1 - b.1).abs() < 1e-6;
+        self.points.iter().zip(&other.points).all(same)
+    }
+
     /// Whether this is the other with the ports exchanged.
     fn is_back_of(&self, other: &Curve<'_>) -> bool {
-        let same = |(a, b): (&(f64, f64), &(f64, f64))| (a.1 - b.1).abs() < 1e-6;
-        (self.out, self.input) == (other.input, other.out) && self.points.iter().zip(&other.points).all(same)
+        (self.out, self.input) == (other.input, other.out) && self.covers(other)
     }
 }
 
 /// |S|^2 in decibel over wavelength of the pairs in a table as `mirage circuit` writes it. Of two pairs that run to and fro
-/// with the same powers, one is drawn.
-pub fn spectra(csv: &Path, svg: &Path) -> Result<()> {
+/// with the same powers, the one is drawn that enters at the port that the netlist names first.
+pub fn spectra(csv: &Path, svg: &Path, ports: &[&str]) -> Result<()> {
     let folder = csv.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = csv.file_name().unwrap_or_default().to_string_lossy();
     let table = Table::read(folder, &name, &["wavelength_um", "out", "in", "re", "im"])?;
     let mut shown: Vec<Curve<'_>> = Vec::new();
-    for curve in curves(&table).into_iter().filter(|c| c.strongest() > FLOOR) {
+    let mut all = curves(&table);
+    let place = |port: &str| ports.iter().position(|p| *p == port);
+    all.sort_by_key(|c| place(c.input) > place(c.out));
+    for curve in all.into_iter().filter(|c| c.strongest() > FLOOR) {
         if !shown.iter().any(|other| other.is_back_of(&curve)) {
             shown.push(curve);
         }
@@ -53,11 +61,14 @@ pub fn spectra(csv: &Path, svg: &Path) -> Result<()> {
         true => format!("Power transmission: the {MOST} strongest of {total} paths"),
         false => "Power transmission".to_owned(),
     };
-    let series = shown.into_iter().map(|curve| Series {
-        name: format!("{} to {}", curve.input, curve.out),
+    // A curve that lies on an earlier one is dashed, so that both are seen.
+    let hides = |i: usize| shown[..i].iter().any(|earlier| shown[i].covers(earlier));
+    let dashed: Vec<bool> = (0..shown.len()).map(hides).collect();
+    let series = shown.into_iter().zip(dashed).map(|(curve, dashed)| Series {
+        name: format!("{} -> {}", curve.input, curve.out),
         points: curve.points,
         bounds: None,
-        dashed: false,
+        dashed,
     });
     let frame = Frame { title: &title, x: "wavelength (um)", y: "|S|^2 (dB)", ..Frame::default() };
     match frame.draw(series.collect()) {

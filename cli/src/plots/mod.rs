@@ -9,6 +9,7 @@ pub mod training;
 use std::sync::Arc;
 
 use kuva::plot::legend::LegendPosition;
+use kuva::plot::scatter::MarkerShape;
 use kuva::plot::{BarPlot, LinePlot, ScatterPlot};
 use kuva::render::annotations::ReferenceLine;
 use kuva::render::layout::{Layout, TickFormat};
@@ -51,15 +52,24 @@ struct Frame<'a> {
     line: Option<(f64, &'a str)>,
     /// A place on the horizontal axis, with its name.
     place: Option<(f64, &'a str)>,
+    /// Points of their own, such as those of the design between the points of a coarse sweep.
+    own: Vec<(f64, f64)>,
 }
+
+/// Decades of a horizontal axis below which its ticks are 1, 2 and 5 of each.
+const SHORT: f64 = 2.5;
 
 impl Frame<'_> {
     /// Logarithms are taken here, not by the plotting crate, whose logarithmic axes end at 1e-10.
     fn draw(&self, series: Vec<Series>) -> Option<String> {
-        let x = |v: f64| if self.log_x { v.log10() } else { v };
+        let all_x = || series.iter().flat_map(|s| &s.points).chain(&self.own).map(|p| p.0);
+        let decades = spread(all_x().map(f64::log10));
+        let (low, high) = ends(all_x());
+        // On short axes the crate's own logarithms serve, and its ticks.
+        let short = self.log_x && decades < SHORT && low > 1e-9;
+        let x = |v: f64| if self.log_x && !short { v.log10() } else { v };
         let y = |v: f64| if self.log_y { v.log10() } else { v };
         let mut plots: Vec<Plot> = Vec::new();
-        let decades = spread(series.iter().flat_map(|s| &s.points).map(|p| x(p.0)));
         for (i, s) in series.into_iter().filter(|s| !s.points.is_empty()).enumerate() {
             let points: Vec<(f64, f64)> = s.points.iter().map(|p| (x(p.0), y(p.1))).collect();
             let mut line =
@@ -75,13 +85,22 @@ impl Frame<'_> {
         if plots.is_empty() {
             return None;
         }
+        if !self.own.is_empty() {
+            let points: Vec<(f64, f64)> = self.own.iter().map(|p| (x(p.0), y(p.1))).collect();
+            plots.push(own_points(points, "#000000", 4.5).into());
+        }
         let mut layout = Layout::auto_from_plots(&plots)
             .with_title(self.title)
             .with_x_label(self.x)
             .with_y_label(self.y)
             .with_width(760.0)
             .with_height(420.0);
-        if self.log_x {
+        if short {
+            // Room at both ends, which the crate would widen to whole decades.
+            let room = 10f64.powf(0.03 * decades.max(0.1));
+            layout = layout.with_log_x().with_x_axis_min(low / room).with_x_axis_max(high * room);
+            layout = layout.with_x_tick_format(TickFormat::Custom(Arc::new(|v| log_label(v.log10()))));
+        } else if self.log_x {
             layout = layout.with_x_tick_step(log_step(decades)).with_x_tick_format(log_labels());
         }
         if self.log_y {
@@ -104,9 +123,20 @@ impl Frame<'_> {
     }
 }
 
+/// How the design's own point looks.
+fn own_points(points: Vec<(f64, f64)>, colour: &str, size: f64) -> ScatterPlot {
+    let plot = ScatterPlot::new().with_data(points).with_color(colour).with_size(size);
+    plot.with_marker(MarkerShape::Diamond)
+}
+
+/// The smallest and the largest of some numbers.
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)))
+}
+
 /// Distance of the largest and the smallest of some numbers.
 fn spread(values: impl Iterator<Item = f64>) -> f64 {
-    let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    let (low, high) = ends(values);
     (high - low).max(0.0)
 }
 
@@ -120,6 +150,29 @@ fn log_step(decades: f64) -> f64 {
     }
 }
 
+/// Distance of the ticks of a short axis of logarithms, of which [`short_labels`] names 1, 2 and 5: a tenth of a decade, on which
+/// 2 and 5 lie to 0.3 %.
+const TENTH: f64 = 0.1;
+
+/// Step and labels of an axis of logarithms of so many decades.
+fn log_ticks(decades: f64) -> (f64, TickFormat) {
+    match decades < SHORT {
+        true => (TENTH, TickFormat::Custom(Arc::new(short_label))),
+        false => (log_step(decades), log_labels()),
+    }
+}
+
+/// The label of a logarithm that is one of 1, 2 and 5; none for the ticks between.
+fn short_label(v: f64) -> String {
+    let digit = [1.0, 2.0, 5.0].into_iter().find(|d: &f64| (v - v.floor() - d.log10()).abs() < 5e-3);
+    let near_one = v - v.floor() > 0.995;
+    match digit {
+        Some(d) => log_label(v.floor() + d.log10()),
+        None if near_one => log_label(v.ceil()),
+        None => String::new(),
+    }
+}
+
 /// Labels of an axis of logarithms: the numbers themselves, with two digits where they are no powers of ten.
 fn log_labels() -> TickFormat {
     TickFormat::Custom(Arc::new(log_label))
@@ -130,7 +183,7 @@ fn log_label(v: f64) -> String {
     let whole = (v - v.round()).abs() < 1e-6;
     match (whole, (-2.001..3.999).contains(&v)) {
         (true, false) => format!("1e{}", v.round()),
-        (false, false) => format!("{x:.1e}"),
+        (false, false) => format!("{x:.1e}").replace(".0e", "e"),
         (_, true) if x < 9.95 => {
             let digits = (1.0 - v.floor()).max(0.0) as usize;
             let text = format!("{x:.digits$}");
@@ -193,6 +246,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn short_axes_name_one_two_and_five() {
+        let labels: Vec<String> = (0..=20).map(|i| short_label(-0.0 + TENTH * f64::from(i))).collect();
+        let named: Vec<&str> = labels.iter().map(String::as_str).filter(|l| !l.is_empty()).collect();
+        assert_eq!(named, ["1", "2", "5", "10", "20", "50", "100"]);
+    }
+
+    #[test]
     fn labels_of_logarithms() {
         for (v, label) in [
             (-8.0, "1e-8"),
@@ -205,6 +265,10 @@ mod tests {
             (2.75, "560"),
             (-4.5, "3.2e-5"),
             (6.0, "1e6"),
+            (2f64.log10(), "2"),
+            (5e-7f64.log10(), "5e-7"),
+            (0.05f64.log10(), "0.05"),
+            (200f64.log10(), "200"),
         ] {
             assert_eq!(log_label(v), label);
         }

@@ -4,7 +4,7 @@ use kuva::plot::{ColorMap, ContourPlot, ScatterPlot};
 use kuva::render::layout::Layout;
 use kuva::render::plots::Plot;
 
-use super::{Frame, Series, log_labels, log_step, spread};
+use super::{Frame, Series, log_ticks, own_points, spread};
 use crate::error::Result;
 use crate::folder::Folder;
 use crate::study::axis::Axis;
@@ -28,8 +28,13 @@ fn rates<'a>(name: String, rows: impl Iterator<Item = Row<'a>>, over: &str) -> S
 }
 
 /// One plot for each sweep of errors.csv: error rate over the swept value, a line for each modulus. `own` gives the design's own
-/// value of a parameter, which is marked where the sweep passes it.
-pub fn around(folder: &Folder, target: f64, own: impl Fn(&str) -> Option<f64>) -> Result<Vec<String>> {
+/// value of a parameter, which is marked where the sweep passes it, with the design's own rates.
+pub fn around(
+    folder: &Folder,
+    target: f64,
+    rates_of_design: &[f64],
+    own: impl Fn(&str) -> Option<f64>,
+) -> Result<Vec<String>> {
     let columns = ["sweep", "parameter", "value", "unit", "modulus", "error_rate", "lower", "upper"];
     let table = Table::read(folder.path(), "errors.csv", &columns)?;
     let mut names = Vec::new();
@@ -44,7 +49,9 @@ pub fn around(folder: &Folder, target: f64, own: impl Fn(&str) -> Option<f64>) -
             let shown = |r: &Row<'_>| r.text("modulus") == modulus && !(log_x && r.number("value") <= 0.0);
             rates(format!("modulus {modulus}"), table.rows().filter(of_sweep).filter(shown), "value")
         });
-        let (name, unit) = (sweep.replace(['_', '-'], " "), first.text("unit"));
+        let (name, unit) = (spoken(&sweep), first.text("unit"));
+        let own = own(first.text("parameter"))
+            .filter(|own| values.iter().any(|v| v <= own) && values.iter().any(|v| v >= own));
         let x = if unit.is_empty() { name.clone() } else { format!("{name} ({unit})") };
         let title = format!("Residue error rate over {name}");
         let frame = Frame {
@@ -57,9 +64,8 @@ pub fn around(folder: &Folder, target: f64, own: impl Fn(&str) -> Option<f64>) -
             x_step: (unit == "bit").then_some(2.0),
             y_range: Some((FLOOR, 1.0)),
             line: Some((target, "target")),
-            place: own(first.text("parameter"))
-                .filter(|own| values.iter().any(|v| v <= own) && values.iter().any(|v| v >= own))
-                .map(|own| (own, "this design")),
+            place: own.map(|own| (own, "this design")),
+            own: at_design(own.filter(|own| !log_x || *own > 0.0), rates_of_design),
         };
         if let Some(svg) = frame.draw(series.collect()) {
             let name = format!("sweep-{}.svg", sweep.replace([' ', '_'], "-"));
@@ -70,15 +76,34 @@ pub fn around(folder: &Folder, target: f64, own: impl Fn(&str) -> Option<f64>) -
     Ok(names)
 }
 
+/// The design's own rates at its own value.
+fn at_design(own: Option<f64>, rates: &[f64]) -> Vec<(f64, f64)> {
+    own.iter().flat_map(|x| rates.iter().map(move |p| (*x, p.clamp(FLOOR, 1.0)))).collect()
+}
+
+/// The name of a sweep in words.
+fn spoken(sweep: &str) -> String {
+    let words = sweep.split(['_', '-']).map(|word| match word {
+        "dac" | "adc" | "tia" => word.to_uppercase(),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// sweep.svg from sweep.csv: the waterfall of each modulus in one dimension, the worst modulus as a map in two. The design's
 /// own values are marked. Nothing is drawn when no point has a rate.
-pub fn draw(folder: &Folder, axes: &[Axis], own: &[Option<f64>], target: f64) -> Result<()> {
+pub fn draw(
+    folder: &Folder,
+    axes: &[Axis],
+    (own, rates_of_design): (&[Option<f64>], &[f64]),
+    target: f64,
+) -> Result<()> {
     let keys: Vec<String> = axes.iter().filter_map(|axis| axis.columns().next()).collect();
     let mut needed: Vec<&str> = keys.iter().map(String::as_str).collect();
     needed.extend(["modulus", "error_rate", "lower", "upper"]);
     let table = Table::read(folder.path(), "sweep.csv", &needed)?;
     let svg = match (axes, &keys[..], own) {
-        ([axis], [key], [own]) => waterfall(&table, (axis, key, *own), target),
+        ([axis], [key], [own]) => waterfall(&table, (axis, key, *own), rates_of_design, target),
         ([x, y], [x_key, y_key], [x_own, y_own]) => {
             map(&table, (x, x_key, *x_own), (y, y_key, *y_own), target)
         }
@@ -90,12 +115,18 @@ pub fn draw(folder: &Folder, axes: &[Axis], own: &[Option<f64>], target: f64) ->
 /// An axis, its column, and the design's own value.
 type Along<'a> = (&'a Axis, &'a str, Option<f64>);
 
-fn waterfall(table: &Table, (axis, key, own): Along<'_>, target: f64) -> Option<String> {
+fn waterfall(
+    table: &Table,
+    (axis, key, own): Along<'_>,
+    rates_of_design: &[f64],
+    target: f64,
+) -> Option<String> {
     let series = table.distinct("modulus").into_iter().map(|modulus| {
         let of = |r: &Row<'_>| r.text("modulus") == modulus && r.number("error_rate").is_finite();
         rates(format!("modulus {modulus}"), table.rows().filter(of), key)
     });
     let title = format!("Residue error rate over {}", axis.keys.join(", "));
+    let own = own.filter(|own| inside(axis, *own));
     let frame = Frame {
         title: &title,
         x: key,
@@ -105,7 +136,8 @@ fn waterfall(table: &Table, (axis, key, own): Along<'_>, target: f64) -> Option<
         marks: true,
         y_range: Some((FLOOR, 1.0)),
         line: Some((target, "target")),
-        place: own.filter(|own| inside(axis, *own)).map(|own| (own, "this design")),
+        place: own.map(|own| (own, "this design")),
+        own: at_design(own, rates_of_design),
         ..Frame::default()
     };
     frame.draw(series.collect())
@@ -145,13 +177,17 @@ fn map(table: &Table, x: Along<'_>, y: Along<'_>, target: f64) -> Option<String>
     let filled = filled.with_filled().with_colormap(ColorMap::Viridis).with_legend("log10 of the error rate");
     let line = ContourPlot::new().with_grid(z, x_at.clone(), y_at.clone()).with_levels(&[target.log10()]);
     let line = line.with_line_color("#D55E00").with_line_width(2.5);
-    let mut plots: Vec<Plot> = vec![filled.into(), line.into()];
+    // Where the sweep was: between these the contours are drawn straight.
+    let visited: Vec<(f64, f64)> = x_at.iter().flat_map(|x| y_at.iter().map(move |y| (*x, *y))).collect();
+    let visited = ScatterPlot::new().with_data(visited).with_color("#B0B0B0").with_size(1.5);
+    let mut plots: Vec<Plot> = vec![filled.into(), line.into(), visited.into()];
     if let (Some(x_own), Some(y_own)) = (x.2.filter(|v| inside(x.0, *v)), y.2.filter(|v| inside(y.0, *v))) {
-        let here = [(place(x.0, x_own), place(y.0, y_own))];
-        plots.push(ScatterPlot::new().with_data(here).with_color("#FFFFFF").with_size(6.0).into());
+        let here = vec![(place(x.0, x_own), place(y.0, y_own))];
+        plots.push(own_points(here.clone(), "#000000", 9.0).into());
+        plots.push(own_points(here, "#FFFFFF", 6.0).into());
     }
     let mut layout = Layout::auto_from_plots(&plots)
-        .with_title("Residue error rate, the worst modulus (line: target; white dot: this design)")
+        .with_title("Residue error rate, the worst modulus (line: target; diamond: this design; dots: points of the sweep)")
         .with_x_label(x.1)
         .with_y_label(y.1)
         .with_width(820.0)
@@ -161,10 +197,12 @@ fn map(table: &Table, x: Along<'_>, y: Along<'_>, target: f64) -> Option<String>
         .with_y_axis_min(y_at[0])
         .with_y_axis_max(y_at[y_at.len() - 1]);
     if x.0.log {
-        layout = layout.with_x_tick_step(log_step(spread(x_at.into_iter()))).with_x_tick_format(log_labels());
+        let (step, labels) = log_ticks(spread(x_at.into_iter()));
+        layout = layout.with_x_tick_step(step).with_x_tick_format(labels);
     }
     if y.0.log {
-        layout = layout.with_y_tick_step(log_step(spread(y_at.into_iter()))).with_y_tick_format(log_labels());
+        let (step, labels) = log_ticks(spread(y_at.into_iter()));
+        layout = layout.with_y_tick_step(step).with_y_tick_format(labels);
     }
     Some(kuva::render_to_svg(plots, layout))
 }

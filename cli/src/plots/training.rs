@@ -51,8 +51,13 @@ pub fn curves(folder: &Folder, file: &str, keep: impl Fn(&Row<'_>) -> bool) -> R
     let frame = |title, x, y, marks| Frame { title, x, y, marks, ..Frame::default() };
     let loss =
         frame("Training loss", "step", "cross-entropy (nats)", false).draw(curve("loss", "step").collect());
-    let accuracy = frame("Test accuracy", "epoch", "share of test images", true)
-        .draw(curve("test_accuracy", "epoch").collect());
+    // Whole epochs, at most ten or so of them.
+    let epochs = runs.iter().flat_map(|(_, rows)| rows).map(|r| r.number("epoch")).fold(1.0, f64::max);
+    let accuracy = Frame {
+        x_step: Some((epochs / 10.0).ceil()),
+        ..frame("Test accuracy", "epoch", "share of test images", true)
+    };
+    let accuracy = accuracy.draw(curve("test_accuracy", "epoch").collect());
     for (name, svg) in [("loss.svg", loss), ("accuracy.svg", accuracy)] {
         if let Some(svg) = svg {
             folder.text(name, &svg)?;

@@ -196,7 +196,7 @@ mod tests {
             ("devices.ring.extinction=10dB:40dB:0", "count must be"),
             ("devices.ring.extinction=10dB:10dB:3", "different ones"),
             ("devices.dac.bits=8:10:9", "visit 8 twice"),
-            ("devices.dac.bits=8.5:10.5:3", "u32"),
+            ("devices.dac.bits=8.5:10.5:3", "whole number"),
             ("devices.dac.bits=8 bit:10 bit:3", "bit"),
             ("devices.dac.inl=0.1 dB:1 dB:3", "plain number"),
             ("devices.dac.inl,devices.dac.inl=0.1:1:3", "twice"),

@@ -5,14 +5,14 @@ use std::path::Path;
 use mirage_arithmetic::{GemmConfig, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_devices::chips::{Judge, Samples, sample_rate};
 use mirage_devices::{
-    Bench, Characterisation, DesignPoint, Operands, Provenance, ReadOut, Report, RequiredPower, Solution,
-    SweepSetting, SweepStudy, Tolerance, Toleranced, UnitBudget, Watch, characterise, default_sweeps,
-    run_sweeps, solve, unit_budget, write_errors_csv,
+    Bench, Characterisation, DesignPoint, Obstacle, Operands, Provenance, ReadOut, Report, RequiredPower,
+    Solution, SweepRow, SweepSetting, SweepStudy, Tolerance, Toleranced, UnitBudget, Watch, characterise,
+    default_sweeps, run_sweeps, solve, unit_budget, write_errors_csv,
 };
 use serde::Serialize;
 
 use crate::design::Design;
-use crate::error::{CliError, Result, open};
+use crate::error::{CliError, Result, open_text};
 use crate::folder::{Folder, number};
 use crate::journal::Journal;
 use crate::progress::Progress;
@@ -76,7 +76,7 @@ pub fn operands_named(what: &str, setup: &Setup, gemm: &GemmConfig) -> Result<Ve
         "uniform" => Ok(gemm.moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect()),
         "training" => operands_from(&training::operands(setup, gemm)?.1, gemm, &setup.operands_name()),
         path => {
-            let file = open(path.as_ref()).map_err(|e| match e {
+            let file = open_text(path.as_ref(), "a table of reads, groups.csv").map_err(|e| match e {
                 CliError::Read { source, .. } => no_operands(path, source),
                 other => other,
             })?;
@@ -120,7 +120,7 @@ impl Asked {
 /// Reads an operand histogram and checks that it is for this format.
 pub fn histogram(path: &Path, gemm: &GemmConfig) -> Result<OperandHistogram> {
     let name = path.display().to_string();
-    let histogram = OperandHistogram::read_csv(open(path)?, &name)?;
+    let histogram = OperandHistogram::read_csv(open_text(path, "a histogram, operands.csv")?, &name)?;
     histogram.check(gemm.format).map_err(|e| CliError::message(format!("{name}: {e}")))?;
     Ok(histogram)
 }
@@ -174,9 +174,14 @@ impl<'a> Question<'a> {
 
     /// The solved design, for studies around it.
     pub fn setting<'b>(&'b self, answer: &'b Answer) -> SweepSetting<'b> {
+        self.setting_of(&answer.solution)
+    }
+
+    /// The same of a solution alone.
+    pub fn setting_of<'b>(&'b self, solution: &'b Solution) -> SweepSetting<'b> {
         SweepSetting {
-            parameters: &answer.solution.parameters,
-            laser_power: answer.solution.laser_power,
+            parameters: &solution.parameters,
+            laser_power: solution.laser_power,
             max_laser_power: self.point.max_laser_power,
             target: self.point.target,
             moduli: self.moduli(),
@@ -204,7 +209,7 @@ impl<'a> Question<'a> {
     }
 
     /// Writes errors.csv: each parameter swept alone around the solved design. What the journal has is not done again.
-    pub fn sweeps(&self, folder: &Folder, answer: &Answer, journal: Option<&Journal>) -> Result<Vec<String>> {
+    pub fn sweeps(&self, folder: &Folder, answer: &Answer, journal: Option<&Journal>) -> Result<Swept> {
         let sweeps = default_sweeps(&answer.solution.parameters, answer.solution.laser_power);
         let setting = self.setting(answer);
         let rows = match journal {
@@ -221,17 +226,40 @@ impl<'a> Question<'a> {
             }
         };
         folder.write("errors.csv", |out| write_errors_csv(&rows, out))?;
-        crate::plots::sweep::around(folder, self.point.target, |parameter| own(&answer.solution, parameter))
+        let rates: Vec<f64> = answer.characterisation.rates.iter().map(|r| r.error_rate).collect();
+        let own = |parameter: &str| own(&answer.solution, parameter);
+        let pictures = crate::plots::sweep::around(folder, self.point.target, &rates, own)?;
+        Ok(Swept { pictures, unreachable: unreachable(&rows) })
+    }
+
+    /// What a design whose laser power is given lacks for its target; nothing where it meets it.
+    pub fn shortfall(&self, answer: &Answer) -> Result<Option<String>> {
+        let target = self.point.target;
+        let rates = answer.characterisation.rates.iter().map(|r| r.error_rate);
+        let worst = rates.fold(0.0, f64::max);
+        if answer.solution.power_solved || worst <= target {
+            return Ok(None);
+        }
+        let given = answer.solution.laser_power;
+        let why = match answer.bench.required_power(target, self.point.max_laser_power) {
+            RequiredPower::Power(power) => {
+                let more = 10.0 * (power / given).log10();
+                format!("devices.laser.power = {power:.3e} W would do, {more:.2} dB more")
+            }
+            RequiredPower::Floor(_) => {
+                let cause = Obstacle::find(&answer.bench, &self.setting(answer))?.cause();
+                format!("unreachable: {cause}")
+            }
+        };
+        Ok(Some(format!("the target of {target:.0e} is not met at the given {given:.3e} W: {why}")))
     }
 
     /// Writes validation.csv: the channel's rates beside plain Monte-Carlo with noise draws on sampled chips, and beside the
     /// sector integral on the same chips; returns what to say of each modulus.
     pub fn monte_carlo(&self, folder: &Folder, answer: &Answer, reads: u64) -> Result<Vec<String>> {
         let chips = usize::try_from(reads / READS_PER_CHIP as u64).unwrap_or(usize::MAX).max(2);
-        let judges = [
-            ("plain Monte-Carlo", Judge::Noise),
-            ("sector integral on sampled chips", Judge::Conditional),
-        ];
+        let judges =
+            [("plain Monte-Carlo", Judge::Noise), ("sector integral on sampled chips", Judge::Conditional)];
         let all_chips = chips.saturating_mul(judges.len() * self.moduli().len());
         let bar = self.progress.bar(all_chips as u64, "plain Monte-Carlo");
         let report = |_: usize, _: usize, _: &str| bar.inc(1);
@@ -290,6 +318,39 @@ impl<'a> Question<'a> {
         folder.table("validation.csv", &header, rows)?;
         Ok(verdicts)
     }
+}
+
+/// What the usual sweeps leave beside errors.csv.
+pub struct Swept {
+    /// Names of the pictures.
+    pub pictures: Vec<String>,
+    /// For each sweep with values at which the target is unreachable: which, and why.
+    pub unreachable: Vec<String>,
+}
+
+/// Values of each sweep at which the target is unreachable, with the cause at the last of them before it is reachable.
+fn unreachable(rows: &[SweepRow]) -> Vec<String> {
+    let mut words = Vec::new();
+    for sweep in rows.chunk_by(|a, b| a.sweep == b.sweep) {
+        let points: Vec<&SweepRow> =
+            sweep.chunk_by(|a, b| a.value == b.value).filter_map(|rows| rows.first()).collect();
+        let out: Vec<&SweepRow> = points.iter().copied().filter(|p| p.reachable != "yes").collect();
+        // Nearest to what is reachable.
+        let near = match points.first().is_some_and(|p| p.reachable != "yes") {
+            true => points.iter().take_while(|p| p.reachable != "yes").last(),
+            false => points.iter().find(|p| p.reachable != "yes"),
+        };
+        let Some(near) = near else { continue };
+        let values = out.iter().map(|p| number(p.value)).collect::<Vec<_>>().join(", ");
+        words.push(format!(
+            "{}: unreachable at {values} {}. At {}: {}",
+            near.parameter,
+            near.unit,
+            number(near.value),
+            near.cause
+        ));
+    }
+    words
 }
 
 /// The design's own value of what one of the usual sweeps varies.

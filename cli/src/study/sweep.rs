@@ -1,7 +1,7 @@
 //! Sweeps over any numeric key of the design, in one or two dimensions.
 
 use mirage_arithmetic::GemmConfig;
-use mirage_devices::{Bench, DeviceError, Operands, RequiredPower, Solution, characterise};
+use mirage_devices::{Bench, DeviceError, Obstacle, Operands, RequiredPower, Solution, characterise};
 use serde_json::{Value, json};
 
 use crate::design::Design;
@@ -15,7 +15,7 @@ use crate::study::devices::{Answer, Question};
 const MOST: usize = 100_000;
 
 /// Columns after the swept keys and the values that the design leaves open.
-pub const RESULTS: [&str; 12] = [
+pub const RESULTS: [&str; 14] = [
     "required",
     "modulus",
     "error_rate",
@@ -28,6 +28,8 @@ pub const RESULTS: [&str; 12] = [
     "laser_power_w",
     "required_laser_power_w",
     "reachable",
+    "beyond_limit_w",
+    "cause",
 ];
 
 /// Which points to visit, and what to do there with the values that the design leaves open.
@@ -120,7 +122,8 @@ impl Sweep {
         folder.table("sweep.csv", &names, rows)?;
         let own: Vec<Option<f64>> =
             self.axes.iter().map(|axis| own(axis, question.design, setting.answer)).collect();
-        crate::plots::sweep::draw(folder, &self.axes, &own, question.point.target)?;
+        let rates: Vec<f64> = setting.answer.characterisation.rates.iter().map(|r| r.error_rate).collect();
+        crate::plots::sweep::draw(folder, &self.axes, (&own, &rates), question.point.target)?;
         Ok(())
     }
 
@@ -156,8 +159,11 @@ impl Sweep {
         };
         let solution = match question.solve() {
             Ok(solution) => solution,
-            Err(CliError::Device(DeviceError::Unreachable { .. } | DeviceError::Tolerance { .. })) => {
-                return Ok(unreachable(&question, &values, open, word));
+            Err(CliError::Device(DeviceError::OutOfReach(obstacle))) => {
+                return Ok(unreachable(&question, &values, open, word, (Some(&obstacle), obstacle.cause())));
+            }
+            Err(CliError::Device(error @ DeviceError::Tolerance { .. })) => {
+                return Ok(unreachable(&question, &values, open, word, (None, error.to_string())));
             }
             Err(error) => return Err(error),
         };
@@ -183,9 +189,14 @@ fn results(question: &Question<'_>, solution: &Solution, head: &[String]) -> Res
         true => RequiredPower::Power(power),
         false => bench.estimated_power(question.point.target, question.point.max_laser_power),
     };
-    let (needed, reachable) = match required {
-        RequiredPower::Power(power) => (number(power), "yes"),
-        RequiredPower::Floor(_) => (String::new(), "no"),
+    let reach = match required {
+        RequiredPower::Power(power) => [number(power), "yes".into(), String::new(), String::new()],
+        RequiredPower::Floor(_) => {
+            let setting = question.setting_of(solution);
+            let obstacle = Obstacle::find(&bench, &setting)?;
+            let beyond = obstacle.needed.map_or(String::new(), number);
+            [String::new(), "no".into(), beyond, obstacle.cause()]
+        }
     };
     let rows = found.rates.iter().zip(&found.bounds).map(|(r, b)| {
         let (lower, upper) = (r.error_rate * b.lower_ratio, (r.error_rate * b.upper_ratio).min(1.0));
@@ -194,20 +205,27 @@ fn results(question: &Question<'_>, solution: &Solution, head: &[String]) -> Res
         let mut row = head.to_vec();
         row.push(r.modulus.to_string());
         row.extend(numbers);
-        row.extend([needed.clone(), reachable.to_owned()]);
+        row.extend(reach.clone());
         row
     });
     Ok(rows.collect())
 }
 
 /// The rows of a point whose open values have no solution.
-fn unreachable(question: &Question<'_>, values: &[String], open: &[Open], word: &str) -> Vec<Vec<String>> {
+fn unreachable(
+    question: &Question<'_>,
+    values: &[String],
+    open: &[Open],
+    word: &str,
+    (obstacle, cause): (Option<&Obstacle>, String),
+) -> Vec<Vec<String>> {
+    let beyond = obstacle.and_then(|o| o.needed).map_or(String::new(), number);
     let row = |modulus: &u32| {
         let mut row = values.to_vec();
         row.extend(open.iter().map(|_| String::new()));
         row.extend([word.to_owned(), modulus.to_string()]);
-        row.extend(std::iter::repeat_n(String::new(), RESULTS.len() - 3));
-        row.push("no".to_owned());
+        row.extend(std::iter::repeat_n(String::new(), RESULTS.len() - 5));
+        row.extend(["no".to_owned(), beyond.clone(), cause.clone()]);
         row
     };
     question.gemm.moduli.as_slice().iter().map(row).collect()

@@ -155,6 +155,24 @@ impl Circuit {
         &self.flat.ignored
     }
 
+    /// Ports, as `instance,port`, that are neither connected nor have a name to the outside, of parts that have another port which
+    /// is: light that gets there leaves the circuit. Parts without any connection are not among them, as no light gets to them.
+    pub fn open_ports(&self) -> Vec<String> {
+        let mut used = vec![false; self.flat.port_count];
+        let connected = self.flat.connections.iter().flat_map(|&(a, b)| [a, b]);
+        connected.chain(self.flat.ports.iter().map(|(_, port)| *port)).for_each(|port| used[port] = true);
+        let mut open = Vec::new();
+        for part in &self.flat.parts {
+            let names = part.component.ports();
+            let own = &used[part.first_port..][..names.len()];
+            if own.contains(&true) {
+                let left = names.iter().zip(own).filter(|(_, used)| !**used);
+                open.extend(left.map(|(port, _)| format!("{},{port}", part.name)));
+            }
+        }
+        open
+    }
+
     /// Gives one part another setting; parts within cells are `outer~inner`. Plans stay valid.
     ///
     /// # Errors
