@@ -86,7 +86,8 @@ impl Design {
                 // The line that would be shown is not the user's: the value came from elsewhere.
                 CliError::Design(e) if e.key().is_some_and(|key| changes.iter().any(|c| c.0 == key)) => {
                     let help = e.help().map_or(String::new(), |help| format!("\nhelp: {help}"));
-                    format!("{}: {}{help}", e.key().unwrap_or_default(), e.message())
+                    let key = e.key().filter(|_| changes.len() > 1);
+                    format!("{}{}{help}", key.map_or(String::new(), |key| format!("{key}: ")), e.message())
                 }
                 e => e.to_string(),
             };

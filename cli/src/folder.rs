@@ -77,6 +77,7 @@ const OURS: &[&str] = &[
     "variance-budget.csv",
     "variance-budget.svg",
     "yield-curve.csv",
+    "yield-power.csv",
     "yield.csv",
     "yield.svg",
 ];

@@ -102,6 +102,7 @@ pub use characterise::sweep::{
 };
 pub use characterise::tolerances::{Range, Spread, Toleranced};
 pub use characterise::variance::{VarianceRow, variance_budget};
+pub use characterise::yield_power::{YieldPowerRow, YieldPowerStudy};
 pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
 pub use section::{

@@ -3,8 +3,8 @@
 
 use mirage_devices::{
     DeepRow, DeviceError, ImportanceStudy, InversionRow, InversionStudy, LimitRow, SampledChips, SobolReport,
-    SobolStudy, Study, SweepSetting, Symbol, VarianceRow, YieldReport, YieldRow, YieldStudy, photon_limit,
-    variance_budget,
+    SobolStudy, Study, SweepSetting, Symbol, VarianceRow, YieldPowerRow, YieldPowerStudy, YieldReport,
+    YieldRow, YieldStudy, photon_limit, variance_budget,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -21,18 +21,25 @@ const VECTORS: usize = 256;
 /// Laser power above the design's at which tolerances are inverted, dB: a design that just meets its target leaves no slack.
 const MARGINS_DB: [f64; 3] = [0.0, 1.0, 3.0];
 
+/// Laser power above the design's at which chips are judged again, dB, and how many chips at most.
+const POWER_MARGINS_DB: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
+const POWER_CHIPS: u32 = 8;
+
 /// Standard errors to either side of a mean that hold it with 95 %.
 const NORMAL_95: f64 = 1.96;
 
 /// Effective draws that an interval must rest on.
 const FEWEST: f64 = 30.0;
 
+/// Parameters of the sensitivity analysis that are named.
+const TOP: usize = 5;
+
 /// Shares of the phase variance below this are not worth a word.
 const SMALLEST: f64 = 1e-3;
 
 /// The long questions that were asked, each with the journal of what is already answered.
 pub struct Depth {
-    chips: Option<(u32, Journal)>,
+    chips: Option<(u32, [Journal; 2])>,
     points: Option<(usize, Journal)>,
     inversion: Option<Journal>,
     draws: Option<(usize, Journal)>,
@@ -43,7 +50,8 @@ impl Depth {
     /// Opens the journals, so that kept work of another question is seen before any work is done.
     pub fn open(args: &DepthArgs, asked: &Asked, folder: &Folder) -> Result<Self> {
         let journal = |name: &str, more| asked.journal(folder, name, more);
-        let chips = args.yield_chips.map(|n| Ok::<_, CliError>((n, journal("yield", json!(n))?)));
+        let yields = |n| Ok::<_, CliError>([journal("yield", json!(n))?, journal("yield-power", json!(n))?]);
+        let chips = args.yield_chips.map(|n| Ok::<_, CliError>((n, yields(n)?)));
         let points = args.sobol.map(|n| Ok::<_, CliError>((n, journal("sobol", json!(n))?)));
         let inversion = args.invert.then(|| journal("inversion", json!(MARGINS_DB)));
         let draws = args.importance.map(|n| Ok::<_, CliError>((n, journal("importance", json!(n))?)));
@@ -77,11 +85,14 @@ impl Depth {
                 "evaluations": report.evaluations, "rows": report.rows,
             });
         }
-        if let Some((count, journal)) = &self.chips {
+        if let Some((count, [journal, of_power])) = &self.chips {
             let report = around.yields(*count, journal)?;
+            let powers = around.yields_over_power((*count).min(POWER_CHIPS), of_power)?;
             words.extend(report.rows.iter().filter(|r| r.modulus.is_none()).map(yield_words));
+            words.extend(power_words(&around, &powers));
             summary["yield"] = json!({
                 "mean": report.mean, "median": report.median, "worst": report.worst, "rows": report.rows,
+                "over_power": powers,
             });
         }
         if let Some(chip) = self.chip {
@@ -93,9 +104,9 @@ impl Depth {
 
     /// Removes the journals, once everything is written.
     pub fn finish(self) -> Result<()> {
-        let (chips, points, draws) =
-            (self.chips.map(|c| c.1), self.points.map(|p| p.1), self.draws.map(|d| d.1));
-        [chips, points, draws, self.inversion].into_iter().flatten().try_for_each(Journal::finish)
+        let chips = self.chips.into_iter().flat_map(|c| c.1);
+        let others = [self.points.map(|p| p.1), self.draws.map(|d| d.1), self.inversion];
+        chips.chain(others.into_iter().flatten()).try_for_each(Journal::finish)
     }
 }
 
@@ -240,6 +251,15 @@ impl<'a> Around<'a> {
         Ok(report)
     }
 
+    /// Writes yield-power.csv: how many units and chips pass with more light.
+    fn yields_over_power(self, count: u32, journal: &Journal) -> Result<Vec<YieldPowerRow>> {
+        let (placement, asked) = (self.question.gemm.placement, (count, &POWER_MARGINS_DB[..]));
+        let study = YieldPowerStudy::new(&self.setting(), placement, VECTORS, asked)?;
+        let rows = self.study(&study, journal)?;
+        self.folder.rows("yield-power.csv", &rows)?;
+        Ok(rows)
+    }
+
     /// Writes chip-channel.csv: a residue channel of its own for each row of one sampled chip.
     fn channel(self, chip: u32) -> Result<String> {
         let (question, chips) = (self.question, self.chips()?);
@@ -346,11 +366,54 @@ fn sobol_words(report: &SobolReport) -> Vec<String> {
         "log10 of the error rate over all tolerances: {:.2} with a standard deviation of {:.2} ({} evaluations{floored})",
         report.mean, report.deviation, report.evaluations
     )];
-    words.extend(report.rows.iter().take(5).map(|r| {
+    // An interval wider than its index says little more than that there is one.
+    let top = || report.rows.iter().take(TOP);
+    let vague: Vec<&str> =
+        top().filter(|r| r.total_upper - r.total_lower > r.total).map(|r| r.parameter).collect();
+    if !vague.is_empty() {
+        words.push(format!(
+            "too few points to rank these: the intervals of {} are wider than the indices themselves; give --sobol more base points",
+            vague.join(", ")
+        ));
+    }
+    words.extend(top().map(|r| {
         let [total, low, high] = [r.total, r.total_lower, r.total_upper];
         format!(
             "  {}: total index {total:.2} ({low:.2} to {high:.2}), first order {:.2}",
             r.parameter, r.first
+        )
+    }));
+    words
+}
+
+/// What the target of a yield is, and what more light makes of it.
+fn power_words(around: &Around<'_>, rows: &[YieldPowerRow]) -> Vec<String> {
+    let (answer, point) = (around.answer, &around.question.point);
+    let set = if answer.solution.power_solved { "was solved so that" } else { "is given; with a solved one" };
+    let mut words = vec![format!(
+        "the laser power of {:.1} mW {set} the mean over chips and reads meets {:.0e}; few units carry that mean, and a chip passes only with \
+         its every unit, which takes more light:",
+        1e3 * answer.solution.laser_power,
+        point.target
+    )];
+    if rows.is_empty() {
+        words.push(format!(
+            "  not looked at: devices.laser.max_power = {:.1} mW leaves less than {} dB",
+            1e3 * point.max_laser_power,
+            POWER_MARGINS_DB[0]
+        ));
+    }
+    words.extend(rows.iter().map(|r| {
+        format!(
+            "  {:.1} mW (+{} dB): {:.2} % of the dot-product units, {:.0} % of the chips ({} sampled; 95 %: {:.0} to {:.0} %), worst unit {:.1e}",
+            1e3 * r.laser_power_w,
+            r.margin_db,
+            100.0 * r.mdpus_share,
+            100.0 * r.chips_share,
+            r.chips,
+            100.0 * r.chips_lower,
+            100.0 * r.chips_upper,
+            r.worst_rate
         )
     }));
     words

@@ -16,4 +16,5 @@ pub(crate) mod sweep;
 pub(crate) mod targets;
 pub(crate) mod tolerances;
 pub(crate) mod variance;
+pub(crate) mod yield_power;
 pub(crate) mod yields;

@@ -95,8 +95,10 @@ impl Obstacle {
             Some(power) => format!("{} would do", watts(power)),
             None => format!("{BEYOND_DB} dB more light would not do either"),
         };
-        let share = |(name, share): &(&str, f64)| format!("{name} {:.0} %", 100.0 * share);
-        let parts = self.parts.iter().map(share).collect::<Vec<_>>().join(", ");
+        // The largest in any case, others where they count.
+        let counts = self.parts.iter().enumerate().filter(|(i, part)| *i == 0 || part.1 >= 0.01);
+        let share = |(_, (name, share)): (usize, &(&str, f64))| format!("{name} {:.0} %", 100.0 * share);
+        let parts = counts.map(share).collect::<Vec<_>>().join(", ");
         format!(
             "{KEY} = {}, and {needed}; there modulus {} has half a sector of {:.1} standard deviations of phase, a mean loss of {:.1} dB, \
              and owes most of its phase variance to {parts}",
