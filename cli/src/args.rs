@@ -92,10 +92,10 @@ pub struct CharacterizeArgs {
     /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
     pub operands: String,
-    /// Leave out the seven usual sweeps (errors.csv).
+    /// Leave out the usual sweeps (errors.csv).
     #[arg(long)]
     pub no_sweeps: bool,
-    /// Sweep any numeric key of the design instead of the seven usual ones; twice for two dimensions. KEY can be several keys
+    /// Sweep any numeric key of the design instead of the usual ones; twice for two dimensions. KEY can be several keys
     /// with commas between them that take the same value.
     #[arg(long, value_name = "KEY=FROM:TO:COUNT[:log|lin]")]
     pub sweep: Vec<String>,

@@ -187,7 +187,7 @@ fn map(table: &Table, x: Along<'_>, y: Along<'_>, target: f64) -> Option<String>
         plots.push(own_points(here, "#FFFFFF", 6.0).into());
     }
     let mut layout = Layout::auto_from_plots(&plots)
-        .with_title("Residue error rate, the worst modulus (line: target; diamond: this design; dots: points of the sweep)")
+        .with_title("Worst modulus (line: target; diamond: this design; dots: sweep)")
         .with_x_label(x.1)
         .with_y_label(y.1)
         .with_width(820.0)
