@@ -26,12 +26,14 @@
 //! moved exactly; only the front end's convolution of a product of dozens of such sums is integrated, by Gauss and
 //! Legendre's rule on panels short enough for 1e-12. There is no time step.
 
+mod collocation;
 mod eye;
 mod front;
 mod isi;
+mod limits;
 mod memory;
+mod panels;
 mod path;
-mod poles;
 mod portrait;
 mod rate;
 mod rings;
@@ -40,13 +42,15 @@ mod stream;
 
 pub use eye::{Eye, eye};
 pub use isi::{PairDeviation, pair_deviations};
-pub use portrait::{ConstellationPoint, EyePoint, MOST_SYMBOLS, Portrait, Sitting, portrait};
+pub use limits::{MemoryLimits, MemoryRule, memory_limits};
+pub use portrait::{ConstellationPoint, EyePoint, MOST_SYMBOLS, Portrait, Sitting, eye_of, portrait};
 pub use rate::{MemoryPlan, MemoryRates, memory_rates};
 pub use settling::{RequiredSettling, required_settling, unsettled_phase};
 pub use stream::{Symbol, Tile, Trace, stream, trace};
 
 use crate::error::DeviceError;
-use poles::TwoPoles;
+use crate::unit::parameters::MdpuParameters;
+use panels::TimeConstants;
 
 /// Speeds of the streaming path.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,13 +102,15 @@ impl TimeParameters {
         Ok(())
     }
 
-    fn switches(&self) -> TwoPoles {
-        TwoPoles { first: self.driver_rise / 9f64.ln(), second: self.ring_lifetime }
-    }
-
-    fn front_end(&self, amplifier: f64) -> TwoPoles {
-        let tau = |bandwidth: f64| 1.0 / (std::f64::consts::TAU * bandwidth);
-        TwoPoles { first: tau(self.diode_bandwidth), second: tau(amplifier) }
+    pub(crate) fn constants(&self, unit: &MdpuParameters) -> TimeConstants {
+        let pole = |bandwidth: f64| 1.0 / (std::f64::consts::TAU * bandwidth);
+        TimeConstants {
+            driver: self.driver_rise / 9f64.ln(),
+            ring: self.ring_lifetime,
+            diode: pole(self.diode_bandwidth),
+            amplifier: pole(unit.detector.bandwidth),
+            settling: unit.shifters.settling_time,
+        }
     }
 }
 

@@ -111,7 +111,7 @@ impl Mdpu {
         Ok(Mdpu {
             residue: TrimResidue::new(&parameters.trim),
             bus_amplitude: amplitude(bus_db),
-            leakage: 10f64.powf(-extinction_db / 10.0),
+            leakage: -10f64.powf(-extinction_db / 10.0),
             detour_db: vec![2.0 * drop_db; digits.count()],
             shifter_db,
             crosstalk: source_gains(&parameters.crosstalk, parameters.heat.compensation, &digits, group),
@@ -241,7 +241,8 @@ impl Mdpu {
 
     /// Field transfer of one digit: `[bit 0, bit 1]`, for stationary residue `w`.
     ///
-    /// The wrong path leaks through both rings, each with its extinction as a field amplitude, and interferes.
+    /// The wrong path leaks through both rings, each with its extinction as a field amplitude, and interferes: with a minus, since
+    /// what leaks past one ring is a quarter of a turn from what takes the right path. See [the two rings](crate::component::RingSwitch).
     pub fn stage(&self, errors: &MmuErrors, digit: usize, w: usize) -> [Complex64; 2] {
         let loss = self.detour_amplitude(digit, self.drive.relative_voltage[w]);
         let level = self.driven_level(errors, w);
@@ -278,7 +279,12 @@ impl Mdpu {
         amplitude(self.detour_db[digit] + self.shifter_db[digit] * drive)
     }
 
-    /// Field amplitude that takes the wrong path, through both rings of a digit.
+    /// Field that takes the wrong path, through both rings of a digit, over that of the right one: never positive.
+    ///
+    /// A ring drops 1/(1 + i x) of the field and passes i x/(1 + i x) of it, x half-linewidths from resonance: a wrong path over a right
+    /// one is 1/(i x) of a detuned ring and i x of one that is off its resonance by a locking error, and both squared are negative.
+    /// (Without loss, no other sign of two equal rings keeps the energy: the two outputs' squares sum to one only so.) Couplings that
+    /// are not critical would leave light with a plus on the bus of a set digit, locking errors of opposite signs too.
     pub(crate) fn leakage(&self) -> f64 {
         self.leakage
     }
@@ -414,13 +420,13 @@ mod tests {
         let mut p = MdpuParameters::ideal(1);
         p.rings.extinction_db = 20.0;
         let unit = Mdpu::new(&p, 4).unwrap();
-        // m = 4, w = 2: the detour of weight one is a half turn. Bit 0 gives 1 - 0.01, bit 1 gives -1 + 0.01.
+        // m = 4, w = 2: the detour of weight one is a half turn. Bit 0 gives 1 + 0.01, bit 1 gives -1 - 0.01.
         let stage = unit.stage(&unit.no_errors(), 0, 2);
-        assert!((stage[0] - Complex64::new(0.99, 0.0)).norm() < 1e-12);
-        assert!((stage[1] - Complex64::new(-0.99, 0.0)).norm() < 1e-12);
+        assert!((stage[0] - Complex64::new(1.01, 0.0)).norm() < 1e-12);
+        assert!((stage[1] - Complex64::new(-1.01, 0.0)).norm() < 1e-12);
         // A quarter turn leaks into the other quadrature.
         let quarter = unit.stage(&unit.no_errors(), 0, 1);
-        assert!((quarter[0] - Complex64::new(1.0, 0.01)).norm() < 1e-12);
+        assert!((quarter[0] - Complex64::new(1.0, -0.01)).norm() < 1e-12);
     }
 
     #[test]
