@@ -1,5 +1,6 @@
 //! One sampled chip in pictures: eye, constellation, and interference by pairs of symbols.
 
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::noise::Seeds;
 use crate::time::TimeParameters;
@@ -109,7 +110,7 @@ pub fn portrait(
         let problem = format!("{symbols} symbols are to be shown; give 1 to {MOST_SYMBOLS}");
         return Err(DeviceError::Question(problem));
     }
-    let mut rng = Pcg64::new(u128::from(seed), u128::from(unit.modulus()));
+    let mut rng = generator(seed, Domain::Portrait, [u64::from(unit.modulus()), 0]);
     let chip = Chip::sample(unit, operands, &mut rng);
     let operating = operating(unit, operands, laser_power);
     let (traced, eye) = look(&chip, time, &mut rng)?;
@@ -167,7 +168,7 @@ pub fn eye_of(
     time: &TimeParameters,
     seed: u64,
 ) -> Result<Eye, DeviceError> {
-    let mut rng = Pcg64::new(u128::from(seed), u128::from(unit.modulus()));
+    let mut rng = generator(seed, Domain::Portrait, [u64::from(unit.modulus()), 0]);
     Ok(look(&Chip::sample(unit, operands, &mut rng), time, &mut rng)?.1)
 }
 

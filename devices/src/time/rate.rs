@@ -1,6 +1,7 @@
 //! What the memory of the last symbol does to the error rate.
 
 use crate::characterise::bench::Watch;
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::noise::jitter_variance;
 use crate::time::TimeParameters;
@@ -125,7 +126,7 @@ pub fn memory_rates(
     let operating = operating(&steady, operands, laser_power);
     let one = |k: usize| -> Result<Sums, DeviceError> {
         watch.check()?;
-        let mut rng = Pcg64::new(u128::from(plan.seed), k as u128);
+        let mut rng = generator(plan.seed, Domain::Streams, [k as u64, 0]);
         let chip = Chip::sample(&steady, operands, &mut rng);
         let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
         let streamed = stream(&chip, time, &tiles, instant)?;
@@ -157,7 +158,7 @@ pub(crate) fn memory_of(
 ) -> Result<Option<Memory>, DeviceError> {
     let one = |k: usize| -> Result<Vec<(Remainder, bool)>, DeviceError> {
         watch.check()?;
-        let mut rng = Pcg64::new(u128::from(plan.seed), k as u128);
+        let mut rng = generator(plan.seed, Domain::Streams, [k as u64, 0]);
         let chip = Chip::sample(unit, operands, &mut rng);
         let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
         let symbols = stream(&chip, time, &tiles, instant)?;
