@@ -11,7 +11,8 @@ use common::{columns_are_documented, given_design, mirage};
 fn tables_are_described_and_do_not_depend_on_threads() {
     let folder = tempfile::tempdir().unwrap();
     let design = folder.path().join("given.toml");
-    let quick = given_design().replace("ring_lifetime = { value = \"8 ps\"", "ring_lifetime = { value = \"0.2 ps\"");
+    let quick =
+        given_design().replace("ring_lifetime = { value = \"8 ps\"", "ring_lifetime = { value = \"0.2 ps\"");
     fs::write(&design, quick).unwrap();
     let run = |name: &str, threads: &str| {
         let out = folder.path().join(name);
@@ -77,7 +78,9 @@ fn what_cannot_be_read_is_said_in_words() {
     let words = ["--symbols", "100", "--operands", "uniform"];
     let run = mirage().arg("stream").arg(&design).args(words).arg("-o").arg(&out).assert().success();
     let said = String::from_utf8(run.get_output().stdout.clone()).unwrap();
-    for expected in ["nothing can be read at 10.000 GHz", "256 symbols of each modulus", "(Q = ", "up to a clock of"] {
+    for expected in
+        ["nothing can be read at 10.000 GHz", "256 symbols of each modulus", "(Q = ", "up to a clock of"]
+    {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     let memory = Rows::read(&out.join("memory.csv"));

@@ -155,7 +155,9 @@ fn symbols_and_limits(streaming: &Streaming<'_>, memory: &[MemoryRow], limits: M
     });
     lines.push(match limits.clock {
         Some(clock) => format!("with {rings} it does up to a clock of {:.3} GHz", ghz(clock)),
-        None => format!("with {rings} it does at no clock that was tried (a ten-thousandth to ten times the design's)"),
+        None => format!(
+            "with {rings} it does at no clock that was tried (a ten-thousandth to ten times the design's)"
+        ),
     });
     lines
 }

@@ -72,7 +72,8 @@ impl Rule {
 
     /// A low-pass of time constant `tau` over a panel of length `h`, both in seconds.
     pub fn filter(&self, h: f64, tau: f64) -> Filter {
-        let mut filter = Filter { response: [[0.0; NODES]; NODES], rest: [0.0; NODES], immediate: tau <= 0.0 };
+        let mut filter =
+            Filter { response: [[0.0; NODES]; NODES], rest: [0.0; NODES], immediate: tau <= 0.0 };
         // r = start + (h/tau) A (f - r)
         let system = DMatrix::identity(NODES, NODES) + &self.integrals * (h / tau);
         let inverse = if filter.immediate { None } else { system.try_inverse() };

@@ -78,5 +78,8 @@ pub fn memory_limits(
     // Clocks at which the other speeds would be out of range are no clocks.
     clocks.retain(|&clock| TimeParameters { clock, ..*time }.check().is_ok());
     let clock = bisect(&clocks, &|clock| holds(TimeParameters { clock, ..*time }))?;
-    Ok(MemoryLimits { lifetime: lifetime.map(|(at, ())| lifetimes[at]), clock: clock.map(|(at, ())| clocks[at]) })
+    Ok(MemoryLimits {
+        lifetime: lifetime.map(|(at, ())| lifetimes[at]),
+        clock: clock.map(|(at, ())| clocks[at]),
+    })
 }

@@ -51,13 +51,7 @@ pub(crate) struct Panels {
 impl Panels {
     /// For a cascade of so many digits, `scale` times as long as the rule asks for.
     pub fn new(constants: TimeConstants, digits: usize, scale: f64) -> Self {
-        Panels {
-            rule: Rule::new(),
-            constants,
-            digits: digits.max(1) as f64,
-            scale,
-            known: HashMap::new(),
-        }
+        Panels { rule: Rule::new(), constants, digits: digits.max(1) as f64, scale, known: HashMap::new() }
     }
 
     /// Those of `dt` ticks that begin `age` ticks after the last switching, `seconds` s a tick.

@@ -1,6 +1,4 @@
 use super::*;
-
-mod cascade;
 use crate::characterise::bench::Watch;
 use crate::noise::Seeds;
 use crate::unit::chips::Chip;
@@ -11,6 +9,8 @@ use crate::unit::population::Population;
 use num_complex::Complex64;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
+
+mod cascade;
 
 fn speeds() -> TimeParameters {
     TimeParameters { clock: 10e9, driver_rise: 15e-12, ring_lifetime: 8e-12, diode_bandwidth: 40e9 }
@@ -113,24 +113,41 @@ fn with_bandwidths_far_above_the_clock_the_channel_is_the_static_one() {
     assert!(shut.lost > shut.symbols / 2 && shut.ratio.is_none(), "{shut:?}");
 }
 
-/// What the population makes of the memory against the symbols themselves, where they see the rate: a rise by half and one to the fourfold,
-/// and without noise to hide it behind (the least effective number is 300).
+/// The default design's devices, with numbers for what it leaves open.
+fn default_devices() -> (MdpuParameters, TimeParameters) {
+    let mut text = include_str!("../../../../data/designs/parts/devices.toml").to_owned();
+    for (key, value) in [
+        ("power", "\"62 mW\""),
+        ("extinction", "\"30.5 dB\""),
+        ("bits", "16"),
+        ("resolution", "\"3.6 mrad\""),
+        ("coefficient", "1.2e-5"),
+    ] {
+        text = text.replacen(
+            &format!("\n{key} = {{ value = \"required\""),
+            &format!("\n{key} = {{ value = {value}"),
+            1,
+        );
+    }
+    let document = mirage_design::Document::new(&text, "devices.toml").unwrap();
+    let section = crate::section::DevicesSection::read(&document).unwrap();
+    (section.design_point(16).parameters, section.time_parameters(10e9).unwrap())
+}
+
+/// What the population makes of the memory against the symbols themselves, at rates that they see: a little memory and much of it.
 #[test]
 fn the_population_sees_the_memory_that_sampled_symbols_see() {
+    let (parameters, time) = default_devices();
+    let unit = Mdpu::new(&parameters, 31).unwrap();
     let operands = Operands::uniform(31);
+    let both = (unit.clone(), Population::new(&unit, &operands));
     let plan = MemoryPlan { chips: 60, tiles: 2, symbols: 64, seed: 5 };
-    for (bandwidth, ring_lifetime, power, least) in
-        [(7e9, 0.0, 4e-4, 1.2), (10e9, 0.3e-12, 4e-4, 1.5), (10e9, 0.3e-12, 6e-4, 2.0)]
-    {
-        let mut p = rough(16);
-        p.detector.bandwidth = bandwidth;
-        let unit = Mdpu::new(&p, 31).unwrap();
-        let both = (unit.clone(), Population::new(&unit, &operands));
-        let time = TimeParameters { ring_lifetime, ..speeds() };
+    for (ring_lifetime, power, least) in [(0.0, 25e-3, 1.2), (0.4e-12, 25e-3, 2.0), (0.4e-12, 15e-3, 1.5)] {
+        let time = TimeParameters { ring_lifetime, ..time };
         let instant = eye_of(&unit, &operands, &time, 5).unwrap().instant();
         let found = memory_rates(&both, &operands, power, &time, instant, plan, Watch::default()).unwrap();
         let (ratio, sampled) = (found.ratio.unwrap(), found.sampled_ratio());
-        println!("{ratio} {sampled} {} {} {:e} {:e}", found.sampled_ratio_error, found.effective_symbols, found.settled_rate, found.streamed_rate);
+        println!("{ratio} {sampled} {} {}", found.sampled_ratio_error, found.effective_symbols);
         assert!(found.effective_symbols > 300.0 && sampled > least, "{found:?}");
         let sigmas = (ratio - sampled) / found.sampled_ratio_error;
         assert!(sigmas.abs() < 3.5, "{ratio} {sampled} {sigmas}");
@@ -257,7 +274,7 @@ fn a_portrait_without_noise_shows_what_streams() {
     let quick = TimeParameters { ring_lifetime: 0.3e-12, ..speeds() };
     let shown = |time: &TimeParameters, instant| {
         let sitting = Sitting { instant, symbols: 130, seed: 9, noise: Seeds::all(9) };
-        portrait(&unit, &operands, 1.0, time, sitting).unwrap()
+        portrait(&unit, &operands, 100.0, time, sitting).unwrap()
     };
     let found = shown(&quick, None);
     assert_eq!((found.constellation.len(), found.instant), (130, found.eye.instant()));
@@ -268,7 +285,7 @@ fn a_portrait_without_noise_shows_what_streams() {
     for c in &slow.constellation {
         let size = c.i_a.hypot(c.q_a);
         assert!((c.i_a - c.settled_i_a).hypot(c.q_a - c.settled_q_a) < 1e-9 * size);
-        // A watt of light: shot noise is next to nothing.
+        // A hundred watts of light: shot noise is next to nothing.
         assert!((c.noisy_i_a - c.i_a).hypot(c.noisy_q_a - c.q_a) < 1e-3 * size);
         // What this chip reads of the settled symbol, right or wrong.
         let turns = c.settled_q_a.atan2(c.settled_i_a) / std::f64::consts::TAU * 31.0;
