@@ -140,7 +140,7 @@ pub struct DepthArgs {
 #[command(
     after_help = "Example:\n  mirage stream my-chip.toml --modulus 33 --sampling 95ps -o runs/stream\n\n\
     Writes memory.csv (error rates with what is left of other symbols), channel-with-memory.csv (the residue channel at these\n\
-    rates), isi.csv (deviation by previous and present level), eye.csv, eye-opening.csv and constellation.csv of one sampled chip, settling.csv (phase error after reprogramming), and\n\
+    rates; not where nothing can be read), memory-limits.csv (the longest ring lifetime and the fastest clock), isi.csv (deviation by previous and present level), eye.csv, eye-opening.csv and constellation.csv of one sampled chip, settling.csv (phase error after reprogramming), and\n\
     plots. docs/time-domain.md says what is modelled."
 )]
 pub struct StreamArgs {
@@ -149,7 +149,8 @@ pub struct StreamArgs {
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/stream")]
     pub output: PathBuf,
-    /// Symbols to stream, of each modulus; the constellation shows at most 20,000 of them.
+    /// Symbols to stream, of each modulus, rounded up to whole chips of 4 tiles of 64 symbols; the constellation shows as many as asked
+    /// for, at most 20,000.
     #[arg(long, value_name = "N", default_value_t = 20_000, allow_negative_numbers = true, value_parser = whole::<u64>(1, 10_000_000))]
     pub symbols: u64,
     /// Modulus of eye and constellation [default: the largest].

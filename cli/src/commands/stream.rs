@@ -1,6 +1,7 @@
 //! `mirage stream`
 
 use comfy_table::Table;
+use mirage_devices::time::MemoryLimits;
 
 use crate::args::StreamArgs;
 use crate::design::Design;
@@ -9,7 +10,7 @@ use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::devices::{self, Question};
-use crate::study::stream::{MemoryRow, Settling, Streaming, noise_seeds};
+use crate::study::stream::{MemoryRow, SYMBOLS, Settling, Streaming, TILES, noise_seeds};
 use crate::study::training::Setup;
 
 pub fn run(args: &StreamArgs) -> Result<()> {
@@ -39,11 +40,13 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     };
     let portrait = streaming.portrait(&folder, modulus)?;
     let memory = streaming.memory(&folder)?;
+    let limits = streaming.limits(&folder)?;
     let settling = streaming.settling(&folder)?;
     let summary = serde_json::json!({
         "clock_hz": time.clock, "laser_power_w": answer.solution.laser_power, "shown_modulus": modulus,
         "sampling_s": portrait.instant, "best_sampling_s": portrait.eye.instant(), "best_opening": portrait.eye.opening(),
         "memory": memory,
+        "limits": { "penalty_db": question.point.penalty_db, "ring_lifetime_s": limits.lifetime, "clock_hz": limits.clock },
         "settling": {
             "program_time_s": answer.solution.parameters.shifters.program_time,
             "design_time_constant_s": answer.solution.parameters.shifters.settling_time,
@@ -59,6 +62,9 @@ pub fn run(args: &StreamArgs) -> Result<()> {
         return Ok(());
     }
     println!("{}", table(&memory));
+    for line in symbols_and_limits(&streaming, &memory, limits) {
+        println!("{line}");
+    }
     println!("{}", words(&settling, answer.solution.parameters.shifters.program_time));
     println!("results in {}", folder.path().display());
     Ok(())
@@ -86,13 +92,15 @@ fn table(memory: &[MemoryRow]) -> Table {
         table.add_row([
             row.modulus.to_string(),
             format!("{:.1} ps", row.sampling_s * 1e12),
-            format!("{:.1} %", row.eye_opening * 100.0),
+            row.eye_opening.map_or("not seen".to_owned(), |eye| format!("{:.1} %", eye * 100.0)),
             format!("{:.3}", row.phase_rms_rad * 1e3),
             format!("{:.2}", row.phase_worst_rad * 1e3),
             format!("{:.2e}", row.channel_rate),
-            format!("{:.2e}", row.channel_rate_with_memory),
-            format!("{:.2}", row.ratio),
-            if row.effective_symbols < FEWEST {
+            row.channel_rate_with_memory.map_or("cannot be read".to_owned(), |rate| format!("{rate:.2e}")),
+            row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+            if row.ratio.is_none() {
+                "-".to_owned()
+            } else if row.effective_symbols < FEWEST {
                 "too few symbols".to_owned()
             } else {
                 format!("{:.2} ± {:.2}", row.sampled_ratio, row.sampled_ratio_error)
@@ -101,6 +109,57 @@ fn table(memory: &[MemoryRow]) -> Table {
         ]);
     }
     table
+}
+
+/// How much was streamed, whether it can be read, and what memory would allow.
+fn symbols_and_limits(streaming: &Streaming<'_>, memory: &[MemoryRow], limits: MemoryLimits) -> Vec<String> {
+    let (ps, ghz) = (|time: f64| time * 1e12, |clock: f64| clock * 1e-9);
+    let time = &streaming.time;
+    let mut lines = Vec::new();
+    if let Some(row) = memory.first() {
+        let chips = row.symbols / (TILES * SYMBOLS);
+        lines.push(format!(
+            "{} symbols of each modulus: {chips} chips of {TILES} tiles of {SYMBOLS} symbols (whole tiles for the {} asked for)",
+            row.symbols, streaming.symbols
+        ));
+    }
+    let rings = format!(
+        "rings whose field lives {:.3} ps (Q = {:.0})",
+        ps(time.ring_lifetime),
+        streaming.quality(time.ring_lifetime)
+    );
+    for row in memory.iter().filter(|row| row.lost > 0) {
+        lines.push(format!(
+            "warning: modulo {} nothing can be read at {:.3} GHz with {rings}: {} of {} symbols are turned by half a sector or \
+             more. Each digit that is set holds light for twice that lifetime, as the data decide; a symbol lasts {:.1} ps. The \
+             channel of this design (`mirage characterize`) is the settled one",
+            row.modulus,
+            ghz(time.clock),
+            row.lost,
+            row.symbols,
+            ps(1.0 / time.clock)
+        ));
+    }
+    let penalty = streaming.question.point.penalty_db;
+    lines.push(match limits.lifetime {
+        Some(lifetime) => format!(
+            "at {:.3} GHz memory costs at most {penalty} dB of light up to a ring lifetime of {:.3} ps (Q = {:.0})",
+            ghz(time.clock),
+            ps(lifetime),
+            streaming.quality(lifetime)
+        ),
+        None => format!(
+            "at {:.3} GHz memory costs more than {penalty} dB of light with any rings: driver and front end are too slow",
+            ghz(time.clock)
+        ),
+    });
+    lines.push(match limits.clock {
+        Some(clock) => format!("with {rings} it does up to a clock of {:.3} GHz", ghz(clock)),
+        None => format!(
+            "with {rings} it does at no clock that was tried (a ten-thousandth to ten times the design's)"
+        ),
+    });
+    lines
 }
 
 fn words(settling: &Settling, program_time: f64) -> String {

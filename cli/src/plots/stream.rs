@@ -13,7 +13,7 @@ use crate::table::{Row, Table};
 /// Noisy symbols that a constellation shows.
 const SHOWN: usize = 3000;
 
-/// eye.svg: the way to the sector's edge that each symbol's phase goes, over two symbols' time.
+/// eye.svg: the way to the sector's edge that each symbol's phase goes, over the eye's instants.
 pub fn eye(folder: &Folder, modulus: u32, instant: f64) -> Result<()> {
     let table = Table::read(folder.path(), "eye.csv", &["symbol", "time_s", "phase_deviation_rad"])?;
     let half = std::f64::consts::PI / f64::from(modulus);

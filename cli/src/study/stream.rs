@@ -7,8 +7,8 @@ use mirage_design::Time;
 use mirage_devices::DeviceError;
 use mirage_devices::noise::{NoiseSource, Seeds};
 use mirage_devices::time::{
-    MOST_SYMBOLS, MemoryPlan, MemoryRates, Portrait, RequiredSettling, Sitting, TimeParameters, memory_rates,
-    portrait, required_settling, unsettled_phase,
+    MOST_SYMBOLS, MemoryLimits, MemoryPlan, MemoryRates, MemoryRule, Portrait, RequiredSettling, Sitting,
+    TimeParameters, memory_limits, memory_rates, portrait, required_settling, unsettled_phase,
 };
 use serde::Serialize;
 
@@ -17,8 +17,10 @@ use crate::folder::Folder;
 use crate::study::devices::{Answer, Question};
 
 /// Tiles of a sampled chip and symbols of a tile.
-const TILES: usize = 4;
-const SYMBOLS: usize = 64;
+pub const TILES: usize = 4;
+pub const SYMBOLS: usize = 64;
+/// Symbols of a trial when limits are looked for, at most.
+const TRIAL: usize = 2048;
 
 /// Points of a settling curve, over twice the time of reprogramming.
 const POINTS: usize = 100;
@@ -105,9 +107,11 @@ pub struct MemoryRow {
     pub modulus: u32,
     /// Sampling instant after the beginning of a symbol.
     pub sampling_s: f64,
-    pub eye_opening: f64,
-    /// Symbols that were streamed, and how many of them the streamed rate rests on.
+    /// Empty where the eye was not looked for at that instant.
+    pub eye_opening: Option<f64>,
+    /// Symbols that were streamed, how many of them others turn by half a sector or more, and how many the streamed rate rests on.
     pub symbols: usize,
+    pub lost: usize,
     pub effective_symbols: f64,
     pub phase_rms_rad: f64,
     pub phase_worst_rad: f64,
@@ -117,11 +121,22 @@ pub struct MemoryRow {
     pub streamed_rate: f64,
     pub sampled_ratio: f64,
     pub sampled_ratio_error: f64,
-    /// What memory does to the population's rate.
-    pub ratio: f64,
+    /// What memory does to the population's rate; empty where symbols are lost.
+    pub ratio: Option<f64>,
     /// The channel's rate, without memory, and times that.
     pub channel_rate: f64,
-    pub channel_rate_with_memory: f64,
+    pub channel_rate_with_memory: Option<f64>,
+}
+
+/// One line of memory-limits.csv.
+#[derive(Debug, Clone, Serialize)]
+pub struct LimitRow {
+    pub case: &'static str,
+    pub clock_hz: Option<f64>,
+    pub ring_lifetime_s: Option<f64>,
+    /// Q = omega tau/2.
+    pub quality: Option<f64>,
+    pub penalty_db: f64,
 }
 
 /// One line of settling.csv.
@@ -193,12 +208,7 @@ impl Streaming<'_> {
             let (operands, power) = (&self.question.operands[index], self.answer.solution.laser_power);
             let seed = self.question.seed;
             let eye = portrait(unit, operands, power, &self.time, self.sitting(1))?;
-            let plan = MemoryPlan {
-                chips: self.symbols.div_ceil(TILES * SYMBOLS),
-                tiles: TILES,
-                symbols: SYMBOLS,
-                seed,
-            };
+            let plan = plan(self.symbols, seed);
             let watch = self.question.watch(&|_, _, _| {});
             let found = memory_rates(both, operands, power, &self.time, eye.instant, plan, watch)?;
             let channel = self.answer.characterisation.rates[index].error_rate;
@@ -207,17 +217,56 @@ impl Streaming<'_> {
         }
         bar.finish_and_clear();
         folder.rows("memory.csv", &rows)?;
-        let channel = self.channel(&rows)?;
-        folder.write("channel-with-memory.csv", |out| channel.write_csv(out))?;
+        // A channel whose symbols are lost is none.
+        let ratios: Option<Vec<(u32, f64)>> =
+            rows.iter().map(|row| row.ratio.map(|ratio| (row.modulus, ratio))).collect();
+        if let Some(ratios) = ratios {
+            let channel = self.channel(&ratios)?;
+            folder.write("channel-with-memory.csv", |out| channel.write_csv(out))?;
+        }
         Ok(rows)
     }
 
+    /// Writes memory-limits.csv: the longest ring lifetime and the fastest clock.
+    pub fn limits(&self, folder: &Folder) -> Result<MemoryLimits> {
+        let rule = MemoryRule {
+            laser_power: self.answer.solution.laser_power,
+            penalty_db: self.question.point.penalty_db,
+        };
+        let plan = plan(self.symbols.min(TRIAL), self.question.seed);
+        let bar = self.question.progress.bar(1, "looking for the longest lifetime and the fastest clock");
+        let watch = self.question.watch(&|_, _, _| {});
+        let (bench, operands) = (&self.answer.bench, &self.question.operands);
+        let found = memory_limits(bench, operands, rule, &self.time, plan, watch)?;
+        bar.finish_and_clear();
+        let row = |case, clock_hz, ring_lifetime_s: Option<f64>| LimitRow {
+            case,
+            clock_hz,
+            ring_lifetime_s,
+            quality: ring_lifetime_s.map(|tau| self.quality(tau)),
+            penalty_db: rule.penalty_db,
+        };
+        let own = (Some(self.time.clock), Some(self.time.ring_lifetime));
+        let rows = [
+            row("design", own.0, own.1),
+            row("longest-lifetime", own.0, found.lifetime),
+            row("fastest-clock", found.clock, own.1),
+        ];
+        folder.rows("memory-limits.csv", &rows)?;
+        Ok(found)
+    }
+
+    /// Q = omega tau/2 of a ring whose field lives `lifetime` s.
+    pub fn quality(&self, lifetime: f64) -> f64 {
+        const LIGHT: f64 = 299_792_458.0;
+        std::f64::consts::PI * LIGHT / self.answer.solution.parameters.heat.wavelength * lifetime
+    }
+
     /// The design's channel with the rates of each modulus times what memory does to them.
-    fn channel(&self, rows: &[MemoryRow]) -> Result<ResidueChannel> {
-        let ratio = |m: u32| rows.iter().find(|row| row.modulus == m).map_or(1.0, |row| row.ratio);
+    fn channel(&self, ratios: &[(u32, f64)]) -> Result<ResidueChannel> {
+        let ratio = |m: u32| ratios.iter().find(|known| known.0 == m).map_or(1.0, |known| known.1);
         let mut channel = self.answer.characterisation.channel.times(ratio)?;
-        let factors: Vec<String> =
-            rows.iter().map(|row| format!("{:.3} for {}", row.ratio, row.modulus)).collect();
+        let factors: Vec<String> = ratios.iter().map(|(m, ratio)| format!("{ratio:.3} for {m}")).collect();
         channel
             .header
             .insert("memory".into(), format!("of the last symbol: rates times {}", factors.join(", ")));
@@ -268,13 +317,19 @@ impl Streaming<'_> {
     }
 }
 
+/// Whole chips of whole tiles, for at least so many symbols.
+fn plan(symbols: usize, seed: u64) -> MemoryPlan {
+    MemoryPlan { chips: symbols.div_ceil(TILES * SYMBOLS), tiles: TILES, symbols: SYMBOLS, seed }
+}
+
 fn memory_row(found: &MemoryRates, eye: &Portrait, channel_rate: f64) -> MemoryRow {
-    let at = eye.eye.instants.iter().rposition(|instant| *instant <= eye.instant).unwrap_or(0);
+    let next = eye.eye.instants.iter().position(|instant| *instant > eye.instant);
     MemoryRow {
         modulus: found.modulus,
         sampling_s: eye.instant,
-        eye_opening: eye.eye.openings[at],
+        eye_opening: next.map(|next| eye.eye.openings[next.saturating_sub(1)]),
         symbols: found.symbols,
+        lost: found.lost,
         effective_symbols: found.effective_symbols,
         phase_rms_rad: found.phase_rms,
         phase_worst_rad: found.phase_worst,
@@ -285,6 +340,6 @@ fn memory_row(found: &MemoryRates, eye: &Portrait, channel_rate: f64) -> MemoryR
         sampled_ratio_error: found.sampled_ratio_error,
         ratio: found.ratio,
         channel_rate,
-        channel_rate_with_memory: (channel_rate * found.ratio).min(1.0),
+        channel_rate_with_memory: found.ratio.map(|ratio| (channel_rate * ratio).min(1.0)),
     }
 }

@@ -5,15 +5,13 @@ use crate::unit::chips::Chip;
 use num_complex::Complex64;
 use std::f64::consts::PI;
 
-/// Symbols at the beginning that are not looked at: what was before them is no symbol of the stream.
-const WARM_UP: usize = 2;
 /// Openings that differ by less than this count as the same.
 const SAME: f64 = 1e-3;
 
 /// Vertical eye opening over the sampling instant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eye {
-    /// Instants after the beginning of a symbol, s; two symbols long.
+    /// Instants after the beginning of a symbol, s; as many symbols long as was asked.
     pub instants: Vec<f64>,
     /// The least distance of a symbol's field from the edge of its sector over that of the settled field, |f| sin(h - |phase
     /// deviation|) / (|settled| sin h) with half a sector h: 1 = no trace of other symbols, 0 = some symbol is on the edge,
@@ -43,23 +41,24 @@ pub(crate) fn settled(chip: &Chip<'_>, tile: &Tile) -> Vec<Complex64> {
 
 /// The eye of the traces of some tiles of one chip: the symbol that comes nearest to the edge of its sector.
 ///
-/// Traces of fewer than four symbols give a shut eye.
-pub fn eye(chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Eye {
+/// It is looked for over `window` symbols from the beginning of each, and the first `window` symbols of a tile are left out: what was
+/// before them is no symbol of the stream. Traces of no more than two windows give a shut eye.
+pub fn eye(chip: &Chip<'_>, traced: &[(Tile, Trace)], window: usize) -> Eye {
     let half = PI / f64::from(chip.unit().modulus());
     let (points, period) = traced.first().map_or((0, 0.0), |(_, trace)| (trace.points, trace.period));
     let known: Vec<_> = traced.iter().map(|(tile, trace)| (settled(chip, tile), trace)).collect();
     let opening = |at: usize| -> f64 {
         let of_tile = |(settled, trace): &(Vec<Complex64>, &Trace)| -> f64 {
-            let symbols = WARM_UP..settled.len().saturating_sub(1);
+            let symbols = window..(settled.len() + 1).saturating_sub(window);
             let room = |k: usize| distance(trace.fields[k * points + at] / settled[k], half);
             symbols.map(room).fold(f64::INFINITY, f64::min)
         };
         let least = known.iter().map(of_tile).fold(f64::INFINITY, f64::min);
         if least.is_finite() { least } else { 0.0 }
     };
-    let openings: Vec<f64> = (0..2 * points).map(opening).collect();
+    let openings: Vec<f64> = (0..window * points).map(opening).collect();
     Eye {
-        instants: (0..2 * points).map(|at| at as f64 / points as f64 * period).collect(),
+        instants: (0..window * points).map(|at| at as f64 / points as f64 * period).collect(),
         best: middle_of_best(&openings),
         openings,
     }

@@ -1,10 +1,11 @@
-//! The light's way through the MMUs as it changes in time.
+//! The light's way through the MMUs as it changes in time: digit by digit, each with the field that left the one before.
 
-use crate::time::TimeParameters;
-use crate::time::poles::{TwoPoles, left};
-use crate::time::rings::{Past, Switch};
+use crate::time::collocation::{NODES, Wave};
+use crate::time::panels::{Panel, Panels};
+use crate::time::rings::Switch;
 use crate::unit::chips::Chip;
 use crate::unit::mmu::{Mdpu, MmuErrors};
+use crate::vectorised::vectorised;
 use num_complex::Complex64;
 use std::f64::consts::PI;
 
@@ -27,9 +28,10 @@ struct Paths {
 }
 
 impl Paths {
-    /// Bit 0 has the shares (1, 0), bit 1 (0, 1): both settled transfers are exactly the static ones.
-    fn through(&self, (bus, detour): (f64, f64)) -> Complex64 {
-        self.leaked + self.bus * bus + self.detour * detour
+    /// The field behind the digit where `u` is before it and its rings give (p, q) of it. Settled, bit 0 has (u, 0) and bit 1 (0, u):
+    /// both transfers are exactly the static ones.
+    fn through(&self, u: Complex64, p: Complex64, q: Complex64) -> Complex64 {
+        self.leaked * u + self.bus * p + self.detour * q
     }
 }
 
@@ -54,7 +56,7 @@ impl Drive {
     }
 }
 
-/// The stages of a sampled MDPU between two events. Time counts from the last event.
+/// The stages of a sampled MDPU, with the light that is in their rings.
 #[derive(Debug, Clone)]
 pub(crate) struct Path<'a> {
     unit: &'a Mdpu,
@@ -63,7 +65,6 @@ pub(crate) struct Path<'a> {
     /// Phase of the whole MDPU per phase of each MMU's unit shifter.
     gains: Vec<f64>,
     mean_level: f64,
-    switches: TwoPoles,
     settling: f64,
     stages: Vec<Stage>,
     drives: Vec<Drive>,
@@ -74,8 +75,8 @@ pub(crate) struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
-    /// Settled at stationary operands `w` and streamed operands `x`.
-    pub fn new(chip: &'a Chip<'a>, time: &TimeParameters, w: &[usize], x: &[usize]) -> Self {
+    /// Settled at stationary operands `w` and streamed operands `x`; the field behind it too.
+    pub fn new(chip: &'a Chip<'a>, w: &[usize], x: &[usize]) -> (Self, Complex64) {
         let (unit, group) = (chip.unit(), chip.errors().len());
         let mut path = Path {
             unit,
@@ -83,7 +84,6 @@ impl<'a> Path<'a> {
             gains: chip.gains().collect(),
             rotations: chip.rotations(),
             mean_level: chip.mean_level(),
-            switches: time.switches(),
             settling: unit.parameters().shifters.settling_time,
             stages: vec![Stage::default(); group * unit.digits().count()],
             drives: vec![Drive::default(); group],
@@ -92,11 +92,28 @@ impl<'a> Path<'a> {
             settled: false,
         };
         path.program(w);
-        path.switch(x);
         path.deviations.fill(Drive::default());
-        path.stages.iter_mut().for_each(|stage| stage.switch.settle());
         path.settle();
-        path
+        let mut field = Complex64::ONE;
+        for at in 0..path.stages.len() {
+            let (bit, stage) = (path.bit(x, at), &mut path.stages[at]);
+            stage.switch = Switch::settled(bit, field);
+            let (p, q) = if bit { (Complex64::ZERO, field) } else { (field, Complex64::ZERO) };
+            field = stage.paths.through(field, p, q);
+        }
+        let field = field * path.turned;
+        (path, field)
+    }
+
+    /// The bit of stage `at`, of streamed operands `x`.
+    fn bit(&self, x: &[usize], at: usize) -> bool {
+        let digits = self.unit.digits();
+        digits.bit(x[at / digits.count()], at % digits.count())
+    }
+
+    /// How many digits are in cascade.
+    pub fn digits(&self) -> usize {
+        self.stages.len()
     }
 
     /// The drives of the stationary operands jump to `w`; the shifters follow with their time constant.
@@ -119,9 +136,9 @@ impl<'a> Path<'a> {
 
     /// The switch bits of the streamed operands jump to `x`; drivers and rings follow.
     pub fn switch(&mut self, x: &[usize]) {
-        let digits = self.unit.digits();
-        for (at, stage) in self.stages.iter_mut().enumerate() {
-            stage.switch.turn(digits.bit(x[at / digits.count()], at % digits.count()));
+        for at in 0..self.stages.len() {
+            let bit = self.bit(x, at);
+            self.stages[at].switch.turn(bit);
         }
     }
 
@@ -162,42 +179,92 @@ impl<'a> Path<'a> {
         Complex64::from_polar(1.0, (0..self.drives.len()).map(phase).sum())
     }
 
-    /// Field transfer of the whole MDPU `t` seconds after the last event.
-    pub fn transfer(&self, t: f64) -> Complex64 {
-        let past = Past::new(self.switches, t);
-        let shares = |stage: &Stage| stage.switch.modes(&past).shares();
-        if self.settled {
-            let through = |field, stage: &Stage| field * stage.paths.through(shares(stage));
-            return self.stages.iter().fold(self.turned, through);
-        }
-        let unsettled = left(t, self.settling);
-        let through =
-            |field, (at, stage): (usize, &Stage)| field * self.paths(at, unsettled).through(shares(stage));
-        self.stages.iter().enumerate().fold(self.turn(unsettled), through)
-    }
-
-    /// A bound on how fast the transfer changes `t` seconds after the last event, 1/s; it never rises with t.
-    pub fn speed(&self, t: f64) -> f64 {
-        let past = Past::new(self.switches, t);
-        let switching: f64 = self.stages.iter().map(|s| s.switch.speed(self.switches, &past)).sum();
-        if self.settled || self.settling <= 0.0 {
-            return switching;
-        }
+    /// How fast what has not settled turns the light `t` seconds from now, rad/s: a bound.
+    fn turning(&self, t: f64) -> f64 {
         let turn = 2.0 * PI / f64::from(self.unit.modulus());
         let weights: f64 = self.unit.digits().weights().iter().map(|w| f64::from(w.abs())).sum();
         // (twice the weights, for length errors and crosstalk)
         let levels: f64 = self.deviations.iter().map(|d| d.level.abs().max(d.nominal.abs())).sum();
-        switching + 2.0 * turn * weights * levels * left(t, self.settling) / self.settling
+        2.0 * turn * weights * levels * (-t / self.settling).exp() / self.settling
     }
 
-    /// Moves the last event to `t` seconds after it.
-    pub fn advance(&mut self, t: f64) {
-        let past = Past::new(self.switches, t);
-        self.stages.iter_mut().for_each(|stage| stage.switch.advance(&past));
-        if !self.settled {
-            let share = left(t, self.settling);
-            self.deviations.iter_mut().for_each(|d| *d = Drive::default().plus(*d, share));
-            self.settle();
+    /// The panels of the next `dt` ticks of `seconds` s, `age` ticks after the last switching, each handed over with the field behind
+    /// all digits.
+    pub fn advance(
+        &mut self,
+        panels: &mut Panels,
+        [age, dt]: [u64; 2],
+        seconds: f64,
+        behind: &mut dyn FnMut(&Panel, &Wave),
+    ) {
+        if self.settled {
+            for panel in panels.of(age, dt, seconds).iter() {
+                let field = self.pass_settled(panel);
+                behind(panel, &field);
+            }
+            return;
+        }
+        let cut = panels.unsettled(age as f64 * seconds, dt as f64 * seconds, &|t| self.turning(t));
+        for panel in &cut {
+            let field = self.pass_unsettled(panel);
+            behind(panel, &field);
+        }
+        self.settle();
+    }
+
+    fn pass_settled(&mut self, panel: &Panel) -> Wave {
+        let mut field = Wave::constant(Complex64::ONE);
+        for Stage { switch, paths } in &mut self.stages {
+            match switch.pass(panel, &field) {
+                None => scale(&mut field, paths.leaked + paths.bus),
+                Some((p, q)) => combine(&mut field, &p, &q, paths),
+            }
+        }
+        scale(&mut field, self.turned);
+        field
+    }
+
+    fn pass_unsettled(&mut self, panel: &Panel) -> Wave {
+        let mut field = Wave::constant(Complex64::ONE);
+        for at in 0..self.stages.len() {
+            let parts = self.stages[at].switch.pass(panel, &field);
+            for i in 0..NODES {
+                let (u, paths) = (field.at(i), self.paths(at, panel.settling[i]));
+                let (p, q) = parts.as_ref().map_or((u, Complex64::ZERO), |(p, q)| (p.at(i), q.at(i)));
+                let out = paths.through(u, p, q);
+                (field.re[i], field.im[i]) = (out.re, out.im);
+            }
+        }
+        for i in 0..NODES {
+            let out = field.at(i) * self.turn(panel.settling[i]);
+            (field.re[i], field.im[i]) = (out.re, out.im);
+        }
+        let left = panel.settling_left();
+        self.deviations.iter_mut().for_each(|d| *d = Drive::default().plus(*d, left));
+        field
+    }
+}
+
+fn scale(field: &mut Wave, factor: Complex64) {
+    for i in 0..NODES {
+        let (x, y) = (field.re[i], field.im[i]);
+        (field.re[i], field.im[i]) = (x * factor.re - y * factor.im, x * factor.im + y * factor.re);
+    }
+}
+
+vectorised! {
+    /// [`Paths::through`] at all nodes.
+    fn combine(u: &mut Wave, p: &Wave, q: &Wave, paths: &Paths) -> () {
+        let Paths { bus, detour, leaked } = *paths;
+        for i in 0..NODES {
+            let (x, y) = (u.re[i], u.im[i]);
+            let (straight, around) = ([p.re[i], p.im[i]], [q.re[i], q.im[i]]);
+            u.re[i] = leaked.re * x - leaked.im * y + bus.re * straight[0] - bus.im * straight[1]
+                + detour.re * around[0]
+                - detour.im * around[1];
+            u.im[i] = leaked.re * y + leaked.im * x + bus.re * straight[1] + bus.im * straight[0]
+                + detour.re * around[1]
+                + detour.im * around[0];
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One sampled chip in pictures: eye, constellation, and interference by pairs of symbols.
 
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::noise::Seeds;
 use crate::time::TimeParameters;
@@ -14,10 +15,13 @@ use crate::unit::operands::Operands;
 use crate::unit::rates::Operating;
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
+use rayon::prelude::*;
 use serde::Serialize;
 
-/// Tiles from which the eye is measured, symbols of each, and points of a symbol.
-const EYE: (usize, usize, usize) = (12, 30, 100);
+/// Tiles from which the eye is measured, symbols of each besides those that the window takes, and points of a symbol.
+const EYE: (usize, usize, usize) = (12, 27, 100);
+/// Symbols over which an eye is looked for at most.
+const LONGEST_WINDOW: usize = 12;
 /// Symbols of each of these tiles whose traces are kept, and every how many points.
 const KEPT: (usize, usize) = (5, 2);
 /// Symbols of a tile.
@@ -39,7 +43,7 @@ pub struct Sitting {
     pub noise: Seeds,
 }
 
-/// One point of the eye: two symbols' time of (I, Q).
+/// One point of the eye: (I, Q) of a symbol over the eye's instants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EyePoint {
     /// Which symbol.
@@ -106,23 +110,17 @@ pub fn portrait(
         let problem = format!("{symbols} symbols are to be shown; give 1 to {MOST_SYMBOLS}");
         return Err(DeviceError::Question(problem));
     }
-    let mut rng = Pcg64::new(u128::from(seed), u128::from(unit.modulus()));
+    let mut rng = generator(seed, Domain::Portrait, [u64::from(unit.modulus()), 0]);
     let chip = Chip::sample(unit, operands, &mut rng);
     let operating = operating(unit, operands, laser_power);
-    let mut traced: Vec<(Tile, Trace)> = Vec::new();
-    for _ in 0..EYE.0 {
-        let tile = tile(&chip, EYE.1, &mut rng);
-        let trace = trace(&chip, time, &tile, EYE.2)?;
-        traced.push((tile, trace));
-    }
-    let eye = eye(&chip, &traced);
+    let (traced, eye) = look(&chip, time, &mut rng)?;
     let instant = instant.unwrap_or_else(|| eye.instant());
     let tiles: Vec<Tile> =
         (0..symbols.div_ceil(TILE)).map(|at| tile(&chip, TILE.min(symbols - at * TILE), &mut rng)).collect();
     let streamed = stream(&chip, time, &tiles, instant)?;
     Ok(Portrait {
         instant,
-        traces: traces(&operating, &chip, &traced),
+        traces: traces(&eye, &operating, &chip, &traced),
         constellation: constellation(
             &operating,
             &chip,
@@ -135,16 +133,56 @@ pub fn portrait(
     })
 }
 
-fn traces(operating: &Operating<'_>, chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Vec<EyePoint> {
+/// Symbols over which the eye of a unit is looked for: two, and the whole symbols for which the rings of half of its digits hold
+/// the light back, 2 tau each; at most [`LONGEST_WINDOW`].
+fn window(unit: &Mdpu, time: &TimeParameters) -> usize {
+    let digits = unit.parameters().group * unit.digits().count();
+    let late = digits as f64 * time.ring_lifetime * time.clock;
+    (2 + late.min(1e3) as usize).min(LONGEST_WINDOW)
+}
+
+/// The eye of a chip, and what it was taken from.
+fn look(
+    chip: &Chip<'_>,
+    time: &TimeParameters,
+    rng: &mut Pcg64,
+) -> Result<(Vec<(Tile, Trace)>, Eye), DeviceError> {
+    let window = window(chip.unit(), time);
+    let tiles: Vec<Tile> = (0..EYE.0).map(|_| tile(chip, EYE.1 + 2 * window - 1, rng)).collect();
+    let traced = tiles.into_par_iter().map(|tile| {
+        let trace = trace(chip, time, &tile, EYE.2)?;
+        Ok((tile, trace))
+    });
+    let traced = traced.collect::<Result<Vec<_>, DeviceError>>()?;
+    let eye = eye(chip, &traced, window);
+    Ok((traced, eye))
+}
+
+/// The eye of the chip that [`portrait`] shows with the same seed.
+///
+/// # Errors
+/// As [`stream`].
+pub fn eye_of(
+    unit: &Mdpu,
+    operands: &Operands,
+    time: &TimeParameters,
+    seed: u64,
+) -> Result<Eye, DeviceError> {
+    let mut rng = generator(seed, Domain::Portrait, [u64::from(unit.modulus()), 0]);
+    Ok(look(&Chip::sample(unit, operands, &mut rng), time, &mut rng)?.1)
+}
+
+fn traces(eye: &Eye, operating: &Operating<'_>, chip: &Chip<'_>, traced: &[(Tile, Trace)]) -> Vec<EyePoint> {
     let mut points = Vec::new();
     for (at_tile, (tile, trace)) in traced.iter().enumerate() {
-        // The first symbols follow no other.
-        for (place, settled) in settled(chip, tile).iter().enumerate().skip(2).take(KEPT.0) {
-            for at in (0..2 * trace.points).step_by(KEPT.1) {
+        // The first symbols follow no others.
+        let first = eye.openings.len() / trace.points;
+        for (place, settled) in settled(chip, tile).iter().enumerate().skip(first).take(KEPT.0) {
+            for at in (0..eye.openings.len()).step_by(KEPT.1) {
                 let field = trace.fields[place * trace.points + at];
                 let [i_a, q_a] = operating.unit.detect(operating.light, field).0;
                 points.push(EyePoint {
-                    symbol: at_tile * KEPT.0 + place - 2,
+                    symbol: at_tile * KEPT.0 + place - first,
                     time_s: at as f64 / trace.points as f64 * trace.period,
                     i_a,
                     q_a,

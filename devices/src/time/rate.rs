@@ -1,6 +1,7 @@
 //! What the memory of the last symbol does to the error rate.
 
 use crate::characterise::bench::Watch;
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::noise::jitter_variance;
 use crate::time::TimeParameters;
@@ -12,7 +13,7 @@ use crate::unit::chips::{Chip, operating};
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
 use crate::unit::population::Population;
-use crate::unit::rates::{Operating, quick_rate, spread_rate};
+use crate::unit::rates::{Operating, quick_rate};
 use num_complex::Complex64;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -43,9 +44,12 @@ pub struct MemoryRates {
     pub streamed_rate: f64,
     /// Standard error of their ratio, from the scatter between chips.
     pub sampled_ratio_error: f64,
+    /// Symbols that other symbols turn by half a sector or more: the eye is shut.
+    pub lost: usize,
     /// Streamed over settled rate of the whole population of chips and operands: the deviations of the sampled symbols, by
-    /// their amplitude, added to the population's. Quantisation counts as noise in both.
-    pub ratio: f64,
+    /// their amplitude, added to the population's. Quantisation counts as noise in both. `None` where some symbols are lost
+    /// altogether: nothing can be read at this clock, and the rate is no matter of noise.
+    pub ratio: Option<f64>,
     /// Effective number of symbols that the streamed rate rests on, (sum of p)^2 / sum of p^2.
     pub effective_symbols: f64,
     /// Probability of reading level t + j if every symbol had settled, mean over symbols, at index j; entry 0 is not filled.
@@ -62,7 +66,8 @@ pub struct MemoryRates {
 
 impl MemoryRates {
     /// Streamed over settled rate of the sampled symbols alone; one where both are zero. Where few symbols carry the rates (see
-    /// `effective_symbols`) it says little, and `ratio` says more.
+    /// `effective_symbols`) it is too low more often than too high, since the symbols that would carry it are missing; `ratio` is free
+    /// of that, and the two agree where the symbols see the rate.
     pub fn sampled_ratio(&self) -> f64 {
         if self.settled_rate > 0.0 {
             self.streamed_rate / self.settled_rate
@@ -83,6 +88,7 @@ struct Sums {
     phase_squares: f64,
     phase_worst: f64,
     amplitude_squares: f64,
+    lost: usize,
     remainders: Vec<Remainder>,
 }
 
@@ -120,7 +126,7 @@ pub fn memory_rates(
     let operating = operating(&steady, operands, laser_power);
     let one = |k: usize| -> Result<Sums, DeviceError> {
         watch.check()?;
-        let mut rng = Pcg64::new(u128::from(plan.seed), k as u128);
+        let mut rng = generator(plan.seed, Domain::Streams, [k as u64, 0]);
         let chip = Chip::sample(&steady, operands, &mut rng);
         let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
         let streamed = stream(&chip, time, &tiles, instant)?;
@@ -128,11 +134,57 @@ pub fn memory_rates(
     };
     let sums: Result<Vec<Sums>, DeviceError> = (0..plan.chips).into_par_iter().map(one).collect();
     let mut sums = sums?;
+    let found = summarise(unit.modulus(), symbols, &sums);
+    if found.lost > 0 {
+        return Ok(found);
+    }
     let memory = Memory::new(sums.iter_mut().flat_map(|s| std::mem::take(&mut s.remainders)).collect());
-    let streamed = spread_rate(unit, population, laser_power, memory.follow(), |log| memory.spread(log));
+    let streamed = memory.rate(unit, population, laser_power);
     let settled = quick_rate(unit, population, laser_power);
-    let ratio = if settled > 0.0 { streamed / settled } else { 1.0 };
-    Ok(MemoryRates { ratio, ..summarise(unit.modulus(), symbols, &sums) })
+    Ok(MemoryRates { ratio: Some(if settled > 0.0 { streamed / settled } else { 1.0 }), ..found })
+}
+
+/// What the symbols of some sampled chips keep of others, sampled at an instant; `None` where some are lost.
+///
+/// # Errors
+/// As [`stream`]; [`DeviceError::Cancelled`].
+pub(crate) fn memory_of(
+    unit: &Mdpu,
+    operands: &Operands,
+    time: &TimeParameters,
+    instant: f64,
+    plan: MemoryPlan,
+    watch: Watch<'_>,
+) -> Result<Option<Memory>, DeviceError> {
+    let one = |k: usize| -> Result<Vec<(Remainder, bool)>, DeviceError> {
+        watch.check()?;
+        let mut rng = generator(plan.seed, Domain::Streams, [k as u64, 0]);
+        let chip = Chip::sample(unit, operands, &mut rng);
+        let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
+        let symbols = stream(&chip, time, &tiles, instant)?;
+        let m = unit.modulus() as usize;
+        let known: Vec<_> = tiles.iter().map(|tile| (levels(tile, m), settled(&chip, tile))).collect();
+        let of = |s: &Symbol| remainder(s.field, known[s.tile].1[s.place], known[s.tile].0[s.place], m);
+        Ok(symbols.iter().map(of).collect())
+    };
+    let found: Result<Vec<Vec<_>>, DeviceError> = (0..plan.chips).into_par_iter().map(one).collect();
+    let found: Vec<_> = found?.into_iter().flatten().collect();
+    if found.iter().any(|(_, lost)| *lost) {
+        return Ok(None);
+    }
+    Ok(Some(Memory::new(found.into_iter().map(|(remainder, _)| remainder).collect())))
+}
+
+/// What a field has besides the settled one of its level modulo `m`, and whether it is turned by half a sector or more.
+fn remainder(field: Complex64, settled: Complex64, level: usize, m: usize) -> (Remainder, bool) {
+    let (size, turn) = (settled.norm(), std::f64::consts::TAU / m as f64);
+    let true_level = Complex64::from_polar(1.0, turn * level as f64);
+    let remainder = Remainder {
+        log_amplitude: libm::log(size),
+        deviation: deviation(settled, true_level).im,
+        field: (field / settled - 1.0) * size,
+    };
+    (remainder, deviation(field, settled).im.abs() >= 0.5 * turn)
 }
 
 /// A random tile of `symbols` symbols.
@@ -157,6 +209,7 @@ fn judge(
         phase_squares: 0.0,
         phase_worst: 0.0,
         amplitude_squares: 0.0,
+        lost: 0,
         remainders: Vec::with_capacity(symbols.len()),
     };
     let mut row = vec![0.0; m];
@@ -176,13 +229,9 @@ fn judge(
         sums.phase_squares += away.im * away.im;
         sums.phase_worst = sums.phase_worst.max(away.im.abs());
         sums.amplitude_squares += away.re * away.re;
-        let size = expected.norm();
-        let true_level = Complex64::from_polar(1.0, std::f64::consts::TAU * truth as f64 / m as f64);
-        sums.remainders.push(Remainder {
-            log_amplitude: libm::log(size),
-            deviation: deviation(expected, true_level).im,
-            field: (symbol.field / expected - 1.0) * size,
-        });
+        let (remainder, lost) = remainder(symbol.field, expected, truth, m);
+        sums.lost += usize::from(lost);
+        sums.remainders.push(remainder);
     }
     sums
 }
@@ -211,7 +260,8 @@ fn summarise(modulus: u32, symbols: usize, chips: &[Sums]) -> MemoryRates {
         symbols,
         settled_rate,
         streamed_rate,
-        ratio: 1.0,
+        lost: chips.iter().map(|s| s.lost).sum(),
+        ratio: None,
         sampled_ratio_error: if settled_rate > 0.0 { scatter.sqrt() / (n * settled_rate) } else { 0.0 },
         effective_symbols: if squares > 0.0 { (streamed_rate * n).powi(2) / squares } else { n },
         settled_offsets,

@@ -2,7 +2,9 @@
 
 use crate::error::DeviceError;
 use crate::time::TimeParameters;
+use crate::time::collocation::{Rule, Wave};
 use crate::time::front::FrontEnd;
+use crate::time::panels::Panels;
 use crate::time::path::Path;
 use crate::unit::chips::Chip;
 use mirage_events::{Model, Scheduler, Simulation, TimeBase};
@@ -44,31 +46,59 @@ pub struct Trace {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+pub(crate) enum Event {
     /// A tile's stationary operands are written.
     Program(usize),
     /// A symbol's bits are switched: tile, place.
     Switch(usize, usize),
     /// The converters sample a symbol.
     Sample(usize, usize),
-    /// A point of the trace.
-    Probe(usize),
+    /// The last symbol of a trace is over.
+    End,
 }
 
-struct Streaming<'a> {
+pub(crate) struct Streaming<'a> {
     path: Path<'a>,
+    panels: Panels,
     front: FrontEnd,
     tiles: &'a [Tile],
     clock: f64,
     program: u64,
     /// Sampling instant after the beginning of a symbol; none = traced instead.
     instant: Option<u64>,
-    points: usize,
+    tracer: Tracer,
     last: u64,
+    /// When the switches were last moved.
+    switched: u64,
     /// When the first symbol of the present tile began.
     start: u64,
-    symbols: Vec<Symbol>,
+    pub symbols: Vec<Symbol>,
+}
+
+/// Points of a trace, read off the polynomials of the panels.
+struct Tracer {
+    rule: Rule,
+    /// Time between two points, s.
+    step: f64,
+    wanted: usize,
+    /// Beginning of the next panel, s after the first symbol's.
+    time: f64,
     fields: Vec<Complex64>,
+}
+
+impl Tracer {
+    /// Takes the points within a panel of `length` s that began at `start`.
+    fn take(&mut self, length: f64, start: Complex64, seen: &Wave) {
+        let end = self.time + length;
+        while self.fields.len() < self.wanted {
+            let place = (self.fields.len() as f64 * self.step - self.time) / length;
+            if place > 1.0 {
+                break;
+            }
+            self.fields.push(self.rule.between(start, seen, place.max(0.0)));
+        }
+        self.time = end;
+    }
 }
 
 impl Streaming<'_> {
@@ -78,12 +108,17 @@ impl Streaming<'_> {
     }
 
     fn advance(&mut self, now: u64) {
-        let dt = BASE.seconds(now - self.last);
-        if dt > 0.0 {
-            self.front.advance(&self.path, dt);
-            self.path.advance(dt);
-            self.last = now;
+        let span = [self.last - self.switched, now - self.last];
+        if span[1] == 0 {
+            return;
         }
+        let Streaming { path, panels, front, tracer, .. } = self;
+        path.advance(panels, span, BASE.seconds(1), &mut |panel, field| {
+            let start = front.output();
+            let seen = front.pass(panel, field);
+            tracer.take(panel.length, start, &seen);
+        });
+        self.last = now;
     }
 }
 
@@ -99,12 +134,13 @@ impl Model for Streaming<'_> {
             }
             Event::Switch(tile, place) => {
                 self.start = if place == 0 { now } else { self.start };
+                self.switched = now;
                 self.path.switch(&self.tiles[tile].streamed[place]);
                 let more = place + 1 < self.tiles[tile].streamed.len();
                 if let Some(instant) = self.instant {
                     scheduler.after(instant, Event::Sample(tile, place));
-                } else if place == 0 {
-                    scheduler.after(0, Event::Probe(0));
+                } else if !more {
+                    scheduler.at(self.start + self.symbols((place + 1) as f64), Event::End);
                 }
                 if more {
                     scheduler
@@ -119,13 +155,8 @@ impl Model for Streaming<'_> {
                     scheduler.after(0, Event::Program(tile + 1));
                 }
             }
-            Event::Probe(index) => {
-                self.fields.push(self.front.output());
-                if index + 1 < self.points * self.tiles[0].streamed.len() {
-                    let next = self.symbols((index + 1) as f64 / self.points as f64);
-                    scheduler.at(self.start + next, Event::Probe(index + 1));
-                }
-            }
+            // (the field at its very end is a point of no symbol)
+            Event::End => {}
         }
     }
 }
@@ -147,7 +178,7 @@ pub fn stream(
         return Err(DeviceError::parameter("time.sampling", instant, problem));
     }
     let ticks = (instant * BASE.ticks_per_second() as f64).round() as u64;
-    Ok(run(chip, time, tiles, Some(ticks), 0)?.symbols)
+    Ok(run(chip, time, tiles, Some(ticks), 0, 1.0)?.symbols)
 }
 
 /// The field behind diode and amplifier at `points` instants of every symbol of a tile that has long been programmed.
@@ -164,33 +195,43 @@ pub fn trace(
         let problem = "give at least one point for each symbol, and at most 100 million in all";
         return Err(DeviceError::parameter("time.points", points as f64, problem));
     }
-    let fields = run(chip, time, std::slice::from_ref(tile), None, points)?.fields;
+    let fields = run(chip, time, std::slice::from_ref(tile), None, points, 1.0)?.tracer.fields;
     Ok(Trace { points, period: 1.0 / time.clock, fields })
 }
 
-fn run<'a>(
+/// With panels `scale` times as long as the rule asks for.
+pub(crate) fn run<'a>(
     chip: &'a Chip<'a>,
     time: &TimeParameters,
     tiles: &'a [Tile],
     instant: Option<u64>,
     points: usize,
+    scale: f64,
 ) -> Result<Streaming<'a>, DeviceError> {
     time.check()?;
     check(chip, tiles)?;
     let parameters = chip.unit().parameters();
-    let path = Path::new(chip, time, &tiles[0].stationary, &tiles[0].streamed[0]);
+    let (path, field) = Path::new(chip, &tiles[0].stationary, &tiles[0].streamed[0]);
+    let constants = time.constants(parameters);
     let model = Streaming {
-        front: FrontEnd::new(time.front_end(parameters.detector.bandwidth), path.transfer(0.0)),
+        panels: Panels::new(constants, path.digits(), scale),
+        front: FrontEnd::new(constants.amplifier, field),
         path,
         tiles,
         clock: time.clock,
         program: (parameters.shifters.program_time * BASE.ticks_per_second() as f64).round() as u64,
         instant,
-        points,
+        tracer: Tracer {
+            rule: Rule::new(),
+            step: 1.0 / time.clock / points.max(1) as f64,
+            wanted: points * tiles[0].streamed.len(),
+            time: 0.0,
+            fields: Vec::new(),
+        },
         last: 0,
+        switched: 0,
         start: 0,
         symbols: Vec::new(),
-        fields: Vec::new(),
     };
     let mut simulation = Simulation::new(model);
     let failed = |e: mirage_events::SimulationError| DeviceError::Question(format!("streaming: {e}"));

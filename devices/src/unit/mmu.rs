@@ -111,7 +111,7 @@ impl Mdpu {
             return Err(DeviceError::parameter("the loss", loss, &problem));
         }
         // Through both rings, hence the field as one ring leaks power.
-        let leakage = power_left(extinction_db);
+        let leakage = -power_left(extinction_db);
         Ok(Mdpu {
             residue: TrimResidue::new(&parameters.trim),
             bus_amplitude: amplitude_left(bus_db).min(largest_amplitude(leakage)),
@@ -245,7 +245,8 @@ impl Mdpu {
 
     /// Field transfer of one digit: `[bit 0, bit 1]`, for stationary residue `w`.
     ///
-    /// The wrong path leaks through both rings, each with its extinction as a field amplitude, and interferes.
+    /// The wrong path leaks through both rings, each with its extinction as a field amplitude, and interferes: with a minus, since
+    /// what leaks past one ring is a quarter of a turn from what takes the right path. See [the two rings](crate::component::RingSwitch).
     pub fn stage(&self, errors: &MmuErrors, digit: usize, w: usize) -> [Complex64; 2] {
         let loss = self.detour_amplitude(digit, self.drive.relative_voltage[w]);
         let level = self.driven_level(errors, w);
@@ -283,7 +284,12 @@ impl Mdpu {
         given.min(largest_amplitude(self.leakage))
     }
 
-    /// Field amplitude that takes the wrong path, through both rings of a digit.
+    /// Field that takes the wrong path, through both rings of a digit, over that of the right one: never positive.
+    ///
+    /// A ring drops 1/(1 + i x) of the field and passes i x/(1 + i x) of it, x half-linewidths from resonance: a wrong path over a right
+    /// one is 1/(i x) of a detuned ring and i x of one that is off its resonance by a locking error, and both squared are negative.
+    /// (Without loss, no other sign of two equal rings keeps the energy: the two outputs' squares sum to one only so.) Couplings that
+    /// are not critical would leave light with a plus on the bus of a set digit, locking errors of opposite signs too.
     pub(crate) fn leakage(&self) -> f64 {
         self.leakage
     }
@@ -333,7 +339,7 @@ fn varied(parameters: &MdpuParameters, digits: usize) -> Result<Option<(Site, Ma
 /// The largest field amplitude of a path beside a wrong one of relative amplitude `leakage`: in phase, both together then give no more
 /// light than came in. What leaks is part of the given losses, and only where these are smaller does it count.
 fn largest_amplitude(leakage: f64) -> f64 {
-    1.0 / (1.0 + leakage)
+    1.0 / (1.0 + leakage.abs())
 }
 
 fn polar(amplitude: f64, phase: f64) -> Complex64 {
@@ -421,15 +427,14 @@ mod tests {
         let mut p = MdpuParameters::ideal(1);
         p.rings.extinction_db = 20.0;
         let unit = Mdpu::new(&p, 4).unwrap();
-        // m = 4, w = 2: the detour of weight one is a half turn. Bit 0 gives 1 - 0.01, bit 1 gives -1 + 0.01; of each path 1/1.01 at
+        // m = 4, w = 2: the detour of weight one is a half turn. Bit 0 gives 1 + 0.01, bit 1 gives -1 - 0.01; of each path 1/1.01 at
         // most, as without loss of its own it loses what leaks.
         let stage = unit.stage(&unit.no_errors(), 0, 2);
-        let left = (1.0 - 0.01) / 1.01;
-        assert!((stage[0] - Complex64::new(left, 0.0)).norm() < 1e-12);
-        assert!((stage[1] - Complex64::new(-left, 0.0)).norm() < 1e-12);
+        assert!((stage[0] - 1.0).norm() < 1e-12);
+        assert!((stage[1] + 1.0).norm() < 1e-12);
         // A quarter turn leaks into the other quadrature.
         let quarter = unit.stage(&unit.no_errors(), 0, 1);
-        assert!((quarter[0] - Complex64::new(1.0, 0.01) / 1.01).norm() < 1e-12);
+        assert!((quarter[0] - Complex64::new(1.0, -0.01) / 1.01).norm() < 1e-12);
     }
 
     #[test]
