@@ -288,6 +288,9 @@ struct ImportanceRow {
     channel_lower: f64,
     channel_upper: f64,
     ratio: f64,
+    levels_alike_error_rate: f64,
+    levels_alike_standard_error: f64,
+    levels_alike_ratio: f64,
     verdict: &'static str,
 }
 
@@ -297,10 +300,12 @@ impl ImportanceRow {
     fn new(found: &DeepRow, [channel, channel_lower, channel_upper]: [f64; 3], drawn: bool) -> Self {
         let reach = NORMAL_95 * found.standard_error;
         let (lower, upper) = ((found.sampled - reach).max(0.0), (found.sampled + reach).min(1.0));
+        // The channel takes all levels as equally likely, and is judged by what it claims.
+        let (alike, alike_reach) = (found.levels_alike, NORMAL_95 * found.levels_alike_error);
         let verdict = match () {
             () if drawn => "not judged",
             () if found.effective < FEWEST => "too few draws",
-            () if lower <= channel_upper && upper >= channel_lower => "agrees",
+            () if alike - alike_reach <= channel_upper && alike + alike_reach >= channel_lower => "agrees",
             () => "differs",
         };
         Self {
@@ -315,6 +320,9 @@ impl ImportanceRow {
             channel_lower,
             channel_upper,
             ratio: found.sampled / channel,
+            levels_alike_error_rate: alike,
+            levels_alike_standard_error: found.levels_alike_error,
+            levels_alike_ratio: alike / channel,
             verdict,
         }
     }
@@ -322,8 +330,9 @@ impl ImportanceRow {
 
 fn importance_words(r: &ImportanceRow) -> String {
     let numbers = format!(
-        "modulus {}: importance sampling gives {:.3e} ({:.2e} to {:.2e}; {:.0} effective of {} draws)",
-        r.modulus, r.error_rate, r.lower, r.upper, r.effective_draws, r.draws
+        "modulus {}: importance sampling gives {:.3e} ({:.2e} to {:.2e}; {:.0} effective of {} draws), and {:.3e} with all true \
+         levels alike",
+        r.modulus, r.error_rate, r.lower, r.upper, r.effective_draws, r.draws, r.levels_alike_error_rate
     );
     let channel = format!(
         "the channel's {:.3e} ({:.3e} to {:.3e})",
@@ -334,7 +343,9 @@ fn importance_words(r: &ImportanceRow) -> String {
         "not judged" => {
             format!("{numbers} beside {channel}; groups were drawn, which adds more than the interval says")
         }
-        verdict => format!("{numbers}: {verdict} with {channel}").replace("differs with", "differs from"),
+        verdict => {
+            format!("{numbers}: that {verdict} with {channel}").replace("differs with", "differs from")
+        }
     }
 }
 

@@ -53,6 +53,11 @@ pub struct DeepRow {
     pub standard_error: f64,
     /// `sampled` over `analytic`.
     pub ratio: f64,
+    /// Rate of the same draws with every true level alike at each read, as the channel takes them: where a few reads carry the
+    /// rate, the ADC cells at their own levels decide, and `sampled` differs from this.
+    pub levels_alike: f64,
+    /// Its standard error.
+    pub levels_alike_error: f64,
     /// Draws.
     pub draws: u64,
     /// Effective number of them, (sum of contributions)^2 over the sum of their squares.
@@ -101,8 +106,8 @@ impl Mixture {
         Ok(Mixture { unit, largest, groups, cumulated, of_groups })
     }
 
-    /// One draw: its weight times its conditional error probability.
-    fn contribution(&self, tools: &Tools, rng: &mut Pcg64) -> f64 {
+    /// One draw: its weight times its conditional error probability, at its own level and in the mean over all levels.
+    fn contribution(&self, tools: &Tools, rng: &mut Pcg64) -> [f64; 2] {
         let total = self.cumulated.last().copied().unwrap_or(0.0);
         let n = self.groups.len() as f64;
         let plain = total <= 0.0 || rng.random::<f64>() < PLAIN;
@@ -124,18 +129,14 @@ impl Mixture {
         };
         let previous = draw_previous(&self.unit, tools.operands, rng);
         let Draw { read, sum } = tools.tilt.draw(&target.group, &terms, theta, &previous, rng);
-        let m = self.unit.modulus() as usize;
-        let angle = read.truth as f64 * 2.0 * PI / m as f64 + read.deviation;
-        let mut row = vec![0.0; m];
-        let point = tools.operating.noisy_point(read.log_amplitude, angle, read.dac_variance);
-        tools.operating.readout.add_errors(read.truth, point, 1.0, &mut row);
+        let levels = tools.operating.wrong_by_level(&read);
         // Density of the draw under the mixture over that of the truth, whose groups are equally likely.
         let aimed: f64 = [(up, target.sides[0]), (down, target.sides[1])]
             .iter()
             .map(|(theta, share)| share * (theta * sum - terms.cumulants(*theta)[0]).exp())
             .sum();
         let density = if total > 0.0 { PLAIN + (1.0 - PLAIN) * n * aimed / total } else { 1.0 };
-        row.iter().sum::<f64>() / density
+        [levels[read.truth], levels.iter().sum::<f64>() / levels.len() as f64].map(|wrong| wrong / density)
     }
 
     /// Tilts towards the upper and the lower edge.
@@ -165,10 +166,10 @@ impl Study for ImportanceStudy<'_> {
     }
 
     fn width(&self) -> usize {
-        2
+        4
     }
 
-    /// Sum of the contributions of a batch, and of their squares.
+    /// Sums of the contributions of a batch, and of their squares: at the reads' own levels, then with all levels alike.
     fn item(&self, index: usize, watch: Watch) -> Result<Vec<f64>, DeviceError> {
         let at = index / self.batches;
         let (mixture, operands) = (&self.moduli[at], &self.setting.operands[at]);
@@ -178,14 +179,15 @@ impl Study for ImportanceStudy<'_> {
             operands,
         };
         let mut rng = generator(self.setting.seed, Domain::Importance, [index as u64, 0]);
-        let (mut sum, mut squares) = (0.0, 0.0);
+        let mut sums = vec![0.0; 4];
         for _ in 0..BATCH {
             watch.check()?;
-            let value = mixture.contribution(&tools, &mut rng);
-            sum += value;
-            squares += value * value;
+            for (value, sums) in mixture.contribution(&tools, &mut rng).into_iter().zip(sums.chunks_mut(2)) {
+                sums[0] += value;
+                sums[1] += value * value;
+            }
         }
-        Ok(vec![sum, squares])
+        Ok(sums)
     }
 
     fn outcome(&self, items: &[Vec<f64>]) -> Result<Vec<DeepRow>, DeviceError> {
@@ -194,10 +196,17 @@ impl Study for ImportanceStudy<'_> {
             self.moduli.iter().zip(self.setting.operands).zip(items.chunks(self.batches))
         {
             let n = (items.len() * BATCH) as f64;
-            let sum: f64 = items.iter().map(|item| item[0]).sum();
-            let squares: f64 = items.iter().map(|item| item[1]).sum();
-            let sampled = sum / n;
-            let of_draws = (squares / n - sampled * sampled).max(0.0) / (n - 1.0);
+            // Mean, its standard error, and how many equal draws would be as good.
+            let of = |first: usize| {
+                let sum: f64 = items.iter().map(|item| item[first]).sum();
+                let squares: f64 = items.iter().map(|item| item[first + 1]).sum();
+                let mean = sum / n;
+                let of_draws = (squares / n - mean * mean).max(0.0) / (n - 1.0);
+                let error = (of_draws + mixture.of_groups * mean * mean).sqrt();
+                (mean, error, if squares > 0.0 { sum * sum / squares } else { 0.0 })
+            };
+            let ((sampled, standard_error, effective), (levels_alike, levels_alike_error, _)) =
+                (of(0), of(2));
             let population = Population::new(&mixture.unit, operands);
             let analytic =
                 rates(&mixture.unit, &population, self.setting.laser_power, Quantisation::Cells).error_rate;
@@ -205,10 +214,12 @@ impl Study for ImportanceStudy<'_> {
                 modulus: mixture.unit.modulus(),
                 analytic,
                 sampled,
-                standard_error: (of_draws + mixture.of_groups * sampled * sampled).sqrt(),
+                standard_error,
                 ratio: sampled / analytic,
+                levels_alike,
+                levels_alike_error,
                 draws: n as u64,
-                effective: if squares > 0.0 { sum * sum / squares } else { 0.0 },
+                effective,
             });
         }
         Ok(rows)
@@ -278,6 +289,11 @@ mod tests {
             let row = run(&p, &Operands::uniform(m), power, 4000);
             assert!(row.analytic < 1e-7 && row.analytic > 1e-13, "{row:?}");
             let sigmas = (row.sampled - row.analytic) / row.standard_error;
+            let alike = (row.levels_alike - row.analytic) / row.levels_alike_error;
+            assert!(
+                alike.abs() < 3.5 && row.levels_alike_error <= 1.01 * row.standard_error,
+                "{alike} {row:?}"
+            );
             assert!(sigmas.abs() < 3.5 && row.standard_error < 0.1 * row.sampled, "{sigmas} {row:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! Error rates of a unit at a laser power: the population's distribution times the read-out's sector probabilities.
 
+use crate::unit::chips::Sample;
 use crate::unit::mmu::Mdpu;
 use crate::unit::population::{Cell, Population};
 use crate::unit::readout::{Point, ReadOut, wrap};
@@ -105,6 +106,22 @@ impl<'a> Operating<'a> {
         let across = self.phase_noise(dac_variance) * point.i.hypot(point.q);
         (point.sigma_i, point.sigma_q) = (point.sigma_i.hypot(across), point.sigma_q.hypot(across));
         point
+    }
+
+    /// The probability that a read with the deviation and loss of `read` is wrong, at every true level.
+    pub fn wrong_by_level(&self, read: &Sample) -> Vec<f64> {
+        let m = self.unit.modulus() as usize;
+        // A quarter turn of the plane of ADC cells changes nothing, if the levels allow it and the hybrid is balanced.
+        let own = if m.is_multiple_of(4) && !self.imbalanced() { m / 4 } else { m };
+        let wrong = |truth: usize| {
+            let angle = truth as f64 * 2.0 * PI / m as f64 + read.deviation;
+            let point = self.noisy_point(read.log_amplitude, angle, read.dac_variance);
+            let mut row = vec![0.0; m];
+            self.readout.add_errors(truth, point, 1.0, &mut row);
+            row.iter().sum::<f64>()
+        };
+        let levels: Vec<f64> = (0..own).map(wrong).collect();
+        levels.iter().copied().cycle().take(m).collect()
     }
 
     fn phase_noise(&self, dac_variance: f64) -> f64 {
