@@ -35,6 +35,7 @@ pub fn run(args: &CircuitArgs) -> Result<()> {
     let circuit = read(args, path, &library)?;
     let points = wavelengths(&args.wavelength)?;
     let plan = plan(&circuit, &points, args.solver)?;
+    warn_of_open_ports(&circuit);
     eprintln!("{} components; {}", circuit.size(), plan.reason());
     let response = circuit.solve(&plan, &points)?;
     let table = csv(&response, &points)?;
@@ -83,7 +84,6 @@ fn read(args: &CircuitArgs, path: &Path, library: &Library) -> Result<Circuit> {
     for ignored in circuit.ignored() {
         eprintln!("warning: the setting {ignored} is unknown to its component and is left out");
     }
-    warn_of_open_ports(&circuit);
     for (i, set) in args.set.iter().enumerate() {
         let key = |set: &str| set.split_once('=').map(|(key, _)| key.trim().to_owned());
         if key(set).is_some() && args.set[..i].iter().any(|earlier| key(earlier) == key(set)) {
