@@ -51,10 +51,12 @@ impl Obstacle {
         let rates = bench.quick_rates(max_power);
         let worst = (0..rates.len()).max_by(|&a, &b| rates[a].total_cmp(&rates[b])).unwrap_or(0);
         let beyond = max_power * 10f64.powf(BEYOND_DB / 10.0);
-        let needed = match bench.estimated_power(target, beyond) {
+        // In steps: with very much light the cells of an ADC can stand worse than with a little more than there may be.
+        let up_to = |db: f64| match bench.estimated_power(target, max_power * 10f64.powf(db / 10.0)) {
             RequiredPower::Power(power) => Some(power.max(max_power)),
             RequiredPower::Floor(_) => None,
         };
+        let needed = [10.0, 20.0, BEYOND_DB].into_iter().find_map(up_to);
         let modulus = setting.moduli[worst];
         // A floor is made of what light does not lower.
         let at = if needed.is_some() { max_power } else { beyond };
