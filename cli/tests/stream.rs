@@ -43,7 +43,7 @@ fn tables_are_described_and_do_not_depend_on_threads() {
     assert!((1e-14..2e-12).contains(&longest), "{longest}");
     let quality = std::f64::consts::PI * 299_792_458.0 / 1.55e-6 * longest;
     assert!((limits.number(1, "quality") / quality - 1.0).abs() < 1e-3);
-    assert_eq!(limits.number(2, "clock_hz") >= 10e9, longest >= limits.number(0, "ring_lifetime_s"));
+    assert!((5e9..2e10).contains(&limits.number(2, "clock_hz")));
 }
 
 /// A table with a header.
@@ -79,7 +79,7 @@ fn what_cannot_be_read_is_said_in_words() {
     let run = mirage().arg("stream").arg(&design).args(words).arg("-o").arg(&out).assert().success();
     let said = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     for expected in
-        ["nothing can be read at 10.000 GHz", "256 symbols of each modulus", "(Q = ", "up to a clock of"]
+        ["nothing can be read at 10.000 GHz", "256 symbols of each modulus", "(Q = ", "up to a clock of 0.9"]
     {
         assert!(said.contains(expected), "{expected}: {said}");
     }

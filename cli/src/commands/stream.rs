@@ -128,35 +128,40 @@ fn symbols_and_limits(streaming: &Streaming<'_>, memory: &[MemoryRow], limits: M
         ps(time.ring_lifetime),
         streaming.quality(time.ring_lifetime)
     );
-    for row in memory.iter().filter(|row| row.lost > 0) {
+    let lost: Vec<String> = memory
+        .iter()
+        .filter(|row| row.lost > 0)
+        .map(|row| format!("{} of {} symbols modulo {}", row.lost, row.symbols, row.modulus))
+        .collect();
+    if !lost.is_empty() {
         lines.push(format!(
-            "warning: modulo {} nothing can be read at {:.3} GHz with {rings}: {} of {} symbols are turned by half a sector or \
-             more. Each digit that is set holds light for twice that lifetime, as the data decide; a symbol lasts {:.1} ps. The \
-             channel of this design (`mirage characterize`) is the settled one",
-            row.modulus,
+            "warning: nothing can be read at {:.3} GHz with {rings}: {} are turned by half a sector or more. Each digit that is set \
+             holds light for twice that lifetime, as the data decide; a symbol lasts {:.1} ps. The channel of this design (`mirage \
+             characterize`) is the one of settled symbols",
             ghz(time.clock),
-            row.lost,
-            row.symbols,
+            lost.join(", "),
             ps(1.0 / time.clock)
         ));
     }
     let penalty = streaming.question.point.penalty_db;
     lines.push(match limits.lifetime {
         Some(lifetime) => format!(
-            "at {:.3} GHz memory costs at most {penalty} dB of light up to a ring lifetime of {:.3} ps (Q = {:.0})",
+            "at {:.3} GHz rings may cost {penalty} dB of light: a lifetime of at most {:.3} ps (Q = {:.0})",
             ghz(time.clock),
             ps(lifetime),
             streaming.quality(lifetime)
         ),
         None => format!(
-            "at {:.3} GHz memory costs more than {penalty} dB of light with any rings: driver and front end are too slow",
+            "at {:.3} GHz no lifetime of the rings costs as little as {penalty} dB of light: driver or front end are too slow",
             ghz(time.clock)
         ),
     });
     lines.push(match limits.clock {
-        Some(clock) => format!("with {rings} it does up to a clock of {:.3} GHz", ghz(clock)),
+        Some(clock) => {
+            format!("with {rings} all memory costs at most {penalty} dB up to a clock of {:.3} GHz", ghz(clock))
+        }
         None => format!(
-            "with {rings} it does at no clock that was tried (a ten-thousandth to ten times the design's)"
+            "with {rings} memory costs more than {penalty} dB at every clock tried, a ten-thousandth to ten times the design's"
         ),
     });
     lines
