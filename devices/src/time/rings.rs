@@ -77,20 +77,20 @@ vectorised! {
     fn resonant(switch: &mut Switch, panel: &Panel, u: &Wave) -> (Wave, Wave) {
         let d = switch.driver(panel);
         let mut driven = *u;
-        for i in 0..NODES {
-            (driven.re[i], driven.im[i]) = (u.re[i] * d[i], u.im[i] * d[i]);
+        for (i, d) in d.iter().enumerate() {
+            (driven.re[i], driven.im[i]) = (u.re[i] * d, u.im[i] * d);
         }
         let mut first = panel.ring.apply(&driven, switch.first);
         switch.first = first.end();
-        for i in 0..NODES {
-            (first.re[i], first.im[i]) = (first.re[i] * d[i], first.im[i] * d[i]);
-            (driven.re[i], driven.im[i]) = (first.re[i] * d[i], first.im[i] * d[i]);
+        for (i, d) in d.iter().enumerate() {
+            (first.re[i], first.im[i]) = (first.re[i] * d, first.im[i] * d);
+            (driven.re[i], driven.im[i]) = (first.re[i] * d, first.im[i] * d);
         }
         let mut detour = panel.ring.apply(&driven, switch.second);
         switch.second = detour.end();
         let mut bus = *u;
-        for i in 0..NODES {
-            (detour.re[i], detour.im[i]) = (detour.re[i] * d[i], detour.im[i] * d[i]);
+        for (i, d) in d.iter().enumerate() {
+            (detour.re[i], detour.im[i]) = (detour.re[i] * d, detour.im[i] * d);
             bus.re[i] = u.re[i] - 2.0 * first.re[i] + detour.re[i];
             bus.im[i] = u.im[i] - 2.0 * first.im[i] + detour.im[i];
         }
