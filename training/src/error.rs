@@ -208,6 +208,22 @@ pub enum NetworkError {
         /// Filters.
         filters: usize,
     },
+    /// The heads of an attention do not divide its channels.
+    #[error("layer {layer}: {heads} heads do not divide {channels} channels")]
+    Heads {
+        /// Name of the layer.
+        layer: String,
+        /// Heads.
+        heads: usize,
+        /// Channels.
+        channels: usize,
+    },
+    /// A cross-attention outside a decoder.
+    #[error("layer {layer}: attention to a source, but there is no encoder; it belongs in a decoder")]
+    NoSource {
+        /// Name of the layer.
+        layer: String,
+    },
     /// Body and shortcut of a residual block do not fit each other.
     #[error(
         "block {layer}: its body gives {body}, its shortcut {shortcut}; both must be the same to be added"

@@ -148,8 +148,8 @@ fn every_damage_is_noticed() {
     // A length of lists that cannot be, under a checksum that holds.
     let mut bytes = good.clone();
     let end = bytes.len() - HASH;
-    // Their number stands before two records of eleven numbers.
-    bytes[end - 2 * 88 - 8..end - 2 * 88].fill(0xff);
+    // Their number stands before two records of fifteen numbers.
+    bytes[end - 2 * 120 - 8..end - 2 * 120].fill(0xff);
     let hash = Sha256::digest(&bytes[..end]);
     bytes[end..].copy_from_slice(&hash);
     assert!(refuse(&bytes).contains("do not fit together"));

@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicU64;
 use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel};
 
 use super::*;
-use crate::{CLASSES, Outcome, epoch_gemm_list, fashion_mnist_subset, operand_histogram};
+use crate::{CLASSES, Dataset, Outcome, epoch_gemm_list, fashion_mnist_subset, operand_histogram};
 
 fn network() -> Network {
     Network::small_cnn(28, 28, CLASSES).unwrap()
