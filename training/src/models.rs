@@ -1,11 +1,15 @@
 //! The networks that have a name.
 
+mod language;
+
 use crate::builder::{Conv, NetworkBuilder};
 use crate::error::did_you_mean;
 use crate::tensor::Shape;
 use crate::{Network, NetworkError};
 
-/// The networks that [`Network::by_name`] knows.
+pub use language::LANGUAGE_NETWORKS;
+
+/// The networks of images, which [`Network::by_name`] knows.
 pub const NETWORKS: [&str; 3] = ["small-cnn", "resnet20", "mobilenet-small"];
 
 type Built = Result<NetworkBuilder, NetworkError>;
@@ -21,7 +25,8 @@ impl Network {
             "resnet20" => resnet20(image, classes),
             "mobilenet-small" => mobilenet_small(image, classes),
             _ => {
-                let (known, hint) = (NETWORKS.join(", "), did_you_mean(name, NETWORKS));
+                let hint = did_you_mean(name, NETWORKS.into_iter().chain(LANGUAGE_NETWORKS));
+                let known = NETWORKS.join(", ");
                 return Err(NetworkError::Unknown { name: name.into(), known, hint });
             }
         };
