@@ -18,6 +18,11 @@ pub trait Examples: Send + Sync {
     /// How many there are in a part.
     fn count(&self, part: Part) -> usize;
 
+    /// Places with a label of a part: as many as there are examples, unless each has several.
+    fn asked(&self, part: Part) -> usize {
+        self.count(part)
+    }
+
     /// The shape of one example.
     fn shape(&self) -> Shape;
 
@@ -42,6 +47,24 @@ pub trait Examples: Send + Sync {
 
     /// SHA-256 of all that training sees.
     fn hash(&self) -> [u8; 32];
+
+    /// What simple models reach that are counted on the same training set, on the same test set; none where there are no such models.
+    fn baselines(&self) -> Vec<Baseline> {
+        Vec::new()
+    }
+}
+
+/// What a simple model reaches on a test set.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Baseline {
+    /// What it is.
+    pub model: String,
+    /// Tokens of the test set.
+    pub tokens: usize,
+    /// Mean of -log p in nats.
+    pub test_loss: f64,
+    /// e to the power of it.
+    pub perplexity: f64,
 }
 
 impl Examples for Dataset {

@@ -88,11 +88,12 @@ pub use builder::{Conv, NetworkBuilder};
 pub use checkpoint::{CheckpointError, CheckpointPlan};
 pub use cifar::parse_cifar;
 pub use config::{
-    AugmentSection, OnDivergence, OptimiserSection, ScheduleSection, TrainConfig, TrainingSection,
+    AugmentSection, LanguageSection, OnDivergence, OptimiserSection, ScheduleSection, TrainConfig,
+    TrainingSection,
 };
 pub use dataset::{CLASSES, Dataset, FASHION_MNIST_FILES, Images, fashion_mnist_subset};
 pub use error::{DataError, NetworkError, TextError};
-pub use examples::{Examples, Part};
+pub use examples::{Baseline, Examples, Part};
 pub use gemm::{Fp32, Gemm, Tally, site_index};
 pub use idx::{IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};
 pub use layers::{Layer, NO_LABEL, Positions, Product, softmax_cross_entropy};

@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::augment::Variation;
 use crate::error::TextError;
-use crate::examples::{Examples, Part};
+use crate::examples::{Baseline, Examples, Part};
 use crate::layers::{FILL, NO_LABEL};
 use crate::network::Side;
+use crate::ngram::{LONGEST, NGram};
 use crate::tensor::{Shape, Tensor};
 use crate::text::{Level, TextKind, UNKNOWN, Vocabulary, decode, find, read, stream};
 use crate::{Network, TrainError};
@@ -181,11 +182,6 @@ impl Sequences {
         self.left_out
     }
 
-    /// Places with a label of a part.
-    pub fn asked(&self, part: Part) -> usize {
-        self.rows(part).labels.iter().filter(|&&label| label != NO_LABEL).count()
-    }
-
     /// Labels of a part that stand for what is not in the vocabulary.
     pub fn unknown(&self, part: Part) -> usize {
         let unknown = self.vocabularies.last().map_or(0, Vocabulary::unknown);
@@ -273,6 +269,10 @@ impl Examples for Sequences {
         self.rows(part).inputs.len() / self.length()
     }
 
+    fn asked(&self, part: Part) -> usize {
+        self.rows(part).labels.iter().filter(|&&label| label != NO_LABEL).count()
+    }
+
     fn shape(&self) -> Shape {
         Shape::new(1, 1, self.length(), 1)
     }
@@ -345,6 +345,19 @@ impl Examples for Sequences {
             }
         }
         hash.finalize().into()
+    }
+
+    /// A trigram, and the longest that is counted.
+    fn baselines(&self) -> Vec<Baseline> {
+        let vocabulary = self.sides.last().map_or(0, |side| side.vocabulary);
+        let [(train, _), (test, first)] = [Part::Train, Part::Test].map(|part| self.chains(part));
+        let one = |order| {
+            let model = NGram::count(order, vocabulary, train.iter().map(Vec::as_slice));
+            let (test_loss, tokens) = model.loss(test.iter().map(Vec::as_slice), first);
+            let model = format!("{order}-gram, interpolated Kneser-Ney");
+            Baseline { model, tokens, test_loss, perplexity: libm::exp(test_loss) }
+        };
+        [3, LONGEST].map(one).to_vec()
     }
 }
 
