@@ -36,21 +36,24 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `examples` | what a network is trained and tested on |
+//! | `text`, `sequences`, `ngram` | text and sentence pairs as tokens; counts of the last few tokens, the models to beat |
 //! | `idx`, `cifar`, `dataset` | files of MNIST-like sets and of CIFAR-10, and images with labels; the Fashion-MNIST subset inside the program |
 //! | `augment` | images moved and mirrored at random |
 //! | `tensor` | arrays with the batch last, so that an activation is the matrix that a product wants |
 //! | `gemm`, `arithmetic`, `rounded` | the door to products, and what stands behind it: FP32, other formats, block floating point, Mirage |
 //! | `tape` | what the forward pass did, played backwards |
-//! | `layers` | convolution in groups, dense layer, batch norm, maximum, mean, rectifiers, dropout, residual block, loss; each with its products |
+//! | `layers` | convolution in groups, dense layer, batch norm, maximum, mean, rectifiers, dropout, residual block; embedding, layer norm, GELU, attention, encoder and decoder; loss; each with its products |
 //! | `network`, `builder`, `models` | layers in a row, and the GEMM list of a training step; how they are put together; those that have a name |
 //! | `parameters`, `optimiser`, `schedule` | the numbers of a network and their gradients; SGD, Adam, AdamW; the learning rate over the run |
+//! | `math` | functions that are the same bits on every machine |
 //! | `draws` | random draws that depend on where in a run they are made |
 //! | `config`, `record` | the design file's `[training]`, and the lines of `training.csv` and of counters by layer |
-//! | `trainer`, `checkpoint` | one run; what it needs to go on after a stop, on disk |
+//! | `trainer`, `checkpoint`, `translate` | one run; what it needs to go on after a stop, on disk; what a network of translation says |
 //! | `plan`, `sweep` | many runs at once; where training breaks |
 //!
 //! A further layer is a type with [`Layer`] and an [`Operation`] for its way back; a further arithmetic is a
-//! type with [`Gemm`]. Neither needs a change elsewhere.
+//! type with [`Gemm`]; further data are a type with [`Examples`]. None needs a change elsewhere.
 
 mod arithmetic;
 mod augment;
@@ -81,6 +84,7 @@ mod tape;
 mod tensor;
 mod text;
 mod trainer;
+mod translate;
 
 pub use arithmetic::{Arithmetic, RunError, operand_histogram, recoded};
 pub use augment::{Augment, Variation};
@@ -111,3 +115,4 @@ pub use tape::{Backward, Moment, NodeId, Operation, Scope, Source, Tape};
 pub use tensor::{Pool, Shape, Tensor};
 pub use text::{Level, TextKind, Vocabulary};
 pub use trainer::{Divergence, EVALUATION_STEP, Measured, Outcome, Run, Task, TrainError, train};
+pub use translate::{Translation, translations};

@@ -49,8 +49,8 @@ pub struct Sequences {
 
 /// Tokens of pairs that are no words: behind the end, not in the vocabulary, before the beginning, the end.
 const PAIR_TOKENS: [&str; 4] = ["<fill>", UNKNOWN, "<start>", "<end>"];
-const START: u32 = 2;
-const END: u32 = 3;
+pub(crate) const START: u32 = 2;
+pub(crate) const END: u32 = 3;
 const _: () = assert!(FILL == 0);
 
 /// The samples that come with the toolkit, from inside the program: running text, and pairs.

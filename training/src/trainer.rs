@@ -393,7 +393,7 @@ impl Trainer<'_> {
 }
 
 /// The class of each column, as [`train`] says.
-fn classes(logits: &Tensor) -> impl Iterator<Item = usize> {
+pub(crate) fn classes(logits: &Tensor) -> impl Iterator<Item = usize> {
     let columns = logits.data().len() / logits.shape().channels;
     let mut best = vec![(0, f32::NEG_INFINITY); columns];
     for (class, row) in logits.data().chunks_exact(columns).enumerate() {

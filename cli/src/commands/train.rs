@@ -51,6 +51,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let runs = training::summaries(&results);
     training::write(&folder, &setup.network, &results)?;
     folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(&setup), out))?;
+    training::write_translations(&folder, &setup, &plans, &results)?;
     let baselines = training::baselines(&folder, &setup)?;
     if plans.len() <= MOST_CURVES {
         crate::plots::training::curves(&folder, "training.csv", |_| true)?;

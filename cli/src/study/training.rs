@@ -7,8 +7,8 @@ use comfy_table::Table;
 use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_training::{
     Arithmetic, Baseline, CLASSES, Dataset, Examples, LANGUAGE_NETWORKS, Label, Level, Network, Outcome,
-    Part, Plan, PlanResult, Sequences, Task, TextKind, TrainConfig, epoch_gemm_list, fashion_mnist_subset,
-    operand_histogram, run_all, write_records,
+    Part, Plan, PlanResult, Sequences, Task, TextKind, TrainConfig, Translation, epoch_gemm_list,
+    fashion_mnist_subset, operand_histogram, run_all, translations, write_records,
 };
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ const OBSERVED_EVERY: u64 = 8;
 pub struct Setup {
     pub network: Network,
     pub data: Box<dyn Examples>,
+    /// The same, where they are sentence pairs.
+    pub pairs: Option<Sequences>,
     /// In words, for reports and headers.
     pub data_name: String,
     pub config: TrainConfig,
@@ -67,7 +69,15 @@ impl Setup {
         };
         let network = Network::by_name(name, data.train().shape(), CLASSES)?;
         let config = design.train_config(given.seed);
-        Ok(Self { network, data: Box::new(data), data_name, config, progress, stop: Stop::default() })
+        Ok(Self {
+            network,
+            data: Box::new(data),
+            pairs: None,
+            data_name,
+            config,
+            progress,
+            stop: Stop::default(),
+        })
     }
 
     /// A network that reads text.
@@ -94,7 +104,8 @@ impl Setup {
         }
         let network = Network::language(name, data.sides(), *section.dropout)?;
         let config = section.config(design.train_config(given.seed).seed);
-        Ok(Self { network, data: Box::new(data), data_name, config, progress, stop: Stop::default() })
+        let pairs = (kind == TextKind::Pairs).then(|| data.clone());
+        Ok(Self { network, data: Box::new(data), pairs, data_name, config, progress, stop: Stop::default() })
     }
 
     /// Name of the operands that training this gives.
@@ -360,4 +371,49 @@ pub fn baseline_lines(baselines: &[Baseline]) -> String {
         )
     };
     baselines.iter().map(line).collect()
+}
+
+/// Sentences of translations.csv for each run.
+const TRANSLATED: usize = 12;
+
+/// One line of translations.csv.
+#[derive(Serialize)]
+struct Translated {
+    arithmetic: String,
+    protection: String,
+    error_shape: String,
+    rate: Option<f64>,
+    seed: u64,
+    source: String,
+    reference: String,
+    output: String,
+}
+
+/// Writes translations.csv, where sentences are translated: what each run makes of the first held-out ones.
+pub fn write_translations(
+    folder: &Folder,
+    setup: &Setup,
+    plans: &[Plan],
+    results: &[PlanResult],
+) -> Result<()> {
+    let Some(pairs) = &setup.pairs else { return Ok(()) };
+    let mut rows = Vec::new();
+    for (plan, result) in plans.iter().zip(results) {
+        let gemm = plan.arithmetic.gemm(plan.config.seed)?;
+        let said = translations(&setup.network, &result.run.parameters, pairs, gemm.as_ref(), TRANSLATED);
+        for Translation { source, reference, output } in said.into_iter().flatten() {
+            let Label { arithmetic, protection, error_shape, rate, seed } = result.label.clone();
+            rows.push(Translated {
+                arithmetic,
+                protection,
+                error_shape,
+                rate,
+                seed,
+                source,
+                reference,
+                output,
+            });
+        }
+    }
+    folder.rows("translations.csv", &rows)
 }
