@@ -11,8 +11,12 @@ use crate::{Network, NetworkError};
 /// Variance of weights times depth where no rectifier follows (LeCun et al., "Efficient BackProp", 1998).
 const PLAIN: f32 = 1.0;
 
-/// Standard deviation of embeddings at the start: small beside that of a layer norm, so that they turn quickly.
-const EMBEDDED: f32 = 0.1;
+/// Standard deviation of trained positions, and of the embeddings beside them, at the start: small, so that they turn quickly.
+const SMALL: f32 = 0.1;
+
+/// Standard deviation of embeddings beside sines and cosines, at the start: they must be seen beside them (Vaswani et al. multiply theirs to
+/// as much).
+const FULL: f32 = 1.0;
 
 /// With more, the groups of an attention's products could not be counted for the largest batch.
 const MOST_HEADS: usize = 15;
@@ -52,7 +56,8 @@ impl NetworkBuilder {
         }
         let rows = vocabulary as u128 + if positions == Positions::Learned { length as u128 } else { 0 };
         self.room(rows * width as u128, name)?;
-        let start = Start::Uniform(EMBEDDED * UNIT);
+        let deviation = if positions == Positions::Learned { SMALL } else { FULL };
+        let start = Start::Uniform(deviation * UNIT);
         let mut add = |what: &str, rows: usize| {
             self.parameter(format!("{name}.{what}"), rows * width, start, Role::Bias)
         };
