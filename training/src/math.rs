@@ -22,18 +22,6 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x > 88.0 { f32::INFINITY } else { value }
 }
 
-/// The largest of some values with sixteen partial maxima; what is not a number is passed over. Minus infinity of none.
-pub(crate) fn largest(values: &[f32]) -> f32 {
-    let greater = |a: f32, b: f32| if b > a { b } else { a };
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    for chunk in values.chunks(16) {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = greater(*lane, value);
-        }
-    }
-    lanes.into_iter().fold(f32::NEG_INFINITY, greater)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,16 +38,5 @@ mod tests {
         assert_eq!((exp(0.0), exp(-87.1), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
         assert_eq!((exp(88.1), exp(f32::INFINITY)), (f32::INFINITY, f32::INFINITY));
         assert!(exp(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn the_largest_is_found_anywhere() {
-        for place in 0..40 {
-            let mut values = vec![-3.0; 40];
-            values[place] = 7.0;
-            values[(place + 13) % 40] = f32::NAN;
-            assert_eq!(largest(&values), 7.0);
-        }
-        assert_eq!(largest(&[]), f32::NEG_INFINITY);
     }
 }

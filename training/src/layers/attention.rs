@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use crate::NetworkError;
 use crate::layers::heads::{Heads, Order};
 use crate::layers::{Affine, Layer, Product};
-use crate::math::{exp, largest};
+use crate::math::exp;
 use crate::tape::{Backward, NodeId, Operation, Scope, Tape};
-use crate::tensor::{Shape, Tensor, sum, sums_of_pairs};
+use crate::tensor::{Shape, Tensor};
 use mirage_arithmetic::{Matrix, Pass};
 
 /// What the queries of an attention may see.
@@ -26,10 +26,10 @@ pub(crate) enum Sight {
 /// softmax(Q K^T / sqrt(d)) V in each head, between dense layers at each place for Q, K, V and the result (Vaswani et al.,
 /// NeurIPS 2017, section 3.2).
 ///
-/// The products of activations are one for each example and head, example by example: the scores Q K^T, and P V, the
-/// context. As in the system's layer tables the gradient of the first operand counts as dX (dQ = dS K, dP = dO V^T), that of
-/// the second as dW (dK^T = Q^T dS, dV = P^T dO). Scores that may not be seen are computed and then masked, so that all products have
-/// one size. Scaling and softmax are done in single precision.
+/// The products of activations are one for each example and head, example by example, with a column for each query as
+/// everywhere else: the scores K Q^T, and the context V^T P^T. Keys and values stand where weights do, and so do their gradients: dQ^T = K^T dS^T
+/// and dP^T = V dO^T count as dX, dK = dS^T Q and dV^T = dO^T P as dW. Scores that may not be seen are computed and then masked, so that all
+/// products have one size. Scaling and softmax are done in single precision.
 #[derive(Debug, Clone)]
 pub(crate) struct Attention {
     pub name: String,
@@ -39,9 +39,9 @@ pub(crate) struct Attention {
     pub query: Affine,
     pub key: Affine,
     pub value: Affine,
-    /// Site of Q K^T.
+    /// Site of K Q^T.
     pub scores: u32,
-    /// Site of P V.
+    /// Site of V^T P^T.
     pub context: u32,
     pub out: Affine,
 }
@@ -88,13 +88,13 @@ impl Layer for Attention {
         let (t, d, repeats) = (input.width, self.query.outputs / self.heads, self.heads * input.batch);
         let product = |site, pass, m, k, n| Product { site, pass, m, k, n, repeats };
         let mut all: Vec<Product> = sides.iter().map(|side| side[0]).collect();
-        all.push(product(self.scores, Pass::Forward, t, d, seen));
-        all.push(product(self.context, Pass::Forward, t, seen, d));
+        all.push(product(self.scores, Pass::Forward, seen, d, t));
+        all.push(product(self.context, Pass::Forward, d, seen, t));
         all.extend(self.out.products(own, true));
-        all.push(product(self.context, Pass::WeightGradient, seen, t, d));
-        all.push(product(self.context, Pass::InputGradient, t, d, seen));
-        all.push(product(self.scores, Pass::WeightGradient, d, t, seen));
-        all.push(product(self.scores, Pass::InputGradient, t, seen, d));
+        all.push(product(self.context, Pass::WeightGradient, d, t, seen));
+        all.push(product(self.context, Pass::InputGradient, seen, d, t));
+        all.push(product(self.scores, Pass::WeightGradient, seen, t, d));
+        all.push(product(self.scores, Pass::InputGradient, d, seen, t));
         all.extend(sides.iter().rev().flat_map(|side| side[1..].iter().copied()));
         all
     }
@@ -141,7 +141,7 @@ impl Attention {
         let mut mixed = scope.pool().take(own.len());
         back.forward(scope, &mut mixed);
         let mut out = scope.pool().tensor(shape);
-        own.together(&mixed, Order::Places, out.data_mut());
+        own.together(&mixed, Order::Channels, out.data_mut());
         scope.pool().give(mixed);
         tape.push(out, inputs.to_vec(), Box::new(back))
     }
@@ -155,7 +155,7 @@ fn dense(tape: &mut Tape<'_>, affine: Affine, input: NodeId) -> NodeId {
     tape.push_trained(out, vec![input], Box::new(affine))
 }
 
-/// How many places each query may see, from the first.
+/// Which queries may see a key.
 struct Mask {
     /// Of the source of each example; without, queries see no further than their own place.
     lengths: Option<Arc<[usize]>>,
@@ -163,8 +163,13 @@ struct Mask {
 }
 
 impl Mask {
-    fn visible(&self, block: usize, place: usize) -> usize {
-        self.lengths.as_ref().map_or(place + 1, |lengths| lengths[block / self.heads])
+    /// The first of `queries` queries that sees a key; all behind it do.
+    fn first(&self, block: usize, key: usize, queries: usize) -> usize {
+        match &self.lengths {
+            None => key.min(queries),
+            Some(lengths) if key < lengths[block / self.heads] => 0,
+            Some(_) => queries,
+        }
     }
 }
 
@@ -175,7 +180,7 @@ struct AttendBack {
     seen: Heads,
     /// Q, K and V taken apart, channel by channel.
     parts: [Vec<f32>; 3],
-    /// Block by block, a row for each query.
+    /// Block by block, a row for each key and a column for each query.
     probabilities: Vec<f32>,
     mask: Mask,
 }
@@ -183,14 +188,17 @@ struct AttendBack {
 impl AttendBack {
     /// Block `block` of Q (0), K (1) or V (2): channels x places.
     fn part(&self, which: usize, block: usize) -> Matrix<'_> {
-        let heads = if which == 0 { self.own } else { self.seen };
-        Matrix::new(&self.parts[which][block * heads.size()..][..heads.size()], heads.width, heads.length)
+        channels(if which == 0 { self.own } else { self.seen }, &self.parts[which], block)
     }
 
-    /// A block of numbers with a row for each query and a column for each place that is seen.
+    /// A block of numbers with a row for each key and a column for each query.
     fn square<'m>(&self, all: &'m [f32], block: usize) -> Matrix<'m> {
-        let size = self.own.length * self.seen.length;
-        Matrix::new(&all[block * size..][..size], self.own.length, self.seen.length)
+        let size = self.square_size();
+        Matrix::new(&all[block * size..][..size], self.seen.length, self.own.length)
+    }
+
+    fn square_size(&self) -> usize {
+        self.own.length * self.seen.length
     }
 
     /// 1 / sqrt(d).
@@ -198,33 +206,34 @@ impl AttendBack {
         1.0 / (self.own.width as f32).sqrt()
     }
 
-    /// Probabilities, and P V place by place.
+    /// Probabilities, and the context channel by channel.
     fn forward(&mut self, scope: &mut Scope<'_>, mixed: &mut [f32]) {
-        let (size, row) = (self.own.length * self.seen.length, self.seen.length);
+        let (size, queries) = (self.square_size(), self.own.length);
         let mut probabilities = std::mem::take(&mut self.probabilities);
         scope.multiply_each(self.sites[0], Pass::Forward, (&mut probabilities, size), |block| {
-            (self.part(0, block).transposed(), self.part(1, block))
+            (self.part(1, block).transposed(), self.part(0, block))
         });
         let (scale, mask) = (self.scale(), &self.mask);
-        probabilities.par_chunks_exact_mut(size).enumerate().for_each(|(block, rows)| {
-            let rows = rows.chunks_exact_mut(row).enumerate();
-            rows.for_each(|(place, row)| softmax(row, mask.visible(block, place), scale));
+        probabilities.par_chunks_exact_mut(size).enumerate().for_each(|(block, scores)| {
+            softmax(scores, queries, scale, |key| mask.first(block, key, queries));
         });
         self.probabilities = probabilities;
         scope.multiply_each(self.sites[1], Pass::Forward, (mixed, self.own.size()), |block| {
-            (self.square(&self.probabilities, block), self.part(2, block).transposed())
+            (self.part(2, block), self.square(&self.probabilities, block))
         });
     }
 
-    /// Turns gradients of probabilities into those of scores: dS = P (dP - sum P dP) / sqrt(d), row by row.
+    /// Turns gradients of probabilities into those of scores: dS = P (dP - sum P dP) / sqrt(d), the sum over the keys.
     fn scores_gradient(&self, gradient: &mut [f32]) {
-        let scale = self.scale();
-        let row = self.seen.length;
-        let blocks = gradient.par_chunks_exact_mut(self.own.length * row);
-        blocks.zip(self.probabilities.par_chunks_exact(self.own.length * row)).for_each(|(dp, p)| {
-            for (dp, p) in dp.chunks_exact_mut(row).zip(p.chunks_exact(row)) {
-                let inner = sums_of_pairs(p, dp, |p, dp| [p * dp, 0.0])[0] as f32;
-                dp.iter_mut().zip(p).for_each(|(dp, &p)| *dp = p * (*dp - inner) * scale);
+        let (scale, size, queries) = (self.scale(), self.square_size(), self.own.length);
+        let blocks = gradient.par_chunks_exact_mut(size).zip(self.probabilities.par_chunks_exact(size));
+        blocks.for_each(|(dp, p)| {
+            let mut sums = vec![0.0_f32; queries];
+            for (dp, p) in dp.chunks_exact(queries).zip(p.chunks_exact(queries)) {
+                sums.iter_mut().zip(dp).zip(p).for_each(|((sum, dp), p)| *sum += dp * p);
+            }
+            for (dp, p) in dp.chunks_exact_mut(queries).zip(p.chunks_exact(queries)) {
+                dp.iter_mut().zip(p).zip(&sums).for_each(|((dp, p), sum)| *dp = p * (*dp - sum) * scale);
             }
         });
     }
@@ -233,8 +242,7 @@ impl AttendBack {
         scope: &mut Scope<'_>,
         heads: Heads,
         shape: Shape,
-        blocks: Vec<f32>,
-        order: Order,
+        (blocks, order): (Vec<f32>, Order),
     ) -> Tensor {
         let mut out = scope.pool().tensor(shape);
         heads.together(&blocks, order, out.data_mut());
@@ -247,14 +255,32 @@ impl AttendBack {
     }
 }
 
-/// exp(scale x) over their sum for the first `visible` of a row, and zeros.
-fn softmax(row: &mut [f32], visible: usize, scale: f32) {
-    let (seen, hidden) = row.split_at_mut(visible.min(row.len()));
-    hidden.fill(0.0);
-    let most = largest(seen);
-    seen.iter_mut().for_each(|x| *x = exp((*x - most) * scale));
-    let total = sum(seen);
-    seen.iter_mut().for_each(|x| *x /= total);
+/// A block of channels x places.
+fn channels(heads: Heads, blocks: &[f32], block: usize) -> Matrix<'_> {
+    Matrix::new(&blocks[block * heads.size()..][..heads.size()], heads.width, heads.length)
+}
+
+/// In each column e^(scale x) over the sum of these, over the rows that its query sees, and zeros in the others; `first` tells
+/// the first column that sees a row.
+fn softmax(scores: &mut [f32], queries: usize, scale: f32, first: impl Fn(usize) -> usize) {
+    let (mut most, mut sums) = (vec![f32::NEG_INFINITY; queries], vec![0.0_f32; queries]);
+    for (key, row) in scores.chunks_exact(queries).enumerate() {
+        let from = first(key);
+        let pairs = most[from..].iter_mut().zip(&row[from..]);
+        pairs.for_each(|(most, &x)| *most = if x > *most { x } else { *most });
+    }
+    for (key, row) in scores.chunks_exact_mut(queries).enumerate() {
+        let from = first(key);
+        row[..from].fill(0.0);
+        let columns = row[from..].iter_mut().zip(&most[from..]).zip(&mut sums[from..]);
+        columns.for_each(|((x, most), sum)| {
+            *x = exp((*x - most) * scale);
+            *sum += *x;
+        });
+    }
+    for row in scores.chunks_exact_mut(queries) {
+        row.iter_mut().zip(&sums).for_each(|(x, sum)| *x /= sum);
+    }
 }
 
 impl Operation for AttendBack {
@@ -263,34 +289,30 @@ impl Operation for AttendBack {
         let mut upstream = scope.pool().take(own.len());
         own.apart(step.upstream.data(), &mut upstream);
         scope.pool().give(step.upstream.into_data());
-        let upstream_block = |block: usize| {
-            Matrix::new(&upstream[block * own.size()..][..own.size()], own.width, own.length).transposed()
-        };
 
         let mut value = scope.pool().take(seen.len());
         scope.multiply_each(sites[1], Pass::WeightGradient, (&mut value, seen.size()), |block| {
-            (self.square(&self.probabilities, block).transposed(), upstream_block(block))
+            (channels(own, &upstream, block), self.square(&self.probabilities, block).transposed())
         });
         let mut scores = scope.pool().take(self.probabilities.len());
-        let size = own.length * seen.length;
-        scope.multiply_each(sites[1], Pass::InputGradient, (&mut scores, size), |block| {
-            (upstream_block(block), self.part(2, block))
+        scope.multiply_each(sites[1], Pass::InputGradient, (&mut scores, self.square_size()), |block| {
+            (self.part(2, block).transposed(), channels(own, &upstream, block))
         });
         self.scores_gradient(&mut scores);
         let mut key = scope.pool().take(seen.len());
         scope.multiply_each(sites[0], Pass::WeightGradient, (&mut key, seen.size()), |block| {
-            (self.part(0, block), self.square(&scores, block))
+            (self.square(&scores, block), self.part(0, block).transposed())
         });
         let mut query = scope.pool().take(own.len());
         scope.multiply_each(sites[0], Pass::InputGradient, (&mut query, own.size()), |block| {
-            (self.square(&scores, block), self.part(1, block).transposed())
+            (self.part(1, block), self.square(&scores, block))
         });
         scope.pool().give(upstream);
         scope.pool().give(scores);
         let shapes = [0, 1].map(|input| step.inputs[input].shape());
-        let query = Self::assembled(scope, own, shapes[0], query, Order::Places);
-        let key = Self::assembled(scope, seen, shapes[1], key, Order::Channels);
-        let value = Self::assembled(scope, seen, shapes[1], value, Order::Places);
+        let query = Self::assembled(scope, own, shapes[0], (query, Order::Channels));
+        let key = Self::assembled(scope, seen, shapes[1], (key, Order::Places));
+        let value = Self::assembled(scope, seen, shapes[1], (value, Order::Channels));
         self.release(scope);
         [query, key, value].into_iter().zip(step.wanted).map(|(x, &wanted)| wanted.then_some(x)).collect()
     }

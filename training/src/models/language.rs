@@ -51,9 +51,8 @@ impl Network {
 /// dense layers (512, 128) with GELU between; a layer norm and the tokens. 128 channels.
 fn transformer_lm(network: NetworkBuilder, dropout: f64) -> Built {
     let vocabulary = network.network.sides[0].vocabulary;
-    let mut network = network
-        .embedding("embedding", (0, LM.width), Positions::Learned)?
-        .dropout("embedding.drop", dropout)?;
+    let network = network.embedding("embedding", (0, LM.width), Positions::Learned)?;
+    let mut network = dropped(network, "embedding", dropout)?;
     for block in 0..LM.blocks {
         let name = format!("block{block}");
         network = branch(network, &format!("{name}.self"), dropout, |n, name| {
@@ -71,7 +70,7 @@ fn translation(network: NetworkBuilder, dropout: f64) -> Built {
     let begin = |network: NetworkBuilder, name: &str, side| {
         let name = format!("{name}.embedding");
         let network = network.embedding(&name, (side, TRANSLATION.width), Positions::Sinusoidal)?;
-        network.dropout(&format!("{name}.drop"), dropout)
+        dropped(network, &name, dropout)
     };
     let heads = TRANSLATION.heads;
     let encoder = |network| {
@@ -109,9 +108,14 @@ fn branch(
     body: impl FnOnce(NetworkBuilder, &str) -> Built,
 ) -> Built {
     let inside = |network: NetworkBuilder| {
-        body(network.layer_norm(&format!("{name}.norm"))?, name)?.dropout(&format!("{name}.drop"), dropout)
+        dropped(body(network.layer_norm(&format!("{name}.norm"))?, name)?, name, dropout)
     };
     network.residual(&format!("{name}.sum"), inside, Ok)
+}
+
+/// Dropout behind what is called `name`; no layer where nothing drops out.
+fn dropped(network: NetworkBuilder, name: &str, rate: f64) -> Built {
+    if rate == 0.0 { Ok(network) } else { network.dropout(&format!("{name}.drop"), rate) }
 }
 
 /// The two dense layers of a block.
