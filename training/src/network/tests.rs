@@ -8,6 +8,7 @@ use crate::layers::Positions;
 use crate::models::NETWORKS;
 use crate::tape::Moment;
 use crate::tensor::{Pool, Tensor};
+use crate::{Level, Sequences, TextKind, TextOptions};
 use mirage_arithmetic::{Counters, Matrix, Pass, Site};
 
 /// Multiplies, and notes what it was asked.
@@ -72,6 +73,23 @@ fn the_gemm_list_of_transformers_is_what_the_door_sees() {
     {
         let network = Network::language(name, sides, 0.1).unwrap();
         assert_eq!(seen(&network, 3), gemm_list(&network, 3), "{name}");
+    }
+}
+
+/// The counts that docs/training.md states, for the samples and the settings of the built-in design.
+#[test]
+fn the_page_tells_how_many_numbers_transformers_train() {
+    let page = include_str!("../../../docs/training.md");
+    let options = |level, length, vocabulary| TextOptions { level, length, vocabulary, held_out: 0.1 };
+    for (name, kind, options) in [
+        ("transformer-lm", TextKind::Plain, options(Level::Character, 64, 8192)),
+        ("translation", TextKind::Pairs, options(Level::Word, 24, 4096)),
+    ] {
+        let data = Sequences::sample(kind, options).unwrap();
+        let trained = Network::language(name, data.sides(), 0.1).unwrap().trained();
+        let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+        let stated = line.rsplit('|').nth(1).unwrap().trim().replace(',', "");
+        assert_eq!(trained.to_string(), stated, "{name}");
     }
 }
 
