@@ -113,6 +113,6 @@ pub use sequences::{Sequences, TextOptions};
 pub use sweep::{ErrorShape, Sweep, SweepProtection, SweepSection};
 pub use tape::{Backward, Moment, NodeId, Operation, Scope, Source, Tape};
 pub use tensor::{Pool, Shape, Tensor};
-pub use text::{Level, TextKind, Vocabulary};
+pub use text::{Level, TextKind, UNKNOWN, Vocabulary};
 pub use trainer::{Divergence, EVALUATION_STEP, Measured, Outcome, Run, Task, TrainError, train};
 pub use translate::{Translation, translations};

@@ -39,7 +39,7 @@ impl NGram {
     /// a token that is nowhere else.
     ///
     /// # Panics
-    /// When `order` is not 1 to [`LONGEST`], or the vocabulary has 2^25 tokens or more: mistakes of the caller.
+    /// When `order` is not 1 to 5, or the vocabulary has 2^25 tokens or more: mistakes of the caller.
     pub fn count<'s>(
         order: usize,
         vocabulary: usize,

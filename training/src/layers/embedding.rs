@@ -123,7 +123,7 @@ fn sinusoids(length: usize, width: usize) -> Vec<f32> {
     let at = |place: usize, channel: usize| {
         let exponent = (channel / 2 * 2) as f64 / width as f64;
         let angle = place as f64 / libm::pow(10_000.0, exponent);
-        (if channel % 2 == 0 { libm::sin(angle) } else { libm::cos(angle) }) as f32
+        (if channel.is_multiple_of(2) { libm::sin(angle) } else { libm::cos(angle) }) as f32
     };
     (0..length * width).map(|index| at(index / width, index % width)).collect()
 }

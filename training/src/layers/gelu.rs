@@ -14,7 +14,7 @@ pub(crate) struct Gelu {
 }
 
 /// 2 sqrt(2 / pi).
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 const CUBE: f32 = 0.044_715;
 
 /// 1 / (1 + e^(-2 u)), and the derivative of 2 u.
