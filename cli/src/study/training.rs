@@ -54,6 +54,7 @@ impl Setup {
     /// The design's settings, on other data and with a network of another name if they are given.
     pub fn of(design: &Design, given: Given<'_>, progress: Progress) -> Result<Self> {
         let name = given.network.unwrap_or(&design.training.network);
+        Network::check_name(name)?;
         if LANGUAGE_NETWORKS.contains(&name) {
             return Self::text(design, name, given, progress);
         }

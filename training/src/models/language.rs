@@ -3,7 +3,6 @@
 
 use super::Built;
 use crate::builder::NetworkBuilder;
-use crate::error::did_you_mean;
 use crate::layers::Positions;
 use crate::network::Side;
 use crate::{Network, NetworkError};
@@ -35,10 +34,7 @@ impl Network {
         let (expected, build): (usize, fn(NetworkBuilder, f64) -> Built) = match name {
             "transformer-lm" => (1, transformer_lm),
             "translation" => (2, translation),
-            _ => {
-                let (known, hint) = (LANGUAGE_NETWORKS.join(", "), did_you_mean(name, LANGUAGE_NETWORKS));
-                return Err(NetworkError::Unknown { name: name.into(), known, hint });
-            }
+            _ => return Err(super::unknown(name)),
         };
         if sides.len() != expected {
             return Err(NetworkError::Sides { name: name.into(), expected, found: sides.len() });
