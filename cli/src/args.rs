@@ -241,6 +241,24 @@ pub enum ArithmeticName {
     Mirage,
 }
 
+/// Of what text is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LevelName {
+    /// Characters.
+    Character,
+    /// Words in lower case; signs are words.
+    Word,
+}
+
+impl LevelName {
+    pub fn level(self) -> mirage_training::Level {
+        match self {
+            Self::Character => mirage_training::Level::Character,
+            Self::Word => mirage_training::Level::Word,
+        }
+    }
+}
+
 /// What happens when a loss or a gradient is not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnDivergenceName {
@@ -254,9 +272,12 @@ pub enum OnDivergenceName {
 #[command(
     after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic hfp8 --seeds 3\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
     mirage train --network resnet20 --data cifar-10-batches-bin --arithmetic bfp --epochs 10\n  \
-    mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --epochs 1 --seeds 3\n\n\
+    mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --epochs 1 --seeds 3\n  \
+    mirage train --network transformer-lm --arithmetic fp32\n  \
+    mirage train --network translation --data pairs.tsv --arithmetic mirage --error-rate 1e-8\n\n\
     Without --channel, --arithmetic mirage characterises the design first. Writes training.csv,\n\
-    training-layers.csv (counters by layer and pass), gemms.csv (the products of a run) and plots.\n\n\
+    training-layers.csv (counters by layer and pass), gemms.csv (the products of a run), plots, and for text\n\
+    baseline.csv (n-gram models on the same tokens).\n\n\
     Checkpoints lie in the folder `checkpoints` of the results. After Ctrl-C or a crash the same command with --resume goes on\n\
     from the last one, and ends with the same bytes."
 )]
@@ -264,13 +285,17 @@ pub struct TrainArgs {
     /// Design file [default: the built-in design].
     #[arg(long, value_name = "FILE")]
     pub design: Option<PathBuf>,
-    /// Network: small-cnn, resnet20 or mobilenet-small [default: the design's].
+    /// Network: small-cnn, resnet20, mobilenet-small, transformer-lm or translation [default: the design's].
     #[arg(long, value_name = "NAME")]
     pub network: Option<String>,
     /// Folder with IDX files (train-images-idx3-ubyte[.gz] and so on) or the binary version of CIFAR-10 (data_batch_1.bin and
-    /// so on) [default: the built-in subset of Fashion-MNIST].
-    #[arg(long, value_name = "DIR")]
+    /// so on) [default: the built-in subset of Fashion-MNIST]; for transformer-lm a text (.txt), for translation sentence pairs
+    /// with a tab between (.tsv), the file or its folder [default: the built-in samples].
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// Of what text is made, for transformer-lm and translation [default: the design's].
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub level: Option<LevelName>,
     /// Arithmetic of every product.
     #[arg(long, value_enum, default_value_t = ArithmeticName::Mirage)]
     pub arithmetic: ArithmeticName,

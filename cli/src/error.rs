@@ -60,6 +60,7 @@ from_library!(
     mirage_system::TableError,
     mirage_training::DataError,
     mirage_training::NetworkError,
+    mirage_training::TextError,
     mirage_training::RunError,
     csv::Error,
     serde_json::Error,

@@ -24,6 +24,7 @@ pub const HEATERS: &str = "design-heaters.csv";
 /// Files that the toolkit writes; those that were there before and are not of this run are named at its end.
 const OURS: &[&str] = &[
     "accuracy.svg",
+    "baseline.csv",
     "channel.csv",
     "channel-with-memory.csv",
     "chip-channel.csv",
@@ -66,6 +67,7 @@ const OURS: &[&str] = &[
     "sweep-tia-noise.svg",
     "sweep.csv",
     "sweep.svg",
+    "test-loss.svg",
     "time.csv",
     "time.svg",
     "timing.csv",
@@ -73,6 +75,7 @@ const OURS: &[&str] = &[
     "tolerance.svg",
     "training.csv",
     "training-layers.csv",
+    "translations.csv",
     "validation.csv",
     "variance-budget.csv",
     "variance-budget.svg",

@@ -17,10 +17,10 @@ pub struct Augment {
 
 /// The variations of one epoch; each image's depend on the seed, the epoch and the image's index alone.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Variation {
-    pub augment: Augment,
-    pub seed: u64,
-    pub epoch: u32,
+pub struct Variation {
+    pub(crate) augment: Augment,
+    pub(crate) seed: u64,
+    pub(crate) epoch: u32,
 }
 
 /// What happens to one image.
@@ -40,7 +40,7 @@ impl Augment {
 }
 
 impl Variation {
-    pub fn of(&self, image: u32) -> Change {
+    pub(crate) fn of(&self, image: u32) -> Change {
         let mut draws = generator(self.seed, Domain::Augment, [self.epoch.into(), image.into()]);
         let Augment { frame, flip } = self.augment;
         // Evenly among 2 frame + 1 places; the bias of the multiplication is below 2^-31.

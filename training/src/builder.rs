@@ -1,5 +1,7 @@
 //! Building a network layer by layer; each layer is checked against the shape that reaches it.
 
+mod sequences;
+
 use std::collections::BTreeSet;
 
 use crate::NetworkError;
@@ -15,10 +17,15 @@ use crate::tensor::Shape;
 /// Most parameters of a network: 256 MiB, and as much again for gradients and each memory of the optimiser.
 const MOST_PARAMETERS: usize = 1 << 26;
 
+/// Variance of weights times depth before a rectifier (He et al., ICCV 2015).
+const HE: f32 = 2.0;
+
 /// Builds a [`Network`].
 pub struct NetworkBuilder {
-    network: Network,
-    shape: Shape,
+    pub(crate) network: Network,
+    pub(crate) shape: Shape,
+    /// What comes out of the encoder, within a decoder.
+    pub(crate) source: Option<Shape>,
     /// Sizes of the buffers for columns so far.
     scratch: BTreeSet<usize>,
     dropouts: u64,
@@ -72,9 +79,9 @@ impl Network {
     /// Starts a network for images of `channels` x `height` x `width`.
     pub fn builder(name: &str, channels: usize, height: usize, width: usize) -> NetworkBuilder {
         let input = Shape::new(channels, height, width, 1);
-        let (layers, sites, parameters) = (vec![], vec![], vec![]);
-        let network = Self { name: name.into(), input, layers, sites, parameters, activations: 0 };
-        NetworkBuilder { network, shape: input, scratch: BTreeSet::new(), dropouts: 0 }
+        let (layers, sites, parameters, sides) = (vec![], vec![], vec![], vec![]);
+        let network = Self { name: name.into(), input, sides, layers, sites, parameters, activations: 0 };
+        NetworkBuilder { network, shape: input, source: None, scratch: BTreeSet::new(), dropouts: 0 }
     }
 }
 
@@ -94,7 +101,7 @@ impl NetworkBuilder {
         }
         within(groups as u128, MOST_SITES as usize - 1, "groups", name)?;
         let depth = window.side.saturating_mul(window.side).saturating_mul(channels / groups);
-        let affine = self.affine(name, (filters, depth, groups), bias)?;
+        let affine = self.affine(name, (filters, depth, groups), bias, HE)?;
         self.push(Conv2d { name: name.into(), affine, channels, window })
     }
 
@@ -104,7 +111,7 @@ impl NetworkBuilder {
     /// When `outputs` is zero, or the layer is too large.
     pub fn linear(mut self, name: &str, outputs: usize) -> Result<Self, NetworkError> {
         let depth = size_within(self.shape, name)?;
-        let affine = self.affine(name, (outputs, depth, 1), true)?;
+        let affine = self.affine(name, (outputs, depth, 1), true, HE)?;
         self.push(Linear { name: name.into(), affine })
     }
 
@@ -219,7 +226,7 @@ impl NetworkBuilder {
         self.parameter("input".into(), 0, Start::Constant(0.0), Role::Bias);
     }
 
-    fn push(mut self, layer: impl Layer + 'static) -> Result<Self, NetworkError> {
+    pub(crate) fn push(mut self, layer: impl Layer + 'static) -> Result<Self, NetworkError> {
         let input = size_within(self.shape, layer.name())?;
         let shape = layer.output(self.shape)?;
         let output = size_within(shape, layer.name())?;
@@ -234,39 +241,53 @@ impl NetworkBuilder {
         Ok(self)
     }
 
-    /// A new product site with its weights (He et al., ICCV 2015: variance 2 / depth, here uniform, so a
-    /// bound of sqrt(6 / depth)) and, if there are to be any, biases (zero).
-    fn affine(
+    /// A new product site with its weights, uniform with variance `gain` / depth, so within sqrt(3 gain / depth), and, if there
+    /// are to be any, biases (zero).
+    pub(crate) fn affine(
         &mut self,
         name: &str,
         (outputs, depth, groups): (usize, usize, usize),
         bias: bool,
+        gain: f32,
     ) -> Result<Affine, NetworkError> {
         if outputs == 0 || depth == 0 {
             let what = if outputs == 0 { "the number of outputs" } else { "the side of the window" };
             return Err(NetworkError::Zero { layer: name.into(), what });
         }
-        let specs = &self.network.parameters;
-        let own = (depth as u128 + u128::from(bias)) * outputs as u128;
-        let parameters = specs.iter().fold(own, |sum, p| sum + p.len as u128);
-        within(parameters, MOST_PARAMETERS, "parameters up to here", name)?;
-        within(self.network.sites.len() as u128, MOST_SITES as usize - 1, "product sites", name)?;
-        let site = self.network.sites.len() as u32;
-        self.network.sites.push(name.into());
-        let start = Start::Uniform((6.0 / depth as f32).sqrt());
+        self.room((depth as u128 + u128::from(bias)) * outputs as u128, name)?;
+        let site = self.site(name)?;
+        let start = Start::Uniform((3.0 * gain / depth as f32).sqrt());
         let weight = self.parameter(format!("{name}.weight"), outputs * depth, start, Role::Weight);
         let zeros = Start::Constant(0.0);
         let bias = bias.then(|| self.parameter(format!("{name}.bias"), outputs, zeros, Role::Bias));
         Ok(Affine { site, weight, bias, outputs, depth, groups })
     }
 
-    fn parameter(&mut self, name: String, len: usize, start: Start, role: Role) -> ParameterId {
+    /// A new product site.
+    pub(crate) fn site(&mut self, name: &str) -> Result<u32, NetworkError> {
+        within(self.network.sites.len() as u128, MOST_SITES as usize - 1, "product sites", name)?;
+        self.network.sites.push(name.into());
+        Ok(self.network.sites.len() as u32 - 1)
+    }
+
+    /// Whether so many more numbers may be trained.
+    pub(crate) fn room(&self, own: u128, name: &str) -> Result<(), NetworkError> {
+        let parameters = self.network.parameters.iter().fold(own, |sum, p| sum + p.len as u128);
+        within(parameters, MOST_PARAMETERS, "parameters up to here", name)
+    }
+
+    pub(crate) fn parameter(&mut self, name: String, len: usize, start: Start, role: Role) -> ParameterId {
         self.network.parameters.push(ParameterSpec { name, len, start, role });
         ParameterId::new(self.network.parameters.len() - 1)
     }
 }
 
-fn within(numbers: u128, limit: usize, what: &'static str, layer: &str) -> Result<(), NetworkError> {
+pub(crate) fn within(
+    numbers: u128,
+    limit: usize,
+    what: &'static str,
+    layer: &str,
+) -> Result<(), NetworkError> {
     if numbers <= limit as u128 {
         return Ok(());
     }

@@ -21,7 +21,7 @@ use crate::trainer::{State, Task};
 use state::{Reader, Writer};
 
 const MAGIC: &[u8; 8] = b"MIRAGECP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, version, end mark, length.
 const HEAD: usize = 8 + 4 + 1 + 8;
 const HASH: usize = 32;

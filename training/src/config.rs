@@ -1,7 +1,11 @@
 //! The design file's `[training]` section.
 
+mod language;
+
 use mirage_design::{DesignError, Value};
 use serde::Deserialize;
+
+pub use language::LanguageSection;
 
 use crate::augment::Augment;
 use crate::error::did_you_mean;
@@ -72,7 +76,7 @@ impl Default for TrainConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingSection {
-    /// Name of the network, one of [`crate::NETWORKS`].
+    /// Name of the network, one of [`crate::NETWORKS`] or [`crate::LANGUAGE_NETWORKS`].
     pub network: Value<String>,
     /// Passes over the training images.
     pub epochs: Value<u32>,
@@ -94,6 +98,10 @@ pub struct TrainingSection {
     pub schedule: Option<ScheduleSection>,
     /// How training images are varied; they are not where this is left out.
     pub augment: Option<AugmentSection>,
+    /// The network `transformer-lm` and its text.
+    pub language: Option<LanguageSection>,
+    /// The network `translation` and its pairs.
+    pub translation: Option<LanguageSection>,
     /// The sweep over error rates.
     pub sweep: Option<crate::SweepSection>,
 }
@@ -150,11 +158,10 @@ impl TrainingSection {
     /// # Errors
     /// Names the value that is out of range, and the range.
     pub fn check(&self) -> Result<(), DesignError> {
-        if !crate::NETWORKS.contains(&self.network.as_str()) {
-            let hint = did_you_mean(&self.network, crate::NETWORKS);
-            let known = crate::NETWORKS.join(", ");
-            return Err(self.network.invalid(format!("must be the name of a network: {known}{hint}")));
-        }
+        let networks = [&crate::NETWORKS[..], &crate::LANGUAGE_NETWORKS].concat();
+        one_of(&self.network, "a network", &networks)?;
+        self.language.as_ref().map_or(Ok(()), LanguageSection::check)?;
+        self.translation.as_ref().map_or(Ok(()), LanguageSection::check)?;
         within(&self.epochs, 1, 10_000)?;
         within(&self.batch, 1, LARGEST_BATCH)?;
         within(&self.record_every, 1, u32::MAX)?;
@@ -172,7 +179,16 @@ impl TrainingSection {
         self.sweep.as_ref().map_or(Ok(()), crate::SweepSection::check)
     }
 
-    /// The plain numbers; `seed` stands in where the section has none. Call after [`Self::check`].
+    /// The section of a network that reads text; `None` for one of images, or where the design has none.
+    pub fn text(&self, network: &str) -> Option<&LanguageSection> {
+        match network {
+            "transformer-lm" => self.language.as_ref(),
+            "translation" => self.translation.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The plain numbers for images; `seed` stands in where the section has none. Call after [`Self::check`].
     pub fn config(&self, seed: u64) -> TrainConfig {
         TrainConfig {
             epochs: *self.epochs,
@@ -303,6 +319,26 @@ frame = 4
 flip = true
 "#;
 
+    const TEXT: &str = r#"
+[training.translation]
+level = "word"
+length = 24
+vocabulary = 2000
+held_out = 0.1
+dropout = 0.2
+epochs = 7
+batch = 16
+learning_rate = 0.002
+weight_decay = 0.02
+record_every = 5
+
+[training.translation.optimiser]
+method = "adamw"
+beta1 = 0.9
+beta2 = 0.98
+epsilon = 1e-9
+"#;
+
     fn read(text: &str) -> Result<TrainingSection, DesignError> {
         let document = mirage_design::Document::new(text, "d.toml")?;
         let section: TrainingSection = document.section("training")?;
@@ -337,6 +373,42 @@ flip = true
         let plain = read(GOOD.split("\n[training.optimiser]").next().unwrap()).unwrap().config(7);
         assert_eq!(plain.method, Method::Sgd { momentum: 0.9 });
         assert_eq!((plain.schedule, plain.augment), (Schedule::default(), Augment::default()));
+    }
+
+    #[test]
+    fn networks_that_read_text_have_settings_of_their_own() {
+        let section = read(&format!("{GOOD}{TEXT}")).unwrap();
+        assert!(section.text("small-cnn").is_none() && section.text("transformer-lm").is_none());
+        let text = section.text("translation").unwrap();
+        let options =
+            crate::TextOptions { level: crate::Level::Word, length: 24, vocabulary: 2000, held_out: 0.1 };
+        assert_eq!(text.options(), options);
+        let config = text.config(4);
+        assert_eq!((config.epochs, config.batch, config.record_every, config.seed), (7, 16, 5, 4));
+        let moments = Moments { beta1: 0.9, beta2: 0.98, epsilon: 1e-9 };
+        assert_eq!((config.learning_rate, config.weight_decay), (0.002, 0.02));
+        assert_eq!((config.method, config.schedule), (Method::AdamW(moments), Schedule::default()));
+        for (from, to, says) in [
+            ("\"word\"", "\"words\"", "character, word (did you mean \"word\"?)"),
+            ("length = 24", "length = 1", "between 2 and 4096"),
+            ("vocabulary = 2000", "vocabulary = 7", "between 8 and"),
+            ("held_out = 0.1", "held_out = 0.6", "between 0.001 and 0.5"),
+            ("dropout = 0.2", "dropout = 1.0", "below 1"),
+            ("epochs = 7", "epochs = 0", "between 1 and 10000"),
+            ("batch = 16", "batch = 0", "between 1 and 4096"),
+            ("learning_rate = 0.002", "learning_rate = 0", "between 1e-9 and 100"),
+            ("weight_decay = 0.02", "weight_decay = 2", "between 0 and 1"),
+            ("record_every = 5", "record_every = 0", "between 1 and"),
+            ("\"adamw\"\nbeta1 = 0.9\nbeta2 = 0.98", "\"sgd\"\nbeta1 = 0.9\nbeta2 = 0.98", "adam, adamw"),
+            ("0.98", "1.0", "below 1"),
+            ("level", "levl", "levl"),
+        ] {
+            let error = read(&format!("{GOOD}{}", TEXT.replace(from, to))).unwrap_err();
+            assert!(
+                error.line().is_some_and(|line| line > 26) && error.to_string().contains(says),
+                "{from} {error}"
+            );
+        }
     }
 
     #[test]

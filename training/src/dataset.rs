@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::augment::Variation;
 use crate::cifar;
 use crate::error::{CIFAR, DataError, IDX};
+use crate::examples::Part;
 use crate::idx::{IdxImages, parse_idx_images, parse_idx_labels, read_idx_images, read_idx_labels};
 use crate::tensor::{Shape, Tensor};
 
@@ -150,6 +151,13 @@ impl Dataset {
         let paths: Vec<PathBuf> = paths.into_iter().collect::<Result<_, _>>()?;
         let (test, train) = paths.split_last().expect("six files");
         Self::new(cifar::read_cifar(train)?, cifar::read_cifar(std::slice::from_ref(test))?)
+    }
+
+    pub(crate) fn part(&self, part: Part) -> &Images {
+        match part {
+            Part::Train => &self.train,
+            Part::Test => &self.test,
+        }
     }
 
     /// The images to train on.

@@ -152,6 +152,85 @@ pub enum DataError {
     },
 }
 
+/// Why a text could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TextError {
+    /// Neither a file nor a folder.
+    #[error("{}: no such file or folder; expected {expected}", path.display())]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
+        /// What it should be, and where to get it.
+        expected: &'static str,
+    },
+    /// A folder without such a file.
+    #[error("{}: holds no such file; expected {expected}", folder.display())]
+    Empty {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// What it should hold, and where to get it.
+        expected: &'static str,
+    },
+    /// A folder with several.
+    #[error("{}: holds more than one such file; name the one that is meant: {names}", folder.display())]
+    Several {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The files.
+        names: String,
+    },
+    /// The operating system, or the gzip decoder, refused.
+    #[error("{file}: cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// More than is accepted.
+    #[error("{file}: more than {limit} bytes of text; use a part of it")]
+    Large {
+        /// The file.
+        file: String,
+        /// The most bytes that are accepted.
+        limit: u64,
+    },
+    /// Bytes that are no text.
+    #[error("{file}, line {line}: not UTF-8; convert it, for example with `iconv -t UTF-8`")]
+    Utf8 {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A line that is no pair.
+    #[error("{file}, line {line}: {problem}; expected a sentence, one tab and its translation")]
+    Pair {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Too little to train and to test on.
+    #[error("{file}: {found}, which is too little: {needed}")]
+    Short {
+        /// The file.
+        file: String,
+        /// What there is.
+        found: String,
+        /// What there must be.
+        needed: String,
+    },
+}
+
+impl TextError {
+    pub(crate) fn unreadable(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Unreadable { file: path.display().to_string(), source }
+    }
+}
+
 /// Why a network cannot be built for an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
@@ -208,6 +287,22 @@ pub enum NetworkError {
         /// Filters.
         filters: usize,
     },
+    /// The heads of an attention do not divide its channels.
+    #[error("layer {layer}: {heads} heads do not divide {channels} channels")]
+    Heads {
+        /// Name of the layer.
+        layer: String,
+        /// Heads.
+        heads: usize,
+        /// Channels.
+        channels: usize,
+    },
+    /// A cross-attention outside a decoder.
+    #[error("layer {layer}: attention to a source, but there is no encoder; it belongs in a decoder")]
+    NoSource {
+        /// Name of the layer.
+        layer: String,
+    },
     /// Body and shortcut of a residual block do not fit each other.
     #[error(
         "block {layer}: its body gives {body}, its shortcut {shortcut}; both must be the same to be added"
@@ -235,6 +330,16 @@ pub enum NetworkError {
         layer: String,
         /// Which size.
         what: &'static str,
+    },
+    /// A network for one sequence, or two, on data that has another number.
+    #[error("{name} reads {expected} sequences in each example, but the data has {found}")]
+    Sides {
+        /// The network.
+        name: String,
+        /// Sequences that it reads.
+        expected: usize,
+        /// Sequences that there are.
+        found: usize,
     },
     /// No network of that name.
     #[error("no network is called \"{name}\"; known: {known}{hint}")]

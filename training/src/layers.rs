@@ -5,16 +5,24 @@
 //! back.
 
 mod affine;
+mod attention;
 mod average;
 mod batch_norm;
 mod columns;
 mod conv;
 mod dropout;
+mod embedding;
+mod encoder_decoder;
+mod gelu;
+mod heads;
+mod layer_norm;
 mod linear;
 mod loss;
 mod pool;
 mod relu;
 mod residual;
+#[cfg(test)]
+mod sequence_tests;
 #[cfg(test)]
 mod tests;
 
@@ -26,13 +34,20 @@ use crate::tensor::Shape;
 use mirage_arithmetic::Pass;
 
 pub(crate) use affine::Affine;
+pub(crate) use attention::{Attention, Sight};
 pub(crate) use average::AveragePool;
 pub(crate) use batch_norm::BatchNorm;
 pub(crate) use columns::Window;
 pub(crate) use conv::Conv2d;
 pub(crate) use dropout::Dropout;
+pub(crate) use embedding::Embedding;
+pub use embedding::Positions;
+pub(crate) use encoder_decoder::{EncoderDecoder, FILL};
+pub(crate) use gelu::Gelu;
+pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
-pub use loss::softmax_cross_entropy;
+pub(crate) use loss::cross_entropy;
+pub use loss::{NO_LABEL, softmax_cross_entropy};
 pub(crate) use pool::MaxPool;
 pub(crate) use relu::Relu;
 pub(crate) use residual::{PaddedShortcut, Residual};
@@ -83,7 +98,7 @@ pub struct Product {
     pub k: usize,
     /// Columns of the second operand.
     pub n: usize,
-    /// How often, one after the other: once for each group of a convolution.
+    /// How often: once for each group of a convolution, for each example and head of an attention.
     pub repeats: usize,
 }
 

@@ -1,16 +1,31 @@
 //! The networks that have a name.
 
+mod language;
+
 use crate::builder::{Conv, NetworkBuilder};
 use crate::error::did_you_mean;
 use crate::tensor::Shape;
 use crate::{Network, NetworkError};
 
-/// The networks that [`Network::by_name`] knows.
+pub use language::LANGUAGE_NETWORKS;
+
+/// The networks of images, which [`Network::by_name`] knows.
 pub const NETWORKS: [&str; 3] = ["small-cnn", "resnet20", "mobilenet-small"];
 
 type Built = Result<NetworkBuilder, NetworkError>;
 
 impl Network {
+    /// Whether a network of images, or one that reads text, is called so.
+    ///
+    /// # Errors
+    /// For a name that is not known, with all that are.
+    pub fn check_name(name: &str) -> Result<(), NetworkError> {
+        if NETWORKS.into_iter().chain(LANGUAGE_NETWORKS).any(|known| known == name) {
+            return Ok(());
+        }
+        Err(unknown(name))
+    }
+
     /// One of [`NETWORKS`] for images of the given shape.
     ///
     /// # Errors
@@ -20,10 +35,7 @@ impl Network {
             "small-cnn" => small_cnn(image, classes),
             "resnet20" => resnet20(image, classes),
             "mobilenet-small" => mobilenet_small(image, classes),
-            _ => {
-                let (known, hint) = (NETWORKS.join(", "), did_you_mean(name, NETWORKS));
-                return Err(NetworkError::Unknown { name: name.into(), known, hint });
-            }
+            _ => return Err(unknown(name)),
         };
         built.map(NetworkBuilder::build)
     }
@@ -37,6 +49,12 @@ impl Network {
     pub fn small_cnn(rows: usize, columns: usize, classes: usize) -> Result<Self, NetworkError> {
         Self::by_name("small-cnn", Shape::new(1, rows, columns, 1), classes)
     }
+}
+
+fn unknown(name: &str) -> NetworkError {
+    let all = [&NETWORKS[..], &LANGUAGE_NETWORKS].concat();
+    let (known, hint) = (all.join(", "), did_you_mean(name, all));
+    NetworkError::Unknown { name: name.into(), known, hint }
 }
 
 fn begin(name: &str, image: Shape) -> NetworkBuilder {

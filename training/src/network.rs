@@ -1,6 +1,6 @@
 //! Networks: layers in a row, their parameters, and the products of a training step.
 
-use crate::layers::{Layer, Passes, Product, chain_forward, chain_passes};
+use crate::layers::{Layer, Passes, Product, chain_forward, chain_output, chain_passes};
 use crate::parameters::{ParameterSpec, Parameters, Role};
 use crate::tape::{NodeId, Tape};
 use crate::tensor::Shape;
@@ -9,11 +9,21 @@ use mirage_arithmetic::GemmEntry;
 /// Most numbers that the forward pass of a batch may keep: 1 GiB, and about as much again on the way back.
 pub(crate) const MOST_ACTIVATIONS: usize = 1 << 28;
 
+/// One of the sequences of an example: so many tokens, each below the size of its vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Side {
+    /// Tokens that there are.
+    pub vocabulary: usize,
+    /// Tokens of a sequence.
+    pub length: usize,
+}
+
 /// An architecture: what is computed, not with which numbers.
 #[derive(Debug)]
 pub struct Network {
     pub(crate) name: String,
     pub(crate) input: Shape,
+    pub(crate) sides: Vec<Side>,
     pub(crate) layers: Vec<Box<dyn Layer>>,
     pub(crate) sites: Vec<String>,
     pub(crate) parameters: Vec<ParameterSpec>,
@@ -31,6 +41,11 @@ impl Network {
         self.input
     }
 
+    /// The sequences that it reads, one behind the other in a row of the input; none for a network of images.
+    pub fn sides(&self) -> &[Side] {
+        &self.sides
+    }
+
     /// The layers in order.
     pub fn layers(&self) -> &[Box<dyn Layer>] {
         &self.layers
@@ -39,6 +54,11 @@ impl Network {
     /// What each product site is called: `Site::layer` is an index into this.
     pub fn sites(&self) -> &[String] {
         &self.sites
+    }
+
+    /// Classes between which it decides, at each place.
+    pub fn outputs(&self) -> usize {
+        chain_output(&self.layers, self.input).map_or(0, |shape| shape.channels)
     }
 
     /// Its parameters and how they start.

@@ -10,7 +10,7 @@ use crate::arithmetic::{Arithmetic, RunError};
 use crate::checkpoint::{CheckpointError, CheckpointPlan, Checkpoints, Identity};
 use crate::record::{Label, LayerRecord, Record};
 use crate::trainer::{Run, State, Task, train_from};
-use crate::{Dataset, Network, TrainConfig};
+use crate::{Examples, Network, TrainConfig};
 
 /// One run to do.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Plan {
     pub fn run(
         &self,
         network: &Network,
-        data: &Dataset,
+        data: &dyn Examples,
         cancel: &AtomicBool,
         mut observe: impl FnMut(&Record),
     ) -> Result<PlanResult, RunError> {
@@ -108,7 +108,7 @@ fn begin(plans: &[Plan]) -> Result<(), CheckpointError> {
 /// [`RunError::Checkpoint`] when there is nothing to resume, or an unfinished run would be lost.
 pub fn run_all(
     network: &Network,
-    data: &Dataset,
+    data: &dyn Examples,
     plans: &[Plan],
     cancel: &AtomicBool,
     observe: &(dyn Fn(usize, &Record) + Sync),

@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use mirage_arithmetic::{Counters, Pass};
 
+use crate::trainer::Measured;
+
 /// Which run of a comparison or sweep a record belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Label {
@@ -41,8 +43,12 @@ pub struct Record {
     pub step: u64,
     /// Mean loss of the steps since the record before.
     pub loss: f64,
-    /// Share of test images whose class is found, at the end of an epoch and where a run stops early.
+    /// Share of test images or tokens whose class is found, at the end of an epoch and where a run stops early.
     pub test_accuracy: Option<f64>,
+    /// Mean cross-entropy of the same in nats.
+    pub test_loss: Option<f64>,
+    /// e to the power of it, where the classes are tokens.
+    pub perplexity: Option<f64>,
     /// Residues read.
     pub residues: u64,
     /// Residues read wrongly.
@@ -70,6 +76,8 @@ impl Record {
             step,
             loss,
             test_accuracy: None,
+            test_loss: None,
+            perplexity: None,
             residues: counters.residues,
             residue_errors: counters.wrong,
             detected: counters.detected,
@@ -77,6 +85,13 @@ impl Record {
             exhausted: counters.exhausted,
             silent: counters.silent,
         }
+    }
+
+    /// Puts down what was measured on the test set, a text or images.
+    pub(crate) fn measure(&mut self, Measured { accuracy, loss }: Measured, is_text: bool) {
+        self.test_accuracy = Some(accuracy);
+        self.test_loss = Some(loss);
+        self.perplexity = is_text.then(|| libm::exp(loss));
     }
 }
 
@@ -177,13 +192,16 @@ mod tests {
         let (head, line) = text.trim_end().split_once('\n').unwrap();
         assert_eq!(
             head,
-            "arithmetic,protection,error_shape,rate,seed,epoch,step,loss,test_accuracy,residues,residue_errors,\
+            "arithmetic,protection,error_shape,rate,seed,epoch,step,loss,test_accuracy,test_loss,perplexity,residues,\
+             residue_errors,\
              detected,repeated,exhausted,silent"
         );
-        assert_eq!(line, "mirage,read-again,slip,0.0001,5,2,77,NaN,,9,8,7,6,5,4");
-        record.test_accuracy = Some(0.5);
-        let mut text = Vec::new();
-        write_records(&mut text, [&record]).unwrap();
-        assert!(String::from_utf8(text).unwrap().contains(",NaN,0.5,"));
+        assert_eq!(line, "mirage,read-again,slip,0.0001,5,2,77,NaN,,,,9,8,7,6,5,4");
+        for (is_text, says) in [(false, ",NaN,0.5,0.0,,9"), (true, ",NaN,0.5,0.0,1.0,9")] {
+            record.measure(Measured { accuracy: 0.5, loss: 0.0 }, is_text);
+            let mut text = Vec::new();
+            write_records(&mut text, [&record]).unwrap();
+            assert!(String::from_utf8(text).unwrap().contains(says));
+        }
     }
 }

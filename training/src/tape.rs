@@ -1,11 +1,13 @@
 //! A reverse-mode tape: what the forward pass did, played backwards.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::gemm::{Gemm, Tally, layer_number};
 use crate::parameters::{Gradients, ParameterId, Parameters};
 use crate::tensor::{Pool, Shape, Tensor, all_finite};
-use mirage_arithmetic::{Matrix, Pass, Site};
+use mirage_arithmetic::{Counters, Matrix, Pass, Site};
+use rayon::prelude::*;
 
 /// A value on a [`Tape`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,16 @@ pub struct Tape<'a> {
     scope: Scope<'a>,
     nodes: Vec<Node>,
     layer: Rc<str>,
+    source: Option<Source>,
+}
+
+/// The sequence that another one is made from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What the encoder has made of it; `None` while it is at work.
+    pub value: Option<NodeId>,
+    /// Tokens of each example without those that fill it up, at least 1.
+    pub lengths: Arc<[usize]>,
 }
 
 struct Node {
@@ -85,6 +97,25 @@ impl<'a> Scope<'a> {
         let site = Site { layer: layer_number(site, group), pass, step: self.moment.step };
         let counters = self.gemm.multiply(site, a, b, out);
         self.tally.add(site, counters);
+    }
+
+    /// Products of one site and pass that have nothing to do with each other, such as those of the heads of an attention: `size`
+    /// numbers of `out` for each, the operands from `operands`, which is told its group. On as many threads as there are.
+    pub fn multiply_each<'m>(
+        &mut self,
+        site: u32,
+        pass: Pass,
+        (out, size): (&mut [f32], usize),
+        operands: impl Fn(usize) -> (Matrix<'m>, Matrix<'m>) + Sync,
+    ) {
+        let (gemm, step) = (self.gemm, self.moment.step);
+        let one = |(group, out): (usize, &mut [f32])| {
+            let (a, b) = operands(group);
+            gemm.multiply(Site { layer: layer_number(site, group as u32), pass, step }, a, b, out)
+        };
+        // Sums of whole numbers, so that their order does not matter.
+        let counters: Counters = out.par_chunks_exact_mut(size).enumerate().map(one).sum();
+        self.tally.add(Site { layer: site, pass, step }, counters);
     }
 
     /// The values of a parameter.
@@ -126,7 +157,7 @@ impl<'a> Tape<'a> {
     ) -> Self {
         let gradients = Gradients::none(parameters);
         let scope = Scope { gemm, parameters, pool, tally, gradients, moment };
-        Self { scope, nodes: Vec::new(), layer: "the input".into() }
+        Self { scope, nodes: Vec::new(), layer: "the input".into(), source: None }
     }
 
     /// What layers work with.
@@ -147,6 +178,19 @@ impl<'a> Tape<'a> {
     /// The value of a node and the scope, for layers that read one and work with the other.
     pub fn value_and_scope(&mut self, node: NodeId) -> (&Tensor, &mut Scope<'a>) {
         (&self.nodes[node.0].value, &mut self.scope)
+    }
+
+    /// Says what the decoder sees from here on.
+    pub fn set_source(&mut self, source: Source) {
+        self.source = Some(source);
+    }
+
+    /// What the decoder sees.
+    ///
+    /// # Panics
+    /// When there is no encoder: a mistake of a network, not of any input.
+    pub fn source(&self) -> Source {
+        self.source.clone().expect("a source")
     }
 
     /// From here on, values belong to what is called this (for [`Tape::first_not_finite`]).

@@ -11,14 +11,14 @@ use rand_pcg::Pcg64;
 use crate::augment::Variation;
 use crate::checkpoint::Checkpoints;
 use crate::config::OnDivergence;
-use crate::dataset::{Dataset, Images};
+use crate::examples::{Examples, Part};
 use crate::gemm::{Gemm, Tally};
-use crate::layers::softmax_cross_entropy;
+use crate::layers::{NO_LABEL, cross_entropy, softmax_cross_entropy};
 use crate::optimiser::Optimiser;
 use crate::parameters::{Gradients, Parameters};
 use crate::record::{Label, Record};
 use crate::tape::{Moment, Tape};
-use crate::tensor::{Pool, Shape, Tensor};
+use crate::tensor::{Pool, Tensor};
 use crate::{Network, TrainConfig};
 use check::check;
 
@@ -36,10 +36,19 @@ const ORDER_STREAM: u128 = 1 << 64;
 pub struct Task<'t> {
     /// The network.
     pub network: &'t Network,
-    /// Its images; they must have the network's input size.
-    pub data: &'t Dataset,
+    /// Its examples; they must be what the network reads.
+    pub data: &'t dyn Examples,
     /// The settings.
     pub config: &'t TrainConfig,
+}
+
+/// What weights make of the test set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Share of the places with a label, images or tokens, whose class is found.
+    pub accuracy: f64,
+    /// Mean cross-entropy of these places in nats.
+    pub loss: f64,
 }
 
 /// How a run ended.
@@ -86,9 +95,11 @@ pub struct Run {
     pub divergence: Option<Divergence>,
     /// All records, those from before a resumed checkpoint included.
     pub records: Vec<Record>,
-    /// Share of test images whose class the last weights find; `None` for a run that was cancelled before it
+    /// Share of test images or tokens whose class the last weights find; `None` for a run that was cancelled before it
     /// was measured.
     pub test_accuracy: Option<f64>,
+    /// Mean cross-entropy of the same in nats.
+    pub test_loss: Option<f64>,
     /// What the training products met, by site and pass.
     pub training: Tally,
     /// What the evaluation products met.
@@ -111,7 +122,7 @@ impl fmt::Display for Divergence {
 ///
 /// When a loss or a gradient is not finite the run stops before that step's update, and the accuracy is that
 /// of the weights so far: an image's class is its largest logit, the first among equals; what is not a
-/// number is never the largest, and an image without any number counts as class 0. A run whose logits are
+/// number is never the largest, and a place without any number counts as class 0. A run whose logits are
 /// all lost therefore scores the share of class 0, which is chance. With [`OnDivergence::Continue`] the run goes on with
 /// the next step instead.
 ///
@@ -144,10 +155,22 @@ pub(crate) fn train_from(
     let (pool, labels) = (Pool::default(), Vec::new());
     let mut trainer = Trainer { task, gemm, label, pool, labels, state };
     let outcome = trainer.run(checkpoints, cancel, observe)?;
-    let State {
-        steps, skipped, divergence, records, test_accuracy, training, evaluation, parameters, ..
-    } = trainer.state;
-    Ok(Run { outcome, steps, skipped, divergence, records, test_accuracy, training, evaluation, parameters })
+    let State { steps, skipped, divergence, records, test, training, evaluation, parameters, .. } =
+        trainer.state;
+    let (test_accuracy, test_loss) = (test.map(|test| test.accuracy), test.map(|test| test.loss));
+    let measured = Run {
+        outcome,
+        steps,
+        skipped,
+        divergence,
+        records,
+        test_accuracy,
+        test_loss,
+        training,
+        evaluation,
+        parameters,
+    };
+    Ok(measured)
 }
 
 /// All that changes in the course of a run. Order of the images, their variation and dropout follow from the seed and the
@@ -165,7 +188,7 @@ pub(crate) struct State {
     /// Whether the run is over, finished or diverged.
     pub ended: bool,
     pub divergence: Option<Divergence>,
-    pub test_accuracy: Option<f64>,
+    pub test: Option<Measured>,
     pub losses: Mean,
     pub training: Tally,
     pub evaluation: Tally,
@@ -186,7 +209,7 @@ impl State {
             evaluated: 0,
             ended: false,
             divergence: None,
-            test_accuracy: None,
+            test: None,
             losses: Mean::default(),
             training: Tally::default(),
             evaluation: Tally::default(),
@@ -202,7 +225,7 @@ struct Trainer<'t> {
     gemm: &'t dyn Gemm,
     label: &'t Label,
     pool: Pool,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
     state: State,
 }
 
@@ -235,7 +258,7 @@ impl Trainer<'_> {
     ) -> Result<Outcome, TrainError> {
         let Task { config, data, .. } = self.task;
         let mut generator = Pcg64::new(u128::from(config.seed), ORDER_STREAM);
-        let mut order: Vec<u32> = (0..).take(data.train().len()).collect();
+        let mut order: Vec<u32> = (0..).take(data.count(Part::Train)).collect();
         let per_epoch = order.len().div_ceil(config.batch) as u64;
         for epoch in 1..=config.epochs {
             shuffle(&mut order, &mut generator);
@@ -270,7 +293,7 @@ impl Trainer<'_> {
             let step = self.state.steps + 1;
             self.state.divergence.get_or_insert(Divergence { epoch, step, place, backward });
             if config.on_divergence == OnDivergence::Stop {
-                self.state.test_accuracy = Some(self.evaluate());
+                self.state.test = Some(self.evaluate());
                 self.state.ended = true;
                 return self.tell(epoch, step, true, observe);
             }
@@ -280,7 +303,7 @@ impl Trainer<'_> {
         self.state.done += 1;
         let last = self.state.done == per_epoch;
         if last {
-            self.state.test_accuracy = Some(self.evaluate());
+            self.state.test = Some(self.evaluate());
             (self.state.epoch, self.state.done) = (epoch + 1, 0);
             self.state.ended = epoch == config.epochs;
         }
@@ -292,7 +315,9 @@ impl Trainer<'_> {
     fn tell(&mut self, epoch: u32, step: u64, measured: bool, observe: &mut dyn FnMut(&Record)) {
         let state = &mut self.state;
         let mut record = Record::new(self.label, epoch, step, state.losses.take(), state.training.total());
-        record.test_accuracy = state.test_accuracy.filter(|_| measured);
+        if let Some(test) = state.test.filter(|_| measured) {
+            record.measure(test, self.task.data.is_text());
+        }
         observe(&record);
         state.records.push(record);
     }
@@ -315,9 +340,9 @@ impl Trainer<'_> {
     }
 
     fn gradients(&mut self, items: &[u32]) -> Result<Gradients, String> {
-        let Task { network, data, config } = self.task;
+        let Task { network, config, .. } = self.task;
         let variation = config.augment.variation(config.seed, self.state.epoch);
-        let batch = self.batch(data.train(), items, variation);
+        let batch = self.batch(Part::Train, items, variation);
         let moment = Moment { seed: config.seed, step: self.state.steps, training: true };
         let State { parameters, training, losses, .. } = &mut self.state;
         let mut tape = Tape::new(self.gemm, parameters, &mut self.pool, training, moment);
@@ -335,19 +360,19 @@ impl Trainer<'_> {
         Err(place)
     }
 
-    fn batch(&mut self, part: &Images, items: &[u32], variation: Option<Variation>) -> Tensor {
+    fn batch(&mut self, part: Part, items: &[u32], variation: Option<Variation>) -> Tensor {
         let Task { network, data, .. } = self.task;
         let mut batch = self.pool.tensor(network.input().with_batch(items.len()));
-        data.fill(part, (items, variation), &mut batch, &mut self.labels);
+        data.batch(part, (items, variation), &mut batch, &mut self.labels);
         batch
     }
 
-    fn evaluate(&mut self) -> f64 {
+    fn evaluate(&mut self) -> Measured {
         let Task { network, data, config } = self.task;
-        let items: Vec<u32> = (0..).take(data.test().len()).collect();
-        let mut right = 0_usize;
+        let items: Vec<u32> = (0..).take(data.count(Part::Test)).collect();
+        let (mut right, mut asked, mut loss) = (0_usize, 0_usize, 0.0);
         for items in items.chunks(config.batch) {
-            let batch = self.batch(data.test(), items, None);
+            let batch = self.batch(Part::Test, items, None);
             let step = EVALUATION_STEP + self.state.evaluated;
             let moment = Moment { seed: config.seed, step, training: false };
             self.state.evaluated += 1;
@@ -356,25 +381,29 @@ impl Trainer<'_> {
             let input = tape.input(batch);
             let logits = network.forward(&mut tape, input);
             let pairs = classes(tape.value(logits)).zip(&self.labels);
-            right += pairs.filter(|(class, label)| *class == usize::from(**label)).count();
+            right += pairs.filter(|(class, label)| **label != NO_LABEL && *class == **label as usize).count();
+            let (sum, count) = cross_entropy(tape.value(logits), &self.labels, None);
+            loss += sum;
+            asked += count;
             tape.finish();
         }
-        right as f64 / data.test().len() as f64
+        let share = |sum: f64| sum / asked.max(1) as f64;
+        Measured { accuracy: share(right as f64), loss: share(loss) }
     }
 }
 
-/// The class of each image, as [`train`] says.
-fn classes(logits: &Tensor) -> impl Iterator<Item = usize> {
-    let Shape { batch, .. } = logits.shape();
-    (0..batch).map(move |image| {
-        let mut best = (0, f32::NEG_INFINITY);
-        for (class, row) in logits.data().chunks_exact(batch).enumerate() {
-            if row[image] > best.1 {
-                best = (class, row[image]);
+/// The class of each column, as [`train`] says.
+pub(crate) fn classes(logits: &Tensor) -> impl Iterator<Item = usize> {
+    let columns = logits.data().len() / logits.shape().channels;
+    let mut best = vec![(0, f32::NEG_INFINITY); columns];
+    for (class, row) in logits.data().chunks_exact(columns).enumerate() {
+        for (best, &x) in best.iter_mut().zip(row) {
+            if x > best.1 {
+                *best = (class, x);
             }
         }
-        best.0
-    })
+    }
+    best.into_iter().map(|(class, _)| class)
 }
 
 /// Fisher-Yates; the bounded draw is Lemire's multiplication (ACM TOMACS 29, 2019) without its rejection: the

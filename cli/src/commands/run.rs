@@ -6,7 +6,7 @@ use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram};
 use mirage_design::Provenance;
 use mirage_system::design::Dataflow;
 use mirage_system::{LayerResult, NetworkResult, Options, builtin, published};
-use mirage_training::PlanResult;
+use mirage_training::{Part, PlanResult};
 use serde_json::json;
 
 use crate::args::RunArgs;
@@ -133,7 +133,7 @@ impl<'a> Study<'a> {
         let seed = design.seed(args.common.seed);
         let mut setup = Setup::new(design, args.common.seed, Progress::new(args.common.json))?;
         if args.quick {
-            setup.data = setup.data.first(QUICK.0, QUICK.1);
+            setup.data = setup.data.few(QUICK.0, QUICK.1);
             setup.config.epochs = 1;
         }
         Ok(Self { args, design, gemm: design.gemm(seed)?, setup, seed })
@@ -266,15 +266,16 @@ impl<'a> Study<'a> {
 
     fn training_summary(&self, trained: &Trained) -> serde_json::Value {
         let of = |name: &str| trained.comparison.iter().find(|r| r.arithmetic == name);
-        let test = self.setup.data.test().len();
+        let (test, asked) = (self.setup.data.count(Part::Test), self.setup.data.asked(Part::Test));
         json!({
             "network": self.setup.network.name(),
             "data": self.setup.data_name,
             "seed": self.setup.config.seed,
-            "data_sha256": data_hash(),
-            "images": self.setup.data.train().len(),
+            "data_sha256": if self.setup.data.is_text() { hex(&self.setup.data.hash()) } else { data_hash() },
+            "images": self.setup.data.count(Part::Train),
+            "examples": self.setup.data.words()[1],
             "test_images": test,
-            "accuracy_error": standard_error(of("mirage").and_then(|r| r.accuracy), test),
+            "accuracy_error": standard_error(of("mirage").and_then(|r| r.accuracy), asked),
             "epochs": self.setup.config.epochs,
             "runs": trained.comparison,
             "fp32": of("fp32"), "bfp": of("bfp"), "mirage": of("mirage"),
@@ -379,4 +380,8 @@ fn marks(provenance: &[Provenance]) -> Vec<serde_json::Value> {
 fn provenance(folder: &Folder, design: &Design) -> Result<()> {
     let rows = design.document.provenance()?.into_iter().map(|p| [p.key, p.value, p.mark, p.source]);
     folder.table("provenance.csv", &["key", "value", "mark", "source"], rows)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

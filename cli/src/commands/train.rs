@@ -6,14 +6,14 @@ use mirage_training::{
     SweepProtection, TrainConfig,
 };
 
-use crate::args::{ArithmeticName, OnDivergenceName, TrainArgs};
+use crate::args::{ArithmeticName, LevelName, OnDivergenceName, TrainArgs};
 use crate::design::Design;
 use crate::error::{CliError, Result, open_text};
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::devices;
-use crate::study::training::{self, Setup};
+use crate::study::training::{self, Given, Setup};
 
 /// More curves than this make no picture.
 const MOST_CURVES: usize = 8;
@@ -26,8 +26,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let sweep = args.sweep.as_deref().map(rates).transpose()?;
     let design = Design::read(args.design.as_deref())?;
     let progress = Progress::new(args.common.json);
-    let (network, data) = (args.network.as_deref(), args.data.as_deref());
-    let mut setup = Setup::of(&design, network, data, args.common.seed, progress)?;
+    let level = args.level.map(LevelName::level);
+    let given =
+        Given { network: args.network.as_deref(), data: args.data.as_deref(), level, seed: args.common.seed };
+    let mut setup = Setup::of(&design, given, progress)?;
     setup.stop = Stop::on_signals()?;
     if let Some(epochs) = args.epochs {
         setup.config.epochs = epochs;
@@ -49,6 +51,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let runs = training::summaries(&results);
     training::write(&folder, &setup.network, &results)?;
     folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(&setup), out))?;
+    training::write_translations(&folder, &setup, &plans, &results)?;
+    let baselines = training::baselines(&folder, &setup)?;
     if plans.len() <= MOST_CURVES {
         crate::plots::training::curves(&folder, "training.csv", |_| true)?;
     }
@@ -65,6 +69,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&runs)?);
     } else {
         println!("{}", training::table(&runs));
+        print!("{}", training::baseline_lines(&baselines));
         println!("results in {}", folder.path().display());
     }
     Ok(())

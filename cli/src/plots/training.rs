@@ -6,8 +6,18 @@ use crate::folder::Folder;
 use crate::table::{Row, Table};
 
 /// Columns of training.csv that the curves need.
-const TRAINING: [&str; 9] =
-    ["arithmetic", "error_shape", "rate", "protection", "seed", "epoch", "step", "loss", "test_accuracy"];
+const TRAINING: [&str; 10] = [
+    "arithmetic",
+    "error_shape",
+    "rate",
+    "protection",
+    "seed",
+    "epoch",
+    "step",
+    "loss",
+    "test_accuracy",
+    "test_loss",
+];
 
 /// A name for a run of training.csv.
 fn run_name(row: &Row<'_>) -> String {
@@ -53,12 +63,13 @@ pub fn curves(folder: &Folder, file: &str, keep: impl Fn(&Row<'_>) -> bool) -> R
         frame("Training loss", "step", "cross-entropy (nats)", false).draw(curve("loss", "step").collect());
     // Whole epochs, at most ten or so of them.
     let epochs = runs.iter().flat_map(|(_, rows)| rows).map(|r| r.number("epoch")).fold(1.0, f64::max);
-    let accuracy = Frame {
-        x_step: Some((epochs / 10.0).ceil()),
-        ..frame("Test accuracy", "epoch", "share of test images", true)
+    let by_epoch = |title, y, column| {
+        let frame = Frame { x_step: Some((epochs / 10.0).ceil()), ..frame(title, "epoch", y, true) };
+        frame.draw(curve(column, "epoch").collect())
     };
-    let accuracy = accuracy.draw(curve("test_accuracy", "epoch").collect());
-    for (name, svg) in [("loss.svg", loss), ("accuracy.svg", accuracy)] {
+    let held_out = by_epoch("Test loss", "cross-entropy (nats)", "test_loss");
+    let accuracy = by_epoch("Test accuracy", "share of test images or tokens", "test_accuracy");
+    for (name, svg) in [("loss.svg", loss), ("test-loss.svg", held_out), ("accuracy.svg", accuracy)] {
         if let Some(svg) = svg {
             folder.text(name, &svg)?;
         }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use comfy_table::Table;
 use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_training::{
-    Arithmetic, CLASSES, Dataset, Label, Network, Outcome, Plan, PlanResult, Task, TrainConfig,
-    epoch_gemm_list, fashion_mnist_subset, operand_histogram, run_all, write_records,
+    Arithmetic, Baseline, CLASSES, Dataset, Examples, LANGUAGE_NETWORKS, Label, Level, Network, Outcome,
+    Part, Plan, PlanResult, Sequences, Task, TextKind, TrainConfig, Translation, epoch_gemm_list,
+    fashion_mnist_subset, operand_histogram, run_all, translations, write_records,
 };
 use serde::Serialize;
 
 use crate::design::Design;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -24,7 +25,9 @@ const OBSERVED_EVERY: u64 = 8;
 /// What is trained on what.
 pub struct Setup {
     pub network: Network,
-    pub data: Dataset,
+    pub data: Box<dyn Examples>,
+    /// The same, where they are sentence pairs.
+    pub pairs: Option<Sequences>,
     /// In words, for reports and headers.
     pub data_name: String,
     pub config: TrainConfig,
@@ -33,34 +36,77 @@ pub struct Setup {
     pub stop: Stop,
 }
 
+/// What of the command line stands in place of the design.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    pub network: Option<&'a str>,
+    pub data: Option<&'a Path>,
+    pub level: Option<Level>,
+    pub seed: Option<u64>,
+}
+
 impl Setup {
-    /// The design's network and settings on the built-in images.
+    /// The design's network and settings on the built-in images or text.
     pub fn new(design: &Design, seed: Option<u64>, progress: Progress) -> Result<Self> {
-        Self::of(design, None, None, seed, progress)
+        Self::of(design, Given { seed, ..Given::default() }, progress)
     }
 
-    /// The design's settings, on the images of a folder and with a network of another name if they are given.
-    pub fn of(
-        design: &Design,
-        network: Option<&str>,
-        folder: Option<&Path>,
-        seed: Option<u64>,
-        progress: Progress,
-    ) -> Result<Self> {
-        let (data, data_name) = match folder {
+    /// The design's settings, on other data and with a network of another name if they are given.
+    pub fn of(design: &Design, given: Given<'_>, progress: Progress) -> Result<Self> {
+        let name = given.network.unwrap_or(&design.training.network);
+        Network::check_name(name)?;
+        if LANGUAGE_NETWORKS.contains(&name) {
+            return Self::text(design, name, given, progress);
+        }
+        if given.level.is_some() {
+            return Err(CliError::message(format!(
+                "--level is for networks that read text ({}); {name} does not",
+                LANGUAGE_NETWORKS.join(", ")
+            )));
+        }
+        let (data, data_name) = match given.data {
             Some(folder) => (Dataset::from_folder(folder)?, format!("images of {}", folder.display())),
             None => (fashion_mnist_subset()?, "the built-in Fashion-MNIST subset".to_owned()),
         };
-        let name = network.unwrap_or(&design.training.network);
         let network = Network::by_name(name, data.train().shape(), CLASSES)?;
+        let config = design.train_config(given.seed);
         Ok(Self {
             network,
-            data,
+            data: Box::new(data),
+            pairs: None,
             data_name,
-            config: design.train_config(seed),
+            config,
             progress,
             stop: Stop::default(),
         })
+    }
+
+    /// A network that reads text.
+    fn text(design: &Design, name: &str, given: Given<'_>, progress: Progress) -> Result<Self> {
+        let section = design.training.text(name).ok_or_else(|| {
+            CliError::message(format!(
+                "{}: {name} needs a section [training.{}]; `mirage design show` prints the built-in one",
+                design.document.file(),
+                if name == "translation" { name } else { "language" }
+            ))
+        })?;
+        let kind = if name == "translation" { TextKind::Pairs } else { TextKind::Plain };
+        let mut options = section.options();
+        options.level = given.level.unwrap_or(options.level);
+        let (data, from) = match given.data {
+            Some(path) => (Sequences::open(path, kind, options)?, path.display().to_string()),
+            None => (Sequences::sample(kind, options)?, "the built-in sample".to_owned()),
+        };
+        let what = if kind == TextKind::Pairs { "sentence pairs" } else { "text" };
+        let mut data_name = format!("{what} of {from}, {} by {}", options.level.name(), options.level.name());
+        if data.left_out() > 0 {
+            data_name +=
+                &format!(", without {} with more than {} in a sentence", data.left_out(), options.length);
+        }
+        let network = Network::language(name, data.sides(), *section.dropout)?;
+        let config = section.config(design.train_config(given.seed).seed);
+        let pairs = (kind == TextKind::Pairs).then(|| data.clone());
+        Ok(Self { network, data: Box::new(data), pairs, data_name, config, progress, stop: Stop::default() })
     }
 
     /// Name of the operands that training this gives.
@@ -78,6 +124,8 @@ pub struct RunSummary {
     pub rate: Option<f64>,
     pub seed: u64,
     pub accuracy: Option<f64>,
+    pub test_loss: Option<f64>,
+    pub perplexity: Option<f64>,
     pub last_loss: Option<f64>,
     pub outcome: String,
     pub diverged: bool,
@@ -91,10 +139,10 @@ pub struct RunSummary {
 
 /// The operands that the units meet in the first part of an epoch, without errors: how often each occurs, and whole reads.
 pub fn operands(setup: &Setup, gemm: &GemmConfig) -> Result<(OperandHistogram, GroupSample)> {
-    let data = setup.data.first(OBSERVED_IMAGES, 100);
+    let data = setup.data.few(OBSERVED_IMAGES, 100);
     let config = TrainConfig { epochs: 1, ..setup.config.clone() };
     let bar = setup.progress.bar(1, "operands of training");
-    let task = Task { network: &setup.network, data: &data, config: &config };
+    let task = Task { network: &setup.network, data: data.as_ref(), config: &config };
     let operands = operand_histogram(task, gemm, OBSERVED_EVERY, setup.stop.flag())?;
     bar.finish_and_clear();
     setup.stop.check()?;
@@ -126,12 +174,12 @@ pub fn comparison(setup: &Setup, gemm: &GemmConfig, channel: &ResidueChannel) ->
 /// Does the runs, with a bar over their steps, until the user asks to stop.
 pub fn run(setup: &Setup, plans: &[Plan], what: &str) -> Result<Vec<PlanResult>> {
     let steps = |p: &Plan| {
-        let per_epoch = setup.data.train().len().div_ceil(p.config.batch.max(1)) as u64;
+        let per_epoch = setup.data.count(Part::Train).div_ceil(p.config.batch.max(1)) as u64;
         per_epoch * u64::from(p.config.epochs)
     };
     let bar = setup.progress.bar(plans.iter().map(steps).sum(), what);
     let done: Vec<AtomicU64> = plans.iter().map(|_| AtomicU64::new(0)).collect();
-    let results = run_all(&setup.network, &setup.data, plans, setup.stop.flag(), &|plan, record| {
+    let results = run_all(&setup.network, setup.data.as_ref(), plans, setup.stop.flag(), &|plan, record| {
         let before = done[plan].swap(record.step, Ordering::Relaxed);
         bar.inc(record.step.saturating_sub(before));
     })?;
@@ -157,6 +205,8 @@ fn summary(result: &PlanResult) -> RunSummary {
         rate,
         seed,
         accuracy: result.run.test_accuracy,
+        test_loss: result.run.test_loss,
+        perplexity: result.records.last().and_then(|r| r.perplexity),
         last_loss: result.records.last().map(|r| r.loss),
         outcome: match &result.run.outcome {
             Outcome::Finished => match &result.run.divergence {
@@ -265,7 +315,7 @@ pub fn write_tolerances(folder: &Folder, points: &[Tolerance]) -> Result<()> {
 
 /// The products of a whole run, all epochs: what the system simulates as "the network that is trained".
 pub fn gemms(setup: &Setup) -> Vec<GemmEntry> {
-    let mut list = epoch_gemm_list(&setup.network, setup.data.train().len(), setup.config.batch);
+    let mut list = epoch_gemm_list(&setup.network, setup.data.count(Part::Train), setup.config.batch);
     for entry in &mut list {
         entry.repeats *= u64::from(setup.config.epochs);
     }
@@ -282,6 +332,7 @@ pub fn table(runs: &[RunSummary]) -> Table {
         "errors",
         "seed",
         "accuracy",
+        "test loss",
         "wrong",
         "detected",
         "repeated",
@@ -291,9 +342,79 @@ pub fn table(runs: &[RunSummary]) -> Table {
     for r in runs {
         let errors = r.rate.map_or(String::new(), |p| format!("{} at {p:.2e}", r.error_shape));
         let accuracy = r.accuracy.map_or(String::new(), |a| format!("{:.1} %", 100.0 * a));
+        let loss = match (r.test_loss, r.perplexity) {
+            (Some(loss), Some(perplexity)) => format!("{loss:.4} (perplexity {perplexity:.2})"),
+            (Some(loss), None) => format!("{loss:.4}"),
+            (None, _) => String::new(),
+        };
         let counts = [r.wrong, r.detected, r.repeated, r.silent].map(|n| n.to_string());
-        let names = [r.arithmetic.clone(), r.protection.clone(), errors, r.seed.to_string(), accuracy];
+        let names = [r.arithmetic.clone(), r.protection.clone(), errors, r.seed.to_string(), accuracy, loss];
         table.add_row(names.into_iter().chain(counts).chain([r.outcome.clone()]));
     }
     table
+}
+
+/// Writes baseline.csv where there are simple models to compare with, and gives them.
+pub fn baselines(folder: &Folder, setup: &Setup) -> Result<Vec<Baseline>> {
+    let baselines = setup.data.baselines();
+    if !baselines.is_empty() {
+        folder.rows("baseline.csv", &baselines)?;
+    }
+    Ok(baselines)
+}
+
+/// Simple models, a line each.
+pub fn baseline_lines(baselines: &[Baseline]) -> String {
+    let line = |b: &Baseline| {
+        format!(
+            "{} on the same {} tokens: test loss {:.4} (perplexity {:.2})\n",
+            b.model, b.tokens, b.test_loss, b.perplexity
+        )
+    };
+    baselines.iter().map(line).collect()
+}
+
+/// Sentences of translations.csv for each run.
+const TRANSLATED: usize = 12;
+
+/// One line of translations.csv.
+#[derive(Serialize)]
+struct Translated {
+    arithmetic: String,
+    protection: String,
+    error_shape: String,
+    rate: Option<f64>,
+    seed: u64,
+    source: String,
+    reference: String,
+    output: String,
+}
+
+/// Writes translations.csv, where sentences are translated: what each run makes of the first held-out ones.
+pub fn write_translations(
+    folder: &Folder,
+    setup: &Setup,
+    plans: &[Plan],
+    results: &[PlanResult],
+) -> Result<()> {
+    let Some(pairs) = &setup.pairs else { return Ok(()) };
+    let mut rows = Vec::new();
+    for (plan, result) in plans.iter().zip(results) {
+        let gemm = plan.arithmetic.gemm(plan.config.seed)?;
+        let said = translations(&setup.network, &result.run.parameters, pairs, gemm.as_ref(), TRANSLATED);
+        for Translation { source, reference, output } in said.into_iter().flatten() {
+            let Label { arithmetic, protection, error_shape, rate, seed } = result.label.clone();
+            rows.push(Translated {
+                arithmetic,
+                protection,
+                error_shape,
+                rate,
+                seed,
+                source,
+                reference,
+                output,
+            });
+        }
+    }
+    folder.rows("translations.csv", &rows)
 }

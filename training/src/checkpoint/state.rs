@@ -2,9 +2,10 @@
 
 use mirage_arithmetic::Counters;
 
+use crate::examples::Part;
 use crate::gemm::Tally;
 use crate::record::{Label, Record};
-use crate::trainer::{Divergence, Mean, State, Task};
+use crate::trainer::{Divergence, Mean, Measured, State, Task};
 
 /// Grows bytes.
 #[derive(Default)]
@@ -62,7 +63,9 @@ impl Writer {
             self.number(number);
         }
         self.real(r.loss);
-        self.optional(r.test_accuracy);
+        for measured in [r.test_accuracy, r.test_loss, r.perplexity] {
+            self.optional(measured);
+        }
         for count in [r.residues, r.residue_errors, r.detected, r.repeated, r.exhausted, r.silent] {
             self.number(count);
         }
@@ -80,7 +83,8 @@ impl Writer {
             self.text(place);
             self.number((*backward).into());
         }
-        self.optional(state.test_accuracy);
+        self.optional(state.test.map(|test| test.accuracy));
+        self.optional(state.test.map(|test| test.loss));
         self.real(state.losses.sum);
         self.real(state.losses.count);
         self.tally(&state.training);
@@ -182,7 +186,9 @@ impl<'b> Reader<'b> {
     fn record(&mut self, label: &Label) -> Option<Record> {
         let (epoch, step, loss) = (self.small()?, self.number()?, self.real()?);
         let mut record = Record::new(label, epoch, step, loss, Counters::default());
-        record.test_accuracy = self.optional()?;
+        for measured in [&mut record.test_accuracy, &mut record.test_loss, &mut record.perplexity] {
+            *measured = self.optional()?;
+        }
         for count in [
             &mut record.residues,
             &mut record.residue_errors,
@@ -213,7 +219,8 @@ impl<'b> Reader<'b> {
         }
         state.ended = self.flag()?;
         state.divergence = self.divergence()?;
-        state.test_accuracy = self.optional()?;
+        let (accuracy, loss) = (self.optional()?, self.optional()?);
+        state.test = accuracy.zip(loss).map(|(accuracy, loss)| Measured { accuracy, loss });
         state.losses = Mean { sum: self.real()?, count: self.real()? };
         state.training = self.tally()?;
         state.evaluation = self.tally()?;
@@ -221,9 +228,9 @@ impl<'b> Reader<'b> {
         state.optimiser.updates = self.number()?;
         self.lists(&mut state.optimiser.first)?;
         self.lists(&mut state.optimiser.second)?;
-        let records = self.len(8 * 11)?;
+        let records = self.len(8 * 15)?;
         state.records = (0..records).map(|_| self.record(label)).collect::<Option<_>>()?;
-        let per_epoch = task.data.train().len().div_ceil(task.config.batch.max(1)) as u64;
+        let per_epoch = task.data.count(Part::Train).div_ceil(task.config.batch.max(1)) as u64;
         let placed = state.done < per_epoch && (1..=task.config.epochs + 1).contains(&state.epoch);
         (self.0.is_empty() && placed).then_some(state)
     }

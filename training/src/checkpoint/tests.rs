@@ -7,8 +7,9 @@ use rand_pcg::Pcg64;
 
 use super::*;
 use crate::{
-    Augment, CLASSES, Conv, Dataset, Method, Moments, Network, Outcome, Plan, PlanResult, Record, RunError,
-    Schedule, ScheduleShape, TrainConfig, fashion_mnist_subset, run_all, write_records,
+    Augment, CLASSES, Conv, Dataset, Level, Method, Moments, Network, Outcome, Plan, PlanResult, Record,
+    RunError, Schedule, ScheduleShape, Sequences, TextKind, TextOptions, TrainConfig, fashion_mnist_subset,
+    run_all, write_records,
 };
 
 /// A network with all that has a memory or draws at random: batch norm, dropout.
@@ -148,8 +149,8 @@ fn every_damage_is_noticed() {
     // A length of lists that cannot be, under a checksum that holds.
     let mut bytes = good.clone();
     let end = bytes.len() - HASH;
-    // Their number stands before two records of eleven numbers.
-    bytes[end - 2 * 88 - 8..end - 2 * 88].fill(0xff);
+    // Their number stands before two records of fifteen numbers.
+    bytes[end - 2 * 120 - 8..end - 2 * 120].fill(0xff);
     let hash = Sha256::digest(&bytes[..end]);
     bytes[end..].copy_from_slice(&hash);
     assert!(refuse(&bytes).contains("do not fit together"));
@@ -202,4 +203,87 @@ fn without_a_number_of_steps_there_is_one_for_each_epoch() {
     go(&plan, u64::MAX).unwrap();
     let names: Vec<_> = files(folder.path()).iter().map(|p| p.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["run-0000000012.checkpoint", "run-0000000018.checkpoint"]);
+}
+
+/// Sentence pairs whose translation is the same words in other letters.
+fn pairs(count: usize) -> Sequences {
+    let options = TextOptions { level: Level::Word, length: 6, vocabulary: 20, held_out: 0.2 };
+    let words = ["red", "green", "blue", "one", "two"];
+    let mut generator = Pcg64::new(5, 6);
+    let mut draw = move || generator.next_u64() as usize % 5;
+    let mut pair = || {
+        let line: Vec<&str> = (0..1 + draw()).map(|_| words[draw()]).collect();
+        let target: Vec<String> = line.iter().map(|word| format!("{word}o")).collect();
+        format!("{}\t{}", line.join(" "), target.join(" "))
+    };
+    let lines: Vec<String> = (0..count).map(|_| pair()).collect();
+    Sequences::parse(&lines.join("\n"), "t", TextKind::Pairs, options).unwrap()
+}
+
+#[test]
+fn a_translation_that_is_stopped_goes_on_to_the_same_bits() {
+    let data = pairs(60);
+    let network = Network::language("translation", data.sides(), 0.1).unwrap();
+    let moments = Moments { beta1: 0.9, beta2: 0.98, epsilon: 1e-9 };
+    let config = TrainConfig {
+        epochs: 2,
+        batch: 9,
+        learning_rate: 3e-3,
+        method: Method::AdamW(moments),
+        record_every: 1,
+        ..TrainConfig::default()
+    };
+    let gemm = GemmConfig::mirage(0);
+    let channel = ResidueChannel::slip(&gemm.moduli, &gemm.code, 1e-7).unwrap();
+    let plain = Plan::new(Arithmetic::Mirage(gemm, Box::new(channel)), "slip", config);
+    let stopped = |plan: &Plan, at: u64| {
+        let cancel = AtomicBool::new(false);
+        let observe = |_: usize, record: &Record| cancel.store(record.step >= at, Ordering::Relaxed);
+        run_all(&network, &data, std::slice::from_ref(plan), &cancel, &observe).unwrap().remove(0)
+    };
+    let whole = stopped(&plain, u64::MAX);
+    assert_eq!(whole.run.steps, 12);
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints =
+        |resume| CheckpointPlan { folder: folder.path().into(), name: "run".into(), every: Some(2), resume };
+    // In the middle of the first epoch, at its end with its measures, and in the second.
+    for (at, resume) in [(3, false), (6, true), (9, true), (u64::MAX, true)] {
+        let plan = Plan { checkpoints: Some(checkpoints(resume)), ..plain.clone() };
+        let part = stopped(&plan, at);
+        assert_eq!(part.run.outcome == Outcome::Finished, at == u64::MAX);
+        if at == u64::MAX {
+            assert_eq!((&part.records, &part.run.parameters), (&whole.records, &whole.run.parameters));
+            assert_eq!((part.run.test_loss, &part.run.training), (whole.run.test_loss, &whole.run.training));
+        }
+    }
+    assert!(whole.records.last().unwrap().perplexity.is_some_and(|p| p > 1.0));
+}
+
+#[test]
+fn a_network_of_translation_learns_to_say_it() {
+    let data = pairs(400);
+    let network = Network::language("translation", data.sides(), 0.0).unwrap();
+    let moments = Moments { beta1: 0.9, beta2: 0.98, epsilon: 1e-9 };
+    let config = TrainConfig {
+        epochs: 9,
+        batch: 8,
+        learning_rate: 2e-3,
+        method: Method::AdamW(moments),
+        ..TrainConfig::default()
+    };
+    let plan = Plan::new(Arithmetic::Fp32, "", config);
+    let run = plan.run(&network, &data, &AtomicBool::new(false), |_| {}).unwrap().run;
+    assert!(run.test_accuracy > Some(0.9), "{:?}", run.test_accuracy);
+    let said = crate::translations(&network, &run.parameters, &data, &crate::Fp32, 4).unwrap();
+    assert_eq!(said.len(), 4);
+    let right = said.iter().filter(|t| t.output == t.reference).count();
+    assert!(right >= 3, "{said:?}");
+    let swapped = |t: &crate::Translation| {
+        t.source.split(' ').map(|word| format!("{word}o")).collect::<Vec<_>>().join(" ")
+    };
+    assert!(said.iter().all(|t| t.reference == swapped(t)));
+    // Other data is not translated.
+    let options = TextOptions { level: Level::Word, length: 2, vocabulary: 20, held_out: 0.5 };
+    let text = Sequences::parse("a b c\na b c\n", "t", TextKind::Plain, options).unwrap();
+    assert_eq!(crate::translations(&network, &run.parameters, &text, &crate::Fp32, 4), None);
 }

@@ -2,8 +2,8 @@
 
 use crate::layers::Product;
 use crate::parameters::ParameterId;
-use crate::tape::Scope;
-use crate::tensor::sum;
+use crate::tape::{Backward, Operation, Scope};
+use crate::tensor::{Tensor, sum};
 use mirage_arithmetic::{Matrix, Pass};
 
 /// O = W X + b 1^T with W: `outputs` x `depth`, X: `groups depth` x n, and both gradients.
@@ -85,5 +85,20 @@ impl Affine {
             all.push(Product { site, pass: Pass::InputGradient, m: k, k: m, n, repeats });
         }
         all
+    }
+}
+
+/// As a dense layer, at one place or at each of many.
+impl Operation for Affine {
+    fn backward(self: Box<Self>, step: Backward<'_>, scope: &mut Scope<'_>) -> Vec<Option<Tensor>> {
+        let (input, upstream) = (step.inputs[0], step.upstream);
+        self.weight_gradient(scope, input.data(), upstream.data());
+        let gradient = step.wanted[0].then(|| {
+            let mut gradient = scope.pool().tensor(input.shape());
+            self.input_gradient(scope, upstream.data(), gradient.data_mut());
+            gradient
+        });
+        scope.pool().give(upstream.into_data());
+        vec![gradient]
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::NetworkError;
 use crate::layers::{Affine, Layer, Product};
-use crate::tape::{Backward, NodeId, Operation, Scope, Tape};
-use crate::tensor::{Shape, Tensor};
+use crate::tape::{NodeId, Tape};
+use crate::tensor::Shape;
 
 /// O = W X + b on all features of an image, whatever their shape was.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl Layer for Linear {
         let mut out = tape.tensor(Shape::new(self.affine.outputs, 1, 1, batch));
         let (value, scope) = tape.value_and_scope(input);
         self.affine.forward(scope, value.data(), out.data_mut());
-        tape.push_trained(out, vec![input], Box::new(LinearBack { affine: self.affine }))
+        tape.push_trained(out, vec![input], Box::new(self.affine))
     }
 
     fn products(&self, input: Shape, input_gradient: bool) -> Vec<Product> {
@@ -39,23 +39,5 @@ impl Layer for Linear {
 
     fn is_trained(&self) -> bool {
         true
-    }
-}
-
-struct LinearBack {
-    affine: Affine,
-}
-
-impl Operation for LinearBack {
-    fn backward(self: Box<Self>, step: Backward<'_>, scope: &mut Scope<'_>) -> Vec<Option<Tensor>> {
-        let (input, upstream) = (step.inputs[0], step.upstream);
-        self.affine.weight_gradient(scope, input.data(), upstream.data());
-        let gradient = step.wanted[0].then(|| {
-            let mut gradient = scope.pool().tensor(input.shape());
-            self.affine.input_gradient(scope, upstream.data(), gradient.data_mut());
-            gradient
-        });
-        scope.pool().give(upstream.into_data());
-        vec![gradient]
     }
 }

@@ -13,7 +13,7 @@ use crate::parameters::{ParameterId, Parameters};
 use crate::tape::Moment;
 use crate::tensor::{Pool, Tensor};
 
-fn numbers(len: usize, stream: u128) -> Vec<f32> {
+pub(super) fn numbers(len: usize, stream: u128) -> Vec<f32> {
     let mut generator = Pcg64::new(42, stream);
     (0..len).map(|_| (generator.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
@@ -49,7 +49,12 @@ impl crate::Operation for Leaf {
 }
 
 /// Holds a layer against `define`: (input, parameters) -> output in f64. `values[0]` is the input.
-fn check(layer: &dyn Layer, input: Shape, values: Vec<Vec<f32>>, define: impl Fn(&[Vec<f64>]) -> Vec<f64>) {
+pub(super) fn check(
+    layer: &dyn Layer,
+    input: Shape,
+    values: Vec<Vec<f32>>,
+    define: impl Fn(&[Vec<f64>]) -> Vec<f64>,
+) {
     let parameters = Parameters::from_values(values.clone());
     let (mut pool, mut tally) = (Pool::default(), Tally::default());
     // Stale numbers in every buffer: nothing may rely on zeros.
@@ -95,7 +100,7 @@ fn compare(loss: &impl Fn(&[Vec<f64>]) -> f64, at: &[Vec<f64>], which: usize, in
     assert!((got - want).abs() < 2e-5 * (1.0 + want.abs()), "parameter {which}[{index}]: {got}, not {want}");
 }
 
-fn affine(outputs: usize, depth: usize, groups: usize, bias: bool) -> Affine {
+pub(super) fn affine(outputs: usize, depth: usize, groups: usize, bias: bool) -> Affine {
     let bias = bias.then(|| ParameterId::new(2));
     Affine { site: 0, weight: ParameterId::new(1), bias, outputs, depth, groups }
 }
@@ -440,7 +445,7 @@ fn what_is_not_a_number_passes_through_rectifier_and_pool() {
 
 /// The loss as a layer, to be held against its definition like the others.
 #[derive(Debug)]
-struct Loss(Vec<u8>);
+struct Loss(Vec<u32>);
 
 impl Layer for Loss {
     fn name(&self) -> &str {
@@ -462,7 +467,7 @@ fn cross_entropy_follows_its_definition() {
     check(&Loss(labels.clone()), input, vec![values], |values| {
         let one = |image: usize| {
             let logit = |class: usize| values[0][class * 7 + image];
-            (0..10).map(|class| logit(class).exp()).sum::<f64>().ln() - logit(usize::from(labels[image]))
+            (0..10).map(|class| logit(class).exp()).sum::<f64>().ln() - logit(labels[image] as usize)
         };
         vec![(0..7).map(one).sum::<f64>() / 7.0]
     });

@@ -4,9 +4,11 @@ use super::*;
 use crate::NetworkError;
 use crate::builder::{Conv, NetworkBuilder};
 use crate::gemm::{Fp32, Gemm, Tally};
+use crate::layers::Positions;
 use crate::models::NETWORKS;
 use crate::tape::Moment;
 use crate::tensor::{Pool, Tensor};
+use crate::{Level, Sequences, TextKind, TextOptions};
 use mirage_arithmetic::{Counters, Matrix, Pass, Site};
 
 /// Multiplies, and notes what it was asked.
@@ -34,7 +36,8 @@ fn seen(network: &Network, batch: usize) -> Vec<GemmEntry> {
     let mut tape = Tape::new(&door, &parameters, &mut pool, &mut tally, moment);
     let input = tape.input(Tensor::zeros(network.input().with_batch(batch)));
     let logits = network.forward(&mut tape, input);
-    let loss = crate::layers::softmax_cross_entropy(&mut tape, logits, &vec![3; batch]);
+    let columns = tape.value(logits).data().len() / network.outputs();
+    let loss = crate::layers::softmax_cross_entropy(&mut tape, logits, &vec![3; columns]);
     tape.backward(loss);
     let seen = door.0.into_inner().unwrap();
     let mut sites = std::collections::BTreeSet::new();
@@ -61,6 +64,76 @@ fn the_gemm_list_is_exactly_what_the_door_sees() {
             assert_eq!(seen(&network, 3), gemm_list(&network, 3), "{name}");
         }
     }
+}
+
+#[test]
+fn the_gemm_list_of_transformers_is_what_the_door_sees() {
+    let side = |vocabulary, length| Side { vocabulary, length };
+    for (name, sides) in [("transformer-lm", &[side(11, 6)][..]), ("translation", &[side(9, 5), side(12, 7)])]
+    {
+        let network = Network::language(name, sides, 0.1).unwrap();
+        assert_eq!(seen(&network, 3), gemm_list(&network, 3), "{name}");
+    }
+}
+
+/// The counts that docs/training.md states, for the samples and the settings of the built-in design.
+#[test]
+fn the_page_tells_how_many_numbers_transformers_train() {
+    let page = include_str!("../../../docs/training.md");
+    let options = |level, length, vocabulary| TextOptions { level, length, vocabulary, held_out: 0.1 };
+    for (name, kind, options) in [
+        ("transformer-lm", TextKind::Plain, options(Level::Character, 64, 8192)),
+        ("translation", TextKind::Pairs, options(Level::Word, 24, 4096)),
+    ] {
+        let data = Sequences::sample(kind, options).unwrap();
+        let trained = Network::language(name, data.sides(), 0.1).unwrap().trained();
+        let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+        let stated = line.rsplit('|').nth(1).unwrap().trim().replace(',', "");
+        assert_eq!(trained.to_string(), stated, "{name}");
+    }
+}
+
+/// Counted by hand from the description of the network.
+#[test]
+fn transformers_have_the_parameters_of_their_description() {
+    let side = |vocabulary, length| Side { vocabulary, length };
+    let (dense, norm) = (|depth: usize, outputs: usize| (depth + 1) * outputs, 2 * 128);
+    let attention = 4 * dense(128, 128) + norm;
+    let lm = Network::language("transformer-lm", &[side(81, 64)], 0.0).unwrap();
+    let block = attention + norm + dense(128, 512) + dense(512, 128);
+    assert_eq!(lm.trained(), (81 + 64) * 128 + 3 * block + norm + dense(128, 81));
+    let translation = Network::language("translation", &[side(900, 20), side(1000, 30)], 0.0).unwrap();
+    let inner = norm + dense(128, 256) + dense(256, 128);
+    let blocks = 2 * (attention + inner) + 2 * (2 * attention + inner);
+    assert_eq!(translation.trained(), 1900 * 128 + blocks + 2 * norm + dense(128, 1000));
+}
+
+#[test]
+fn networks_of_sequences_that_cannot_be_are_refused_by_name() {
+    let side = Side { vocabulary: 9, length: 5 };
+    let refuse = |name, sides: &[Side]| Network::language(name, sides, 0.0).err().unwrap().to_string();
+    assert!(refuse("transformer", &[side]).contains("did you mean \"transformer-lm\"?"));
+    assert_eq!(
+        refuse("translation", &[side]),
+        "translation reads 2 sequences in each example, but the data has 1"
+    );
+    assert_eq!(
+        refuse("transformer-lm", &[Side { length: 0, ..side }]),
+        "layer embedding: the length must be at least 1"
+    );
+    let large = refuse("transformer-lm", &[Side { vocabulary: usize::MAX, ..side }]);
+    assert!(large.contains("parameters up to here"), "{large}");
+    let build =
+        || Network::sequence_builder("n", &[side]).embedding("e", (0, 6), Positions::Learned).unwrap();
+    let error = |built: Result<NetworkBuilder, NetworkError>| built.err().unwrap().to_string();
+    assert_eq!(error(build().self_attention("a", 4, true)), "layer a: 4 heads do not divide 6 channels");
+    assert_eq!(
+        error(build().self_attention("a", 0, true)),
+        "layer a: the number of heads must be at least 1"
+    );
+    assert!(error(build().self_attention("a", 16, true)).contains("16 heads, more than the 15"));
+    assert!(error(build().cross_attention("a", 2)).contains("there is no encoder"));
+    assert!(error(build().dense("d", 0)).contains("number of outputs"));
 }
 
 #[test]

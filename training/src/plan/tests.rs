@@ -3,7 +3,10 @@ use std::sync::atomic::AtomicU64;
 use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel};
 
 use super::*;
-use crate::{CLASSES, Outcome, epoch_gemm_list, fashion_mnist_subset, operand_histogram};
+use crate::{
+    CLASSES, Dataset, Level, Outcome, Part, Sequences, TextKind, TextOptions, epoch_gemm_list,
+    fashion_mnist_subset, operand_histogram,
+};
 
 fn network() -> Network {
     Network::small_cnn(28, 28, CLASSES).unwrap()
@@ -144,4 +147,50 @@ fn what_cannot_be_set_up_is_an_error_and_cancelled_runs_do_nothing() {
     let cancel = AtomicBool::new(false);
     let error = run_all(&network(), &data(), &[plans[0].clone(), bad], &cancel, &|_, _| {}).unwrap_err();
     assert!(matches!(error, RunError::Gemm(_)), "{error}");
+}
+
+/// A text of a few words, as windows of eight.
+fn windows() -> Sequences {
+    let options = TextOptions { level: Level::Word, length: 8, vocabulary: 20, held_out: 0.25 };
+    let line = |i: u32| {
+        ["the cat sat on the mat", "a dog sat on a cat", "the dog ran to the mat", "a cat ran"]
+            [i as usize % 4]
+    };
+    let text: Vec<&str> = (0..80).map(|i| line(i * i + i / 3)).collect();
+    Sequences::parse(&text.join("\n"), "t", TextKind::Plain, options).unwrap()
+}
+
+#[test]
+fn a_transformer_learns_and_does_not_depend_on_threads() {
+    let data = windows();
+    let network = Network::language("transformer-lm", data.sides(), 0.1).unwrap();
+    let moments = crate::Moments { beta1: 0.9, beta2: 0.98, epsilon: 1e-9 };
+    let method = crate::Method::AdamW(moments);
+    let config = TrainConfig { epochs: 4, batch: 7, learning_rate: 2e-3, method, ..TrainConfig::default() };
+    let gemm = GemmConfig { protection: Protection::ReadAgain { repeats: 3 }, ..GemmConfig::mirage(0) };
+    let channel = ResidueChannel::slip(&gemm.moduli, &gemm.code, 1e-4).unwrap();
+    let plan = Plan::new(Arithmetic::Mirage(gemm, Box::new(channel)), "slip", config);
+    let run = |threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let cancel = AtomicBool::new(false);
+        pool.install(|| run_all(&network, &data, std::slice::from_ref(&plan), &cancel, &|_, _| {}))
+            .unwrap()
+            .remove(0)
+    };
+    let (one, three) = (run(1), run(3));
+    assert_eq!((&one.records, &one.run.parameters), (&three.records, &three.run.parameters));
+    assert_eq!(one.run.training, three.run.training);
+    // Ten words and the end of a line: chance would be 2.4 nats.
+    let (loss, perplexity) = (one.run.test_loss.unwrap(), one.records.last().unwrap().perplexity.unwrap());
+    assert!(loss < 1.6 && (perplexity - loss.exp()).abs() < 1e-9, "{loss}");
+    // The counters of each site and pass are those of the list.
+    let (groups, moduli) = (|k: u64| k.div_ceil(16), 3);
+    let list = epoch_gemm_list(&network, data.count(Part::Train), 7);
+    for (site, name) in network.sites().iter().enumerate() {
+        for pass in Pass::ALL {
+            let own = list.iter().filter(|entry| entry.layer == *name && entry.pass == pass);
+            let reads: u64 = own.map(|e| e.m * e.n * groups(e.k) * e.repeats).sum();
+            assert_eq!(one.run.training.get(site, pass).residues, 4 * moduli * reads, "{name} {pass}");
+        }
+    }
 }

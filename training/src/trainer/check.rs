@@ -1,9 +1,8 @@
 //! What keeps a run from beginning.
 
 use crate::checkpoint::CheckpointError;
-use crate::layers::chain_output;
+use crate::examples::Part;
 use crate::network::MOST_ACTIVATIONS;
-use crate::tensor::Shape;
 use crate::trainer::Task;
 
 /// Why a run could not begin.
@@ -20,24 +19,26 @@ pub enum TrainError {
         range: &'static str,
     },
     /// There is nothing to train on, or nothing to test on.
-    #[error("{train} training images and {test} test images: there must be at least one of each")]
+    #[error("{train} examples to train on and {test} to test on: there must be at least one of each")]
     Empty {
-        /// Training images.
+        /// Examples to train on.
         train: usize,
-        /// Test images.
+        /// Examples to test on.
         test: usize,
     },
     /// A batch would take more memory than is accepted.
     #[error(
-        "a batch of {batch} images of {rows} x {columns} takes {numbers} activations, more than the {limit} that are \
-         accepted; use a smaller batch or smaller images"
+        "a batch of {batch} {examples} of {rows} x {columns} takes {numbers} activations, more than the {limit} that are \
+         accepted; use a smaller batch or smaller {examples}"
     )]
     LargeBatch {
-        /// Images of the batch.
+        /// Examples of the batch.
         batch: usize,
-        /// Rows of an image.
+        /// What they are called.
+        examples: &'static str,
+        /// Rows of one.
         rows: usize,
-        /// Columns of an image.
+        /// Columns of one.
         columns: usize,
         /// What the forward pass keeps of it.
         numbers: usize,
@@ -61,6 +62,18 @@ pub enum TrainError {
         /// Largest label of the data.
         largest: u8,
     },
+    /// The sequences are not those that the network takes.
+    #[error(
+        "the network reads {expected} and decides between {outputs} tokens, but the data has {found}, the last with as many classes as tokens"
+    )]
+    Sequences {
+        /// Of the network.
+        expected: String,
+        /// Of the data.
+        found: String,
+        /// Classes of the network.
+        outputs: usize,
+    },
 }
 
 /// Whether a run can begin.
@@ -81,24 +94,17 @@ pub(super) fn check(Task { network, data, config }: Task<'_>) -> Result<(), Trai
             return wrong(what, value.to_string(), "be finite");
         }
     }
-    let (train, test) = (data.train().len(), data.test().len());
+    let [train, test] = [Part::Train, Part::Test].map(|part| data.count(part));
     if train == 0 || test == 0 {
         return Err(TrainError::Empty { train, test });
     }
-    let input = network.input();
-    let outputs = chain_output(network.layers(), input).map_or(0, |shape| shape.features());
-    let found = data.train().shape();
-    let largest = data.train().labels().iter().chain(data.test().labels()).copied().max().unwrap_or(0);
-    if input != found || usize::from(largest) >= outputs {
-        let text = |shape: Shape| format!("{} x {} x {}", shape.channels, shape.height, shape.width);
-        return Err(TrainError::Data { expected: text(input), found: text(found), outputs, largest });
-    }
-    // What data has fewer images than the batch fills a part of it.
+    data.suits(network)?;
+    // What data has fewer examples than the batch fills a part of it.
     let (batch, limit) = (config.batch.min(train.max(test)), MOST_ACTIVATIONS);
     let numbers = network.activations().saturating_mul(batch);
     if numbers > limit {
-        let (rows, columns) = (input.height, input.width);
-        return Err(TrainError::LargeBatch { batch, rows, columns, numbers, limit });
+        let (rows, columns, examples) = (network.input().height, network.input().width, data.words()[1]);
+        return Err(TrainError::LargeBatch { batch, examples, rows, columns, numbers, limit });
     }
     Ok(())
 }

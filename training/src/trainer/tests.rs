@@ -1,6 +1,6 @@
 use super::*;
 use crate::gemm::Fp32;
-use crate::{CLASSES, fashion_mnist_subset};
+use crate::{CLASSES, Dataset, Shape, fashion_mnist_subset};
 use mirage_arithmetic::{Counters, Matrix, Pass, Site};
 
 fn label() -> Label {
