@@ -60,7 +60,7 @@ impl DevicesSection {
             if let Some(coefficient) = &c.coefficient {
                 return Err(coefficient.invalid(useless));
             }
-            for length in [&c.decay, &c.bus_distance].into_iter().flatten() {
+            if let Some(length) = c.decay.as_ref().or(c.bus_distance.as_ref()) {
                 return Err(length.invalid(useless));
             }
             let why = "what a heater does to the bus beside its own guide is not in the matrix: phase per phase, as measured";
