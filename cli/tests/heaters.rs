@@ -34,7 +34,8 @@ fn design(gone: &[&str], keys: &str) -> String {
 }
 
 fn measured() -> String {
-    design(&["coefficient", "decay"], "matrix = { value = \"heat/m.csv\", mark = \"S\", source = \"here\" }")
+    let keys = "matrix = { value = \"heat/m.csv\", mark = \"S\", source = \"here\" }\nown_bus = 0";
+    design(&["coefficient", "decay", "bus_distance"], keys)
 }
 
 fn characterize(design: &Path, out: &Path) -> BTreeMap<String, Vec<u8>> {

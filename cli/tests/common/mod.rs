@@ -56,7 +56,7 @@ pub fn given_design() -> String {
         ("extinction", "\"30.5 dB\""),
         ("bits", "16"),
         ("resolution", "\"3.6 mrad\""),
-        ("coefficient", "1.2e-5"),
+        ("coefficient", "1e-5"),
     ] {
         let open = format!("\n{key} = {{ value = \"required\"");
         assert!(text.contains(&open), "{key}");
