@@ -3,7 +3,8 @@
 /// The state of a generator for draws of `domain` at the place `at` of a run with this seed: keys of different domains, places or
 /// seeds have nothing to do with each other.
 pub fn draw_key(seed: u64, domain: u64, at: [u64; 2]) -> u128 {
-    let mut key = mix(seed);
+    // (twice, so that seed and domain cannot change places)
+    let mut key = mix(mix(seed));
     for word in [domain, at[0], at[1]] {
         key = mix(key ^ mix(word));
     }

@@ -1,5 +1,8 @@
 //! The command line of the Mirage toolkit.
 
+#[macro_use]
+mod say;
+
 mod args;
 mod commands;
 mod design;

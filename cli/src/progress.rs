@@ -161,7 +161,9 @@ impl Lines {
     /// What to say at the end: how long it took, if it was long.
     fn end(&mut self, now: Instant) -> Option<String> {
         let gone = now.duration_since(self.begun);
-        (gone >= EVERY).then(|| format!("{}: done after {}", self.what, span(gone.as_secs_f64())))
+        // (what was stopped says so itself)
+        let stopped = self.total > 1 && self.done < self.total;
+        (gone >= EVERY && !stopped).then(|| format!("{}: done after {}", self.what, span(gone.as_secs_f64())))
     }
 }
 

@@ -228,9 +228,10 @@ mod tests {
         assert!(says("devices.dac.bits", "8 bit").contains("a plain number"));
         assert!(says("", "1").contains("no key"));
         // The section still checks the kind: half a bit, and a number without its unit.
-        for (key, value, word) in
-            [("devices.dac.bits", "8.5", "expected u32"), ("devices.ring.loss", "3", "has no unit")]
-        {
+        for (key, value, word) in [
+            ("devices.dac.bits", "8.5", "expected a whole number"),
+            ("devices.ring.loss", "3", "has no unit"),
+        ] {
             let error =
                 document().with_value(key, value).unwrap().section::<Devices>("devices").err().unwrap();
             assert!(error.to_string().contains(word) && error.line().is_some(), "{error}");

@@ -61,10 +61,10 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
     depth.finish()?;
     [sweep.map(|(journal, _)| journal), usual].into_iter().flatten().try_for_each(Journal::finish)?;
     if args.common.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
+        say!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         print(&answer, &words);
-        println!("results in {}", folder.path().display());
+        say!("results in {}", folder.path().display());
     }
     Ok(())
 }
@@ -90,10 +90,10 @@ fn results(
 }
 
 fn print(answer: &Answer, words: &[String]) {
-    println!("laser power {:.3e} W for each of {} lasers", answer.solution.laser_power, answer.budget.lasers);
+    say!("laser power {:.3e} W for each of {} lasers", answer.solution.laser_power, answer.budget.lasers);
     for s in &answer.solution.tolerances {
         let (key, unit) = (s.tolerance.key(), s.tolerance.unit());
-        println!("required: {key} = {} {unit} (costs {:.2} dB of laser power)", s.value, s.penalty_db);
+        say!("required: {key} = {} {unit} (costs {:.2} dB of laser power)", s.value, s.penalty_db);
     }
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -105,8 +105,8 @@ fn print(answer: &Answer, words: &[String]) {
             [r.modulus.to_string()].into_iter().chain(numbers).chain([format!("{:.1}", r.snr_db())]),
         );
     }
-    println!("{table}");
+    say!("{table}");
     for line in words {
-        println!("{line}");
+        say!("{line}");
     }
 }

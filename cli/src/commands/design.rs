@@ -13,12 +13,12 @@ pub fn run(command: &DesignCommand) -> Result<()> {
         DesignCommand::Check { design } => {
             let design = Design::read(design.as_deref())?;
             for warning in design.system.warnings() {
-                println!("note: {warning}");
+                say!("note: {warning}");
             }
             if let Some(ring) = design.devices.ring_switch()? {
                 print_ring(&ring);
             }
-            println!(
+            say!(
                 "{} is a sound design of {} values",
                 design.document.file(),
                 design.document.provenance()?.len()
@@ -27,9 +27,9 @@ pub fn run(command: &DesignCommand) -> Result<()> {
         DesignCommand::Show { design, text, json } => {
             let design = Design::read(design.as_deref())?;
             if *text {
-                print!("{}", design.document.text());
+                say_part!("{}", design.document.text());
             } else if *json {
-                println!("{}", serde_json::to_string_pretty(&design.document.provenance()?)?);
+                say!("{}", serde_json::to_string_pretty(&design.document.provenance()?)?);
             } else {
                 let mut table = Table::new();
                 table
@@ -38,7 +38,7 @@ pub fn run(command: &DesignCommand) -> Result<()> {
                 for p in design.document.provenance()? {
                     table.add_row([p.key, p.value, p.mark, p.source]);
                 }
-                println!("{table}");
+                say!("{table}");
             }
         }
     }
@@ -47,13 +47,13 @@ pub fn run(command: &DesignCommand) -> Result<()> {
 
 /// What follows from a ring that is described by its own parameters.
 fn print_ring(ring: &RingSwitch) {
-    println!(
+    say!(
         "ring: free spectral range {:.1} GHz, linewidth {:.2} GHz, photon lifetime {:.3} ps",
         ring.free_spectral_range() * 1e-9,
         ring.linewidth() * 1e-9,
         ring.photon_lifetime() * 1e12
     );
-    println!(
+    say!(
         "ring: pass loss {:.4} dB, drop loss {:.4} dB, extinction {:.2} dB detuned and {:.2} dB on resonance",
         ring.pass_loss_db(),
         ring.drop_loss_db(),

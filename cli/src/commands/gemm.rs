@@ -52,9 +52,9 @@ pub fn run(args: &GemmArgs) -> Result<()> {
             "residues": counters.residues, "wrong": counters.wrong, "detected": counters.detected,
             "not_finite": wild, "repeated": counters.repeated, "exhausted": counters.exhausted, "silent": counters.silent,
         });
-        println!("{summary}");
+        say!("{summary}");
     } else {
-        println!(
+        say!(
             "{} x {} x {}: {} residues read, {} wrong, {} reads detected, {} repeated, {} exhausted, {} silently wrong",
             shape[0],
             shape[1],
@@ -67,12 +67,12 @@ pub fn run(args: &GemmArgs) -> Result<()> {
             counters.silent
         );
         if wild > 0 {
-            println!(
+            say!(
                 "{wild} elements of the product are not finite: a group with a NaN or an infinity has no meaning in block floating point"
             );
         }
         let format = gemm.config().format;
-        println!(
+        say!(
             "wrote {}: operands in block floating point, {} mantissa bits in groups of {}, so that it differs from FP32's product",
             args.output.display(),
             format.mantissa_bits,

@@ -72,11 +72,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
     timing.write(&folder)?;
     folder.finish();
     if args.common.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
+        say!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
-        println!("{}", training::table(&trained.comparison));
-        println!("{}", system::table(&simulated.networks));
-        println!("open {}", folder.path().join("report.html").display());
+        say!("{}", training::table(&trained.comparison));
+        say!("{}", system::table(&simulated.networks));
+        say!("open {}", folder.path().join("report.html").display());
     }
     Ok(())
 }

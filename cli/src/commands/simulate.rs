@@ -41,10 +41,10 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     folder.finish();
     if args.common.json {
         let rows: Vec<_> = networks.iter().map(system::summary).collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        say!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
-        println!("{}", system::table(&networks));
-        println!("results in {}", folder.path().display());
+        say!("{}", system::table(&networks));
+        say!("results in {}", folder.path().display());
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub fn run(args: &SparamArgs) -> Result<()> {
     })?;
     let (reciprocity, passivity) = (table.reciprocity(), table.passivity());
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&summary(&table, &reciprocity, &passivity))?);
+        say!("{}", serde_json::to_string_pretty(&summary(&table, &reciprocity, &passivity))?);
     } else {
         print(args, &table, &reciprocity, &passivity)?;
     }
@@ -58,7 +58,7 @@ pub fn run(args: &SparamArgs) -> Result<()> {
     if let Some(output) = &args.output {
         write_whole(output, converted(&table, output, args)?.as_bytes())?;
         if !args.json {
-            println!("wrote {}", output.display());
+            say!("wrote {}", output.display());
         }
     }
     Ok(())
@@ -92,8 +92,8 @@ fn print(
     let (low, high) = table.range();
     let ports = table.ports();
     let micrometres = |hertz: f64| LIGHT / (hertz * 1e-12);
-    println!("ports        {}", ports.join(", "));
-    println!(
+    say!("ports        {}", ports.join(", "));
+    say!(
         "range        {:.6} um to {:.6} um ({:.4} THz to {:.4} THz), {} points",
         micrometres(high),
         micrometres(low),
@@ -102,22 +102,22 @@ fn print(
         table.frequencies().len()
     );
     for line in choices(&args.file)? {
-        println!("{line}");
+        say!("{line}");
     }
     let mut text = format!("reciprocity  |S_ij - S_ji| up to {:.2e}", reciprocity.deviation);
     if reciprocity.deviation > 0.0 {
         let (first, second) = (&ports[reciprocity.first], &ports[reciprocity.second]);
         text += &format!(", between {first} and {second} at {:.6} um", micrometres(reciprocity.frequency));
     }
-    println!("{text}");
+    say!("{text}");
     let verdict = if passivity.singular_value > 1.0 + TOLERANCE { "not passive" } else { "passive" };
-    println!(
+    say!(
         "passivity    largest singular value {:.6} at {:.6} um: {verdict}",
         passivity.singular_value,
         micrometres(passivity.frequency)
     );
-    println!("power in dB at the middle point, out by in:");
-    println!("{}", powers(table));
+    say!("power in dB at the middle point, out by in:");
+    say!("{}", powers(table));
     Ok(())
 }
 

@@ -58,15 +58,15 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish();
     if args.common.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
+        say!("{}", serde_json::to_string_pretty(&summary)?);
         return Ok(());
     }
-    println!("{}", table(&memory));
+    say!("{}", table(&memory));
     for line in symbols_and_limits(&streaming, &memory, limits) {
-        println!("{line}");
+        say!("{line}");
     }
-    println!("{}", words(&settling, answer.solution.parameters.shifters.program_time));
-    println!("results in {}", folder.path().display());
+    say!("{}", words(&settling, answer.solution.parameters.shifters.program_time));
+    say!("results in {}", folder.path().display());
     Ok(())
 }
 
@@ -146,7 +146,7 @@ fn symbols_and_limits(streaming: &Streaming<'_>, memory: &[MemoryRow], limits: M
     let penalty = streaming.question.point.penalty_db;
     lines.push(match limits.lifetime {
         Some(lifetime) => format!(
-            "at {:.3} GHz rings may cost {penalty} dB of light: a lifetime of at most {:.3} ps (Q = {:.0})",
+            "at {:.3} GHz rings may cost {penalty} dB of light: a lifetime of at most {:.3} ps (Q = {:.0}), by the same symbols",
             ghz(time.clock),
             ps(lifetime),
             streaming.quality(lifetime)
@@ -158,7 +158,11 @@ fn symbols_and_limits(streaming: &Streaming<'_>, memory: &[MemoryRow], limits: M
     });
     lines.push(match limits.clock {
         Some(clock) => {
-            format!("with {rings} all memory costs at most {penalty} dB up to a clock of {:.3} GHz", ghz(clock))
+            format!(
+                "with {rings} all memory costs more than {penalty} dB above a clock of {:.3} GHz, as far as symbols that occur once \
+                 in two thousand show; rarer ones come later, so a rate like 1e-8 asks for a slower clock",
+                ghz(clock)
+            )
         }
         None => format!(
             "with {rings} memory costs more than {penalty} dB at every clock tried, a ten-thousandth to ten times the design's"

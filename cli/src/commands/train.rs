@@ -66,11 +66,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     folder.repeatable(&design, &crate::command_line(setup.config.seed))?;
     folder.finish();
     if args.common.json {
-        println!("{}", serde_json::to_string_pretty(&runs)?);
+        say!("{}", serde_json::to_string_pretty(&runs)?);
     } else {
-        println!("{}", training::table(&runs));
-        print!("{}", training::baseline_lines(&baselines));
-        println!("results in {}", folder.path().display());
+        say!("{}", training::table(&runs));
+        say_part!("{}", training::baseline_lines(&baselines));
+        say!("results in {}", folder.path().display());
     }
     Ok(())
 }

@@ -305,8 +305,9 @@ impl ImportanceRow {
         let verdict = match () {
             () if drawn => "not judged",
             () if found.effective < FEWEST => "too few draws",
-            () if alike - alike_reach <= channel_upper && alike + alike_reach >= channel_lower => "agrees",
-            () => "differs",
+            () if alike - alike_reach > channel_upper || alike + alike_reach < channel_lower => "differs",
+            () if lower > channel_upper || upper < channel_lower => "agrees with levels alike",
+            () => "agrees",
         };
         Self {
             modulus: found.modulus,
@@ -343,6 +344,11 @@ fn importance_words(r: &ImportanceRow) -> String {
         "not judged" => {
             format!("{numbers} beside {channel}; groups were drawn, which adds more than the interval says")
         }
+        "agrees with levels alike" => format!(
+            "{numbers}: with all levels alike, as the channel takes them, that agrees with {channel}; at the levels of the reads \
+             themselves it is {:.2} times the channel's, outside its bounds (docs/estimators.md)",
+            r.ratio
+        ),
         verdict => {
             format!("{numbers}: that {verdict} with {channel}").replace("differs with", "differs from")
         }

@@ -269,7 +269,11 @@ impl Streaming<'_> {
         let factors: Vec<String> = ratios.iter().map(|(m, ratio)| format!("{ratio:.3} for {m}")).collect();
         channel
             .header
-            .insert("memory".into(), format!("of the last symbol: rates times {}", factors.join(", ")));
+            .insert("memory".into(), format!(
+                "of the symbols before: rates times {}; what is late more seldom than once in {} symbols is not in it",
+                factors.join(", "),
+                self.symbols
+            ));
         Ok(channel)
     }
 

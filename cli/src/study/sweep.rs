@@ -70,6 +70,22 @@ impl Sweep {
         for corner in corners {
             design.with(&sweep.changes(&corner))?;
         }
+        for axis in &sweep.axes {
+            // What the rates are made of, at either end of the axis.
+            let at = |i: usize| -> Result<_> {
+                let design = design.with(&axis.changes(i))?;
+                let gemm = design.gemm(0)?;
+                Ok((design.devices.design_point(gemm.format.group), format!("{gemm:?}")))
+            };
+            let last = axis.values.len() - 1;
+            if last > 0 && at(0)? == at(last)? {
+                let key = axis.keys.join(", ");
+                return Err(CliError::message(format!(
+                    "`{key}` does not enter the error rates of the devices: every point of the sweep would be the same; keys that do \
+                     are in [devices] and [arithmetic]"
+                )));
+            }
+        }
         Ok(Some(sweep))
     }
 

@@ -110,7 +110,7 @@ fn samples(operands: &[Operands], effective: f64) -> String {
 
 /// Half the 95 % interval of the log of the rate that the sampling of reads leaves: from the scatter of four quarters of the
 /// sample, with Student's quantile for three degrees of freedom. Zero where operands are independent.
-fn sampling_error(unit: &Mdpu, operands: &Operands, laser_power: f64) -> Result<f64, DeviceError> {
+pub(super) fn sampling_error(unit: &Mdpu, operands: &Operands, laser_power: f64) -> Result<f64, DeviceError> {
     const QUARTERS: usize = 4;
     const STUDENT: f64 = 3.182;
     if operands.groups().len() < QUARTERS {

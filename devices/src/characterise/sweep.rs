@@ -1,6 +1,7 @@
 //! Sweeps of one parameter at a time around a solved design, and `errors.csv`.
 
 use crate::characterise::bench::{Bench, RequiredPower, Watch};
+use crate::characterise::channel::sampling_error;
 use crate::characterise::obstacle::{NUMBERS, Obstacle};
 use crate::characterise::study::{Study, run_study};
 use crate::error::DeviceError;
@@ -224,15 +225,18 @@ impl Study for SweepStudy<'_> {
         };
         watch.check()?;
         let rates = bench.rates(power);
-        let numbers = bench.units().iter().zip(&rates).zip(setting.operands).flat_map(
-            |(((unit, _), rates), operands)| {
-                let bounds = bounds(unit, operands, rates, SAMPLES, setting.seed);
+        let units = bench.units().iter().zip(&rates).zip(setting.operands);
+        let numbers: Result<Vec<_>, DeviceError> = units
+            .map(|(((unit, _), rates), operands)| {
+                let bounds = bounds(unit, operands, rates, SAMPLES, setting.seed)
+                    .widened(sampling_error(unit, operands, power)?);
                 let (p, lower) = (rates.error_rate, rates.error_rate * bounds.lower_ratio);
                 let upper = (p * bounds.upper_ratio).min(1.0);
-                [p, lower, upper, rates.adjacent, rates.other, rates.snr_db(), rates.signal_power, required]
-            },
-        );
-        Ok(numbers.chain(obstacle).collect())
+                let snr = rates.snr_db();
+                Ok([p, lower, upper, rates.adjacent, rates.other, snr, rates.signal_power, required])
+            })
+            .collect();
+        Ok(numbers?.into_iter().flatten().chain(obstacle).collect())
     }
 
     fn outcome(&self, items: &[Vec<f64>]) -> Result<Vec<SweepRow>, DeviceError> {

@@ -76,6 +76,8 @@ pub(crate) struct Cell {
     pub live: f64,
     /// `live` of the cell with the opposite deviation.
     pub mirrored: f64,
+    /// `settled` of the cell with the opposite deviation.
+    pub settled_mirrored: f64,
 }
 
 /// One pair of operands of one MMU.
@@ -172,14 +174,17 @@ impl Population {
             for column in (0..PHASES).step_by(stride) {
                 let at = row * PHASES + column;
                 let (settled, live) = (self.settled[at] * scale, self.live[at] * scale);
-                let mirrored = self.live[row * PHASES + (PHASES - column) % PHASES] * scale;
-                if live > 0.0 || settled > 0.0 || mirrored > 0.0 {
+                let opposite = row * PHASES + (PHASES - column) % PHASES;
+                let (settled_mirrored, mirrored) =
+                    (self.settled[opposite] * scale, self.live[opposite] * scale);
+                if live > 0.0 || settled > 0.0 || mirrored > 0.0 || settled_mirrored > 0.0 {
                     cells.push(Cell {
                         deviation: self.deviations[column],
                         log_amplitude,
                         settled,
                         live,
                         mirrored,
+                        settled_mirrored,
                     });
                 }
             }

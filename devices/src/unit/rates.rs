@@ -190,8 +190,10 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         population.cells(1.2 * width, f64::INFINITY)
     };
     let mut offsets = vec![0.0; m * m];
-    let summary = Summary::new(&operating, &cells, moments.dac_noise);
+    let mut summary = Summary::new(&operating, &cells, moments.dac_noise);
     if exact || operating.imbalanced() {
+        // What is wrong again: a repeat meets the same cells of the ADC, and all noise anew.
+        let (mut once, mut twice) = (0.0, 0.0);
         let orbits = orbits(m, operating.imbalanced());
         let mut row = vec![0.0; m];
         for cell in cells.iter().filter(|cell| summary.matters(&operating, cell)) {
@@ -204,6 +206,15 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
                     1.0,
                     &mut row,
                 );
+                let noisy = operating.noisy_point(cell.log_amplitude, angle, moments.dac_noise.powi(2));
+                let mut again = vec![0.0; m];
+                operating.readout.add_errors(*truth, noisy, 1.0, &mut again);
+                let wrong: f64 = again.iter().sum();
+                for &(_, mirrored) in images {
+                    let share = if mirrored { cell.settled_mirrored } else { cell.settled };
+                    once += share * wrong;
+                    twice += share * wrong * wrong;
+                }
                 for (j, &p) in row.iter().enumerate().filter(|(_, p)| **p > 0.0) {
                     for &(image, mirrored) in images {
                         if mirrored {
@@ -214,6 +225,9 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
                     }
                 }
             }
+        }
+        if once > 0.0 {
+            summary.again = (twice / once).min(1.0);
         }
     } else {
         let mut row = vec![0.0; m];
@@ -380,7 +394,8 @@ impl Summary {
 
     /// Whether a cell can contribute: a sector's edge is nowhere nearer than three quarters of an LSB inside.
     fn matters(&self, operating: &Operating, cell: &Cell) -> bool {
-        if cell.live <= 0.0 && cell.mirrored <= 0.0 {
+        let share = cell.live.max(cell.mirrored).max(cell.settled).max(cell.settled_mirrored);
+        if share <= 0.0 {
             return false;
         }
         let point = operating.point(cell.log_amplitude, 0.0);
@@ -397,7 +412,7 @@ impl Summary {
                 .readout
                 .wedge_error(operating.snr(cell.log_amplitude, 0.0), (cell.deviation.abs() + shift).min(PI))
         };
-        cell.live.max(cell.mirrored) * worst > 1e-6 * self.total
+        share * worst > 1e-6 * self.total
     }
 }
 
