@@ -150,7 +150,7 @@ fn log_step(decades: f64) -> f64 {
     }
 }
 
-/// Distance of the ticks of a short axis of logarithms, of which [`short_labels`] names 1, 2 and 5: a tenth of a decade, on which
+/// Distance of the ticks of a short axis of logarithms, of which 1, 2 and 5 are labelled: a tenth of a decade, on which
 /// 2 and 5 lie to 0.3 %.
 const TENTH: f64 = 0.1;
 

@@ -65,7 +65,7 @@ impl Mdpu {
         let (link, detector) = (&self.parameters().link, &self.parameters().detector);
         let signal = transfer * light.signal.sqrt();
         let reference = Complex64::new(light.reference.sqrt(), 0.0);
-        let turned = reference * Complex64::from_polar(1.0, PI / 2.0 - link.hybrid_phase_error);
+        let turned = reference * self.quarter;
         let gain = [1.0, 1.0 + link.hybrid_gain_error];
         let mut difference = [0.0; 2];
         let mut sum = [0.0; 2];

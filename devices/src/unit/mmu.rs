@@ -60,6 +60,8 @@ pub struct Mdpu {
     detour_db: Vec<f64>,
     shifter_db: Vec<f64>,
     crosstalk: Vec<SourceGain>,
+    /// Field of the hybrid's second branch over that of its first: a quarter turn, but for the hybrid's error.
+    pub(crate) quarter: Complex64,
     /// Phase on a stage's bus per phase of its own drive; zero where compensated.
     own_bus: f64,
     lock: RingLock,
@@ -119,6 +121,7 @@ impl Mdpu {
             detour_db: vec![2.0 * drop_db; digits.count()],
             shifter_db,
             crosstalk: source_gains(&parameters.crosstalk, parameters.heat.compensation, &digits, group),
+            quarter: Complex64::from_polar(1.0, PI / 2.0 - parameters.link.hybrid_phase_error),
             own_bus: if parameters.heat.compensation.is_some() {
                 0.0
             } else {

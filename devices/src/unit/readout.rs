@@ -217,7 +217,6 @@ struct Axis {
     /// Mean and LSB over standard deviation, in LSB.
     mean: f64,
     scale: f64,
-    half: i64,
     first: i64,
     last: i64,
     /// The probability beyond the lower edge of each code from the first to the one after the last, on the side away from the
@@ -232,14 +231,7 @@ impl Axis {
         let reach = 8.6 * sigma; // beyond lie 1e-17
         let (first, last) = (code(mean - reach), code(mean + reach));
         let scale = if sigma > 0.0 { lsb / sigma } else { f64::MAX };
-        Axis {
-            mean: mean / lsb,
-            scale,
-            half,
-            first,
-            last,
-            tails: vec![f64::NAN; (last - first + 2) as usize],
-        }
+        Axis { mean: mean / lsb, scale, first, last, tails: vec![f64::NAN; (last - first + 2) as usize] }
     }
 
     /// Probability of the codes from `start` up to but not including `end`, without cancellation in the tails.
@@ -254,10 +246,11 @@ impl Axis {
         }
     }
 
-    /// The tail at the lower edge of `code`, and whether it lies above; the outermost codes clip.
+    /// The tail at the lower edge of `code`, and whether it lies above. The outermost codes take all that lies beyond: they clip, or
+    /// it is next to nothing.
     fn tail(&mut self, code: i64) -> (f64, bool) {
-        if code <= -self.half || code >= self.half {
-            return (0.0, code > 0);
+        if code <= self.first || code > self.last {
+            return (0.0, code > self.first);
         }
         let distance = (code as f64 - self.mean) * self.scale;
         let tail = &mut self.tails[(code - self.first) as usize];
