@@ -12,10 +12,10 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 # With --target, build scripts and procedural macros go without the instrumentation.
 cargo build --release --locked --target "$target"
 fuzzer=${CARGO_TARGET_DIR:-target}/$target/release/mirage-fuzz
-if [ $# -gt 0 ]; then readers=("$@"); else read -ra readers <<<"$(READER=list "$fuzzer" -runs=1 2>/dev/null)"; fi
+mkdir -p artifacts
+if [ $# -gt 0 ]; then readers=("$@"); else read -ra readers <<<"$(READER=list "$fuzzer" -runs=1 -artifact_prefix=artifacts/ 2>/dev/null)"; fi
 each=$((seconds / ${#readers[@]}))
 [ "$each" -ge 1 ] || each=1
-mkdir -p artifacts
 for reader in "${readers[@]}"; do
     mkdir -p "corpus/$reader"
     seeds=()
