@@ -105,6 +105,7 @@ pub use characterise::variance::{VarianceRow, variance_budget};
 pub use characterise::yield_power::{YieldPowerRow, YieldPowerStudy};
 pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
+pub use physics::LIGHT_SPEED;
 pub use section::{
     AdcSection, AmbientSection, ChipVariation, Compensation, CrosstalkSection, DacSection, DevicesSection,
     DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, ReferenceLoss,

@@ -1,7 +1,7 @@
 //! Constants of nature (SI, exact since 2019; CODATA) and decibels.
 
 /// Speed of light in vacuum, m/s.
-pub(crate) const LIGHT_SPEED: f64 = 299_792_458.0;
+pub const LIGHT_SPEED: f64 = 299_792_458.0;
 /// Charge of an electron, C.
 pub(crate) const ELEMENTARY_CHARGE: f64 = 1.602_176_634e-19;
 /// Boltzmann's constant, J/K.

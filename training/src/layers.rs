@@ -52,6 +52,14 @@ pub(crate) use pool::MaxPool;
 pub(crate) use relu::Relu;
 pub(crate) use residual::{PaddedShortcut, Residual};
 
+/// Refuses an input of another number of channels than `layer` takes.
+fn take_channels(layer: &str, expected: usize, input: Shape) -> Result<(), NetworkError> {
+    match input.channels {
+        found if found == expected => Ok(()),
+        found => Err(NetworkError::Features { layer: layer.to_owned(), expected, found }),
+    }
+}
+
 /// One step of a network, from one value to the next. What `Debug` writes holds all that decides what the layer does:
 /// checkpoints know a network by it.
 pub trait Layer: fmt::Debug + Send + Sync {

@@ -14,9 +14,6 @@ use crate::error::{CliError, Result, read_text};
 use crate::folder::{number, write_whole};
 use crate::plots;
 
-/// Speed of light in vacuum, m/s.
-const LIGHT: f64 = 299_792_458.0;
-
 const UM: f64 = 1e6;
 
 /// Open ports that are named.
@@ -186,7 +183,8 @@ fn touchstone(response: &Response, points: &Points, file: &Path) -> Result<()> {
     if !file.extension().is_some_and(|e| e.eq_ignore_ascii_case(&expected)) {
         return Err(wrong(format!("a Touchstone file of {n} ports ends in .{expected}")));
     }
-    let frequencies: Vec<f64> = points.wavelengths().iter().rev().map(|w| LIGHT / w).collect();
+    let frequencies: Vec<f64> =
+        points.wavelengths().iter().rev().map(|w| mirage_devices::LIGHT_SPEED / w).collect();
     let s = response.scattering();
     let element = |place: usize| (0..count).rev().map(move |k| s.at(place / n, place % n, k));
     let values: Vec<Complex64> = (0..n * n).flat_map(element).collect();

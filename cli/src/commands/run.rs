@@ -271,7 +271,7 @@ impl<'a> Study<'a> {
             "network": self.setup.network.name(),
             "data": self.setup.data_name,
             "seed": self.setup.config.seed,
-            "data_sha256": if self.setup.data.is_text() { hex(&self.setup.data.hash()) } else { data_hash() },
+            "data_sha256": if self.setup.data.is_text() { devices::hex(&self.setup.data.hash()) } else { data_hash() },
             "images": self.setup.data.count(Part::Train),
             "examples": self.setup.data.words()[1],
             "test_images": test,
@@ -380,8 +380,4 @@ fn marks(provenance: &[Provenance]) -> Vec<serde_json::Value> {
 fn provenance(folder: &Folder, design: &Design) -> Result<()> {
     let rows = design.document.provenance()?.into_iter().map(|p| [p.key, p.value, p.mark, p.source]);
     folder.table("provenance.csv", &["key", "value", "mark", "source"], rows)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -159,9 +159,10 @@ fn symbols_and_limits(streaming: &Streaming<'_>, memory: &[MemoryRow], limits: M
     lines.push(match limits.clock {
         Some(clock) => {
             format!(
-                "with {rings} all memory costs more than {penalty} dB above a clock of {:.3} GHz, as far as symbols that occur once \
-                 in two thousand show; rarer ones come later, so a rate like 1e-8 asks for a slower clock",
-                ghz(clock)
+                "with {rings} all memory costs more than {penalty} dB above a clock of {:.3} GHz, as far as {} symbols show; rarer \
+                 ones come later, so a rate like 1e-8 asks for a slower clock",
+                ghz(clock),
+                limits.symbols
             )
         }
         None => format!(

@@ -258,8 +258,8 @@ impl Streaming<'_> {
 
     /// Q = omega tau/2 of a ring whose field lives `lifetime` s.
     pub fn quality(&self, lifetime: f64) -> f64 {
-        const LIGHT: f64 = 299_792_458.0;
-        std::f64::consts::PI * LIGHT / self.answer.solution.parameters.heat.wavelength * lifetime
+        std::f64::consts::PI * mirage_devices::LIGHT_SPEED / self.answer.solution.parameters.heat.wavelength
+            * lifetime
     }
 
     /// The design's channel with the rates of each modulus times what memory does to them.

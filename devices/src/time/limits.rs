@@ -23,6 +23,8 @@ pub struct MemoryLimits {
     pub lifetime: Option<f64>,
     /// The fastest clock with the given lifetime, Hz; `None` = none within a ten-thousandth to ten times the given one.
     pub clock: Option<f64>,
+    /// Symbols of each trial and modulus: what is late more seldom than once in so many is not seen.
+    pub symbols: usize,
 }
 
 /// What is asked of memory.
@@ -89,7 +91,8 @@ pub fn memory_limits(
     // Clocks at which the other speeds would be out of range are no clocks.
     clocks.retain(|&clock| TimeParameters { clock, ..*time }.check().is_ok());
     let clock = bisect(&clocks, &|clock| trials.holds(&TimeParameters { clock, ..*time }, more, &settled))?;
-    Ok(MemoryLimits { lifetime, clock: clock.map(|(at, ())| clocks[at]) })
+    let symbols = plan.chips * plan.tiles * plan.symbols;
+    Ok(MemoryLimits { lifetime, clock: clock.map(|(at, ())| clocks[at]), symbols })
 }
 
 impl Trials<'_> {

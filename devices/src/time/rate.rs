@@ -126,10 +126,7 @@ pub fn memory_rates(
     let operating = operating(&steady, operands, laser_power);
     let one = |k: usize| -> Result<Sums, DeviceError> {
         watch.check()?;
-        let mut rng = generator(plan.seed, Domain::Streams, [k as u64, 0]);
-        let chip = Chip::sample(&steady, operands, &mut rng);
-        let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
-        let streamed = stream(&chip, time, &tiles, instant)?;
+        let (chip, tiles, streamed) = streamed(&steady, operands, time, instant, plan, k)?;
         Ok(judge(&operating, &chip, &tiles, &streamed, jitter))
     };
     let sums: Result<Vec<Sums>, DeviceError> = (0..plan.chips).into_par_iter().map(one).collect();
@@ -158,10 +155,7 @@ pub(crate) fn memory_of(
 ) -> Result<Option<Memory>, DeviceError> {
     let one = |k: usize| -> Result<Vec<(Remainder, bool)>, DeviceError> {
         watch.check()?;
-        let mut rng = generator(plan.seed, Domain::Streams, [k as u64, 0]);
-        let chip = Chip::sample(unit, operands, &mut rng);
-        let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
-        let symbols = stream(&chip, time, &tiles, instant)?;
+        let (chip, tiles, symbols) = streamed(unit, operands, time, instant, plan, k)?;
         let m = unit.modulus() as usize;
         let known: Vec<_> = tiles.iter().map(|tile| (levels(tile, m), settled(&chip, tile))).collect();
         let of = |s: &Symbol| remainder(s.field, known[s.tile].1[s.place], known[s.tile].0[s.place], m);
@@ -173,6 +167,22 @@ pub(crate) fn memory_of(
         return Ok(None);
     }
     Ok(Some(Memory::new(found.into_iter().map(|(remainder, _)| remainder).collect())))
+}
+
+/// Chip `k` of a plan, its tiles, and what is sampled of them.
+fn streamed<'a>(
+    unit: &'a Mdpu,
+    operands: &'a Operands,
+    time: &TimeParameters,
+    instant: f64,
+    plan: MemoryPlan,
+    k: usize,
+) -> Result<(Chip<'a>, Vec<Tile>, Vec<Symbol>), DeviceError> {
+    let mut rng = generator(plan.seed, Domain::Streams, [k as u64, 0]);
+    let chip = Chip::sample(unit, operands, &mut rng);
+    let tiles: Vec<Tile> = (0..plan.tiles).map(|_| tile(&chip, plan.symbols, &mut rng)).collect();
+    let symbols = stream(&chip, time, &tiles, instant)?;
+    Ok((chip, tiles, symbols))
 }
 
 /// What a field has besides the settled one of its level modulo `m`, and whether it is turned by half a sector or more.

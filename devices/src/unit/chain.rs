@@ -220,7 +220,7 @@ mod tests {
     use crate::unit::chips::Chip;
     use crate::unit::encoding::Encoding;
     use crate::unit::operands::Operands;
-    use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, OwnBus, Trim};
+    use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, Trim};
     use rand::SeedableRng;
     use rand_pcg::Pcg64;
 
@@ -231,13 +231,7 @@ mod tests {
         (p.shifters.loss_db, p.shifters.mismatch) = (0.91, 1e-3);
         p.dac = Dac { codes: Codes::Nearest, bits: 9, inl: 0.3, dnl: 0.2 };
         p.trim = Trim { fabrication: 1.0, resolution: 0.05, range: std::f64::consts::PI };
-        p.crosstalk = Crosstalk {
-            coefficient: 1e-4,
-            decay: 60e-6,
-            pitch: 30e-6,
-            own_bus: OwnBus::Distance(20e-6),
-            ..Crosstalk::NONE
-        };
+        p.crosstalk = Crosstalk::of_a_row(1e-4);
         p
     }
 

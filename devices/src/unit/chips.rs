@@ -273,13 +273,7 @@ mod tests {
         (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
         p.dac = crate::unit::parameters::Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
         p.trim = crate::unit::parameters::Trim { fabrication: 0.5, resolution: 0.006, range: PI };
-        p.crosstalk = crate::unit::parameters::Crosstalk {
-            coefficient: 2e-5,
-            decay: 60e-6,
-            pitch: 30e-6,
-            own_bus: crate::unit::parameters::OwnBus::Distance(20e-6),
-            ..crate::unit::parameters::Crosstalk::NONE
-        };
+        p.crosstalk = crate::unit::parameters::Crosstalk::of_a_row(2e-5);
         (p.link.rin, p.link.linewidth, p.link.delay_mismatch) = (1e-15, 1e5, 1e-11);
         p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
         p.adc.bits = Some(8);
@@ -452,15 +446,17 @@ mod tests {
     fn three_estimators_agree_on_groups_whose_values_are_alike() {
         for (m, power) in [(31u32, 4e-4), (33, 4e-4)] {
             let operands = correlated(m);
-            let with = agree(&rough(), &operands, m, power);
+            let mut p = rough();
+            p.rings.extinction_db = 33.5;
+            let with = agree(&p, &operands, m, power);
             // Independent operands of the same frequencies would hide a part of the errors; both rates are computed, not sampled.
             let alone =
                 Operands::new("alone", m, operands.stationary().to_vec(), operands.streaming().to_vec())
                     .unwrap();
-            let unit = Mdpu::new(&rough(), m).unwrap();
+            let unit = Mdpu::new(&p, m).unwrap();
             let without =
                 rates(&unit, &Population::new(&unit, &alone), power, Quantisation::Cells).error_rate;
-            assert!(with > without * if m == 31 { 1.3 } else { 1.0 }, "{m}: {with} against {without}");
+            assert!(with > without * if m == 31 { 1.3 } else { 1.05 }, "{m}: {with} against {without}");
         }
     }
 

@@ -127,6 +127,18 @@ impl Crosstalk {
         own_bus: OwnBus::Measured(0.0),
     };
 
+    /// Stages 30 um apart beside their buses, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_a_row(coefficient: f64) -> Self {
+        Crosstalk {
+            coefficient,
+            decay: 60e-6,
+            pitch: 30e-6,
+            own_bus: OwnBus::Distance(20e-6),
+            ..Crosstalk::NONE
+        }
+    }
+
     /// Phase on a stage's bus per phase of its own drive.
     pub fn on_own_bus(&self) -> f64 {
         match self.own_bus {

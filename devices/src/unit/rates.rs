@@ -111,17 +111,26 @@ impl<'a> Operating<'a> {
     /// The probability that a read with the deviation and loss of `read` is wrong, at every true level.
     pub fn wrong_by_level(&self, read: &Sample) -> Vec<f64> {
         let m = self.unit.modulus() as usize;
-        // A quarter turn of the plane of ADC cells changes nothing, if the levels allow it and the hybrid is balanced.
-        let own = if m.is_multiple_of(4) && !self.imbalanced() { m / 4 } else { m };
         let wrong = |truth: usize| {
-            let angle = truth as f64 * 2.0 * PI / m as f64 + read.deviation;
-            let point = self.noisy_point(read.log_amplitude, angle, read.dac_variance);
             let mut row = vec![0.0; m];
-            self.readout.add_errors(truth, point, 1.0, &mut row);
+            self.readout.add_errors(truth, self.point_of(read, truth), 1.0, &mut row);
             row.iter().sum::<f64>()
         };
-        let levels: Vec<f64> = (0..own).map(wrong).collect();
+        let levels: Vec<f64> = (0..self.own_levels()).map(wrong).collect();
         levels.iter().copied().cycle().take(m).collect()
+    }
+
+    /// Levels that stand for all: a quarter turn of the plane of ADC cells changes nothing, if the levels allow it and the hybrid is
+    /// balanced.
+    pub fn own_levels(&self) -> usize {
+        let m = self.unit.modulus() as usize;
+        if m.is_multiple_of(4) && !self.imbalanced() { m / 4 } else { m }
+    }
+
+    /// Where a read stands at the true level `truth`, with all noise.
+    pub fn point_of(&self, read: &Sample, truth: usize) -> Point {
+        let angle = truth as f64 * 2.0 * PI / f64::from(self.unit.modulus()) + read.deviation;
+        self.noisy_point(read.log_amplitude, angle, read.dac_variance)
     }
 
     fn phase_noise(&self, dac_variance: f64) -> f64 {
@@ -190,10 +199,10 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         population.cells(1.2 * width, f64::INFINITY)
     };
     let mut offsets = vec![0.0; m * m];
-    let mut summary = Summary::new(&operating, &cells, moments.dac_noise);
+    let summary = Summary::new(&operating, &cells);
+    // What is wrong once, and twice: a repeat meets the same static errors and the same cells of the ADC, and all noise anew.
+    let (mut once, mut twice) = (0.0, 0.0);
     if exact || operating.imbalanced() {
-        // What is wrong again: a repeat meets the same cells of the ADC, and all noise anew.
-        let (mut once, mut twice) = (0.0, 0.0);
         let orbits = orbits(m, operating.imbalanced());
         let mut row = vec![0.0; m];
         for cell in cells.iter().filter(|cell| summary.matters(&operating, cell)) {
@@ -226,11 +235,15 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
                 }
             }
         }
-        if once > 0.0 {
-            summary.again = (twice / once).min(1.0);
-        }
     } else {
         let mut row = vec![0.0; m];
+        let phase = operating.phase_noise(moments.dac_noise.powi(2));
+        for cell in &cells {
+            let snr = operating.snr(cell.log_amplitude, phase);
+            let wrong = operating.readout.wedge_error(snr, cell.deviation);
+            once += cell.settled * wrong;
+            twice += cell.settled * wrong * wrong;
+        }
         for cell in cells.iter().filter(|cell| cell.live > 0.0) {
             let snr = operating.snr(cell.log_amplitude, 0.0);
             operating.readout.add_wedges(snr, cell.deviation, cell.live, &mut row);
@@ -238,7 +251,8 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         row[0] = 0.0;
         offsets.chunks_mut(m).for_each(|copy| copy.copy_from_slice(&row));
     }
-    summarise(&operating, population, laser_power, offsets, summary)
+    let again = if once > 0.0 { (twice / once).min(1.0) } else { 0.0 };
+    summarise(&operating, population, laser_power, offsets, again, summary.dominant)
 }
 
 /// One true level, and the levels that the symmetry of the ADC plane makes equal to it, with or without a mirror.
@@ -328,9 +342,10 @@ fn integrand_width(snr: f64, deviation: f64) -> f64 {
 fn summarise(
     operating: &Operating,
     population: &Population,
-    power: f64,
+    laser_power: f64,
     offsets: Vec<f64>,
-    summary: Summary,
+    again: f64,
+    dominant: Dominance,
 ) -> Rates {
     let m = operating.unit.modulus() as usize;
     let mean = |pick: &dyn Fn(usize) -> bool| {
@@ -341,39 +356,33 @@ fn summarise(
     let (adjacent, other) = (mean(&next), mean(&|j| j != 0 && !next(j)));
     Rates {
         modulus: operating.unit.modulus(),
-        laser_power: power,
+        laser_power,
         error_rate: adjacent + other,
         adjacent,
         other,
-        again: summary.again,
-        snr: detector_snr(operating.unit, population, power),
+        again,
+        snr: detector_snr(operating.unit, population, laser_power),
         signal_power: operating.light.signal * population.moments().mean_power,
         reference_power: operating.light.reference,
         offsets,
-        dominant: summary.dominant,
+        dominant,
     }
 }
 
 /// What a first pass with quantisation as noise says about all cells.
 struct Summary {
     total: f64,
-    again: f64,
     dominant: Dominance,
 }
 
 impl Summary {
-    fn new(operating: &Operating, cells: &[Cell], dac_noise: f64) -> Self {
-        let phase = operating.phase_noise(dac_noise * dac_noise);
-        let (mut total, mut settled, mut squared) = (0.0, 0.0, 0.0);
+    fn new(operating: &Operating, cells: &[Cell]) -> Self {
+        let mut total = 0.0;
         let (mut by_deviation, mut by_amplitude) = (0.0, 0.0);
         for cell in cells {
             let snr = operating.snr(cell.log_amplitude, 0.0);
             let error = operating.readout.wedge_error(snr, cell.deviation);
             total += cell.live * error;
-            let slow =
-                operating.readout.wedge_error(operating.snr(cell.log_amplitude, phase), cell.deviation);
-            settled += cell.settled * slow;
-            squared += cell.settled * slow * slow;
             let step = 1e-4;
             let louder = operating.readout.wedge_error(snr * (1.0 + step), cell.deviation);
             let shift = step * PI / f64::from(operating.unit.modulus());
@@ -384,7 +393,6 @@ impl Summary {
         let ratio = |x: f64, of: f64| if of > 0.0 { x / of } else { 0.0 };
         Summary {
             total,
-            again: ratio(squared, settled).min(1.0),
             dominant: Dominance {
                 per_deviation: ratio(by_deviation, total),
                 per_log_amplitude: ratio(by_amplitude, total),

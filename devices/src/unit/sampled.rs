@@ -154,7 +154,7 @@ pub(crate) fn draw(operands: &Operands, group: usize, rng: &mut Pcg64) -> Group 
 mod tests {
     use super::*;
     use crate::unit::chips::Chip;
-    use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, OwnBus, Trim};
+    use crate::unit::parameters::{Codes, Crosstalk, Dac, MdpuParameters, Trim};
     use crate::unit::population::Population;
 
     #[test]
@@ -164,13 +164,7 @@ mod tests {
         (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
         p.dac = Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
         p.trim = Trim { fabrication: 0.5, resolution: 0.006, range: PI };
-        p.crosstalk = Crosstalk {
-            coefficient: 2e-5,
-            decay: 60e-6,
-            pitch: 30e-6,
-            own_bus: OwnBus::Distance(20e-6),
-            ..Crosstalk::NONE
-        };
+        p.crosstalk = Crosstalk::of_a_row(2e-5);
         (p.heat.drift, p.heat.ring_lock, p.link.delay_mismatch) = (0.1, 1e-3, 2e-12);
         for (m, compensation) in [(31, None), (33, Some(0.1))] {
             p.heat.compensation = compensation;

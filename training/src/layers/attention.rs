@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::NetworkError;
 use crate::layers::heads::{Heads, Order};
-use crate::layers::{Affine, Layer, Product};
+use crate::layers::{Affine, Layer, Product, take_channels};
 use crate::math::exp;
 use crate::tape::{Backward, NodeId, Operation, Scope, Tape};
 use crate::tensor::{Shape, Tensor};
@@ -52,10 +52,7 @@ impl Layer for Attention {
     }
 
     fn output(&self, input: Shape) -> Result<Shape, NetworkError> {
-        let expected = self.query.depth;
-        if input.channels != expected {
-            return Err(NetworkError::Features { layer: self.name.clone(), expected, found: input.channels });
-        }
+        take_channels(&self.name, self.query.depth, input)?;
         Ok(input)
     }
 

@@ -1,7 +1,7 @@
 //! Batch normalisation.
 
 use crate::NetworkError;
-use crate::layers::Layer;
+use crate::layers::{Layer, take_channels};
 use crate::parameters::ParameterId;
 use crate::tape::{Backward, NodeId, Operation, Scope, Tape};
 use crate::tensor::{Shape, Tensor, sums_of_pairs};
@@ -54,10 +54,7 @@ impl Layer for BatchNorm {
     }
 
     fn output(&self, input: Shape) -> Result<Shape, NetworkError> {
-        if input.channels != self.channels {
-            let (expected, found) = (self.channels, input.channels);
-            return Err(NetworkError::Features { layer: self.name.clone(), expected, found });
-        }
+        take_channels(&self.name, self.channels, input)?;
         Ok(input)
     }
 

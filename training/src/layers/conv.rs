@@ -2,7 +2,7 @@
 
 use crate::NetworkError;
 use crate::layers::columns::{Window, col2im, im2col};
-use crate::layers::{Affine, Layer, Product};
+use crate::layers::{Affine, Layer, Product, take_channels};
 use crate::tape::{Backward, NodeId, Operation, Scope, Tape};
 use crate::tensor::{Shape, Tensor};
 
@@ -25,10 +25,7 @@ impl Layer for Conv2d {
     }
 
     fn output(&self, input: Shape) -> Result<Shape, NetworkError> {
-        if input.channels != self.channels {
-            let (expected, found) = (self.channels, input.channels);
-            return Err(NetworkError::Features { layer: self.name.clone(), expected, found });
-        }
+        take_channels(&self.name, self.channels, input)?;
         let (height, width) = self.window.slide(&self.name, input)?;
         Ok(Shape { channels: self.affine.outputs, height, width, ..input })
     }

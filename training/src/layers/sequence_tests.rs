@@ -1,6 +1,6 @@
 //! The layers of networks that read sequences, against their definitions as the others are.
 
-use super::tests::{affine, check, numbers};
+use super::tests::{Loss, affine, check, numbers};
 use super::*;
 use crate::gemm::{Fp32, Tally};
 use crate::parameters::{ParameterId, Parameters};
@@ -207,22 +207,6 @@ fn attention_follows_its_definition() {
             values.push(numbers(CHANNELS, 20 + pair));
         }
         check(&told, input, values, |values| attend(values, width, &told));
-    }
-}
-
-/// Labels at some places of sequences, and none at others.
-#[derive(Debug)]
-struct Loss(Vec<u32>);
-
-impl Layer for Loss {
-    fn name(&self) -> &str {
-        "loss"
-    }
-    fn output(&self, _: Shape) -> Result<Shape, NetworkError> {
-        Ok(Shape::new(1, 1, 1, 1))
-    }
-    fn forward(&self, tape: &mut Tape<'_>, input: NodeId) -> NodeId {
-        softmax_cross_entropy(tape, input, &self.0)
     }
 }
 

@@ -445,7 +445,7 @@ fn what_is_not_a_number_passes_through_rectifier_and_pool() {
 
 /// The loss as a layer, to be held against its definition like the others.
 #[derive(Debug)]
-struct Loss(Vec<u32>);
+pub(super) struct Loss(pub Vec<u32>);
 
 impl Layer for Loss {
     fn name(&self) -> &str {

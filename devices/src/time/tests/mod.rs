@@ -4,7 +4,7 @@ use crate::noise::Seeds;
 use crate::unit::chips::Chip;
 use crate::unit::mmu::Mdpu;
 use crate::unit::operands::Operands;
-use crate::unit::parameters::{Codes, Crosstalk, Dac, FrontEnd, MdpuParameters, OwnBus, Trim};
+use crate::unit::parameters::{Codes, Crosstalk, Dac, FrontEnd, MdpuParameters, Trim};
 use crate::unit::population::Population;
 use num_complex::Complex64;
 use rand::SeedableRng;
@@ -23,13 +23,7 @@ fn rough(group: usize) -> MdpuParameters {
     (p.shifters.loss_db, p.shifters.drive_loss, p.shifters.mismatch) = (0.91, 0.1, 1e-5);
     p.dac = Dac { codes: Codes::Nearest, bits: 13, inl: 0.3, dnl: 0.2 };
     p.trim = Trim { fabrication: 1.0, resolution: 0.006, range: std::f64::consts::PI };
-    p.crosstalk = Crosstalk {
-        coefficient: 2e-5,
-        decay: 60e-6,
-        pitch: 30e-6,
-        own_bus: OwnBus::Distance(20e-6),
-        ..Crosstalk::NONE
-    };
+    p.crosstalk = Crosstalk::of_a_row(2e-5);
     p.detector.front_end = FrontEnd::InputNoise(1.1e-6);
     (p.noise.jitter, p.noise.sampling_time) = (1e-13, 1e-10);
     p
