@@ -25,7 +25,7 @@ pub enum Command {
     Characterize(CharacterizeArgs),
     /// Solve a netlist of photonic components: its S-parameters over wavelength.
     Circuit(CircuitArgs),
-    /// Stream symbols through the units in time: memory of the last symbol, eye, constellation, settling.
+    /// Stream symbols through the units in time: memory of earlier symbols, eye, constellation, settling.
     Stream(StreamArgs),
     /// Train a network with every product on the emulated hardware.
     Train(TrainArgs),

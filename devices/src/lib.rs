@@ -63,7 +63,7 @@
 //! | [`noise`] | spectral densities, filters, sampled series, a seed for each source |
 //! | `physics`, `numerics`, `draws` | constants and decibels; tails, quadrature, phasors; a random generator for each purpose |
 //! | `characterise` | [`Bench`] of all moduli; the residue channel; required tolerances and laser power; sweeps; light and parts |
-//! | [`time`] | the streaming path driven by events: memory of the last symbol, eye, settling |
+//! | [`time`] | the streaming path driven by events: memory of earlier symbols, eye, settling |
 //!
 //! Reads of the channel have no memory of the symbol before; [`time`] says what that memory does to their error rate.
 
