@@ -11,6 +11,8 @@ pub struct Counters {
     pub groups_hit: u64,
     /// Reads whose rebuilt value was out of range at first (and the protection looks).
     pub detected: u64,
+    /// Reads that decoding put right, or took to be right, without another read.
+    pub corrected: u64,
     /// Reads done again.
     pub repeated: u64,
     /// Reads still out of range after the last repeat.
@@ -28,6 +30,7 @@ impl Add for Counters {
             wrong: self.wrong + o.wrong,
             groups_hit: self.groups_hit + o.groups_hit,
             detected: self.detected + o.detected,
+            corrected: self.corrected + o.corrected,
             repeated: self.repeated + o.repeated,
             exhausted: self.exhausted + o.exhausted,
             silent: self.silent + o.silent,

@@ -1,5 +1,5 @@
 use crate::channel::Share;
-use crate::{ChannelError, ChannelTable, GemmConfig, OperandHistogram, Protection, ResidueChannel};
+use crate::{ChannelError, ChannelTable, GemmConfig, OperandHistogram, ResidueChannel};
 
 /// What to expect of one read (one dot product of one group), to first order in the error rates.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,7 +10,7 @@ pub struct ExpectedReads {
     pub detected: f64,
     /// Probability that it is wrong but in range.
     pub silent: f64,
-    /// Expected repeats for each read; 0 unless the protection reads again.
+    /// Expected repeats for each read; 0 unless the protection reads again what it does not correct.
     pub repeats: f64,
 }
 
@@ -33,7 +33,7 @@ pub fn expected_reads(
             expected.wrong += share * (detected + silent);
             expected.detected += share * detected;
             expected.silent += share * silent;
-            if let Protection::ReadAgain { repeats } = config.protection {
+            if let Some(repeats) = config.protection.repeats().filter(|_| !config.protection.corrects()) {
                 let again = again.unwrap_or_else(|| table.mean_rate());
                 // A repeat that is wrong again is taken to be detected again: 1 + q + q^2 + … repeats.
                 let repeats = (0..repeats).map(|i| again.powi(i as i32)).sum::<f64>();
@@ -90,7 +90,9 @@ impl Reads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChannelKey, EmulatedGemm, Matrix, Moduli, Pass, Place, Placement, Site, SlipCode};
+    use crate::{
+        ChannelKey, EmulatedGemm, Matrix, Moduli, Pass, Place, Placement, Protection, Site, SlipCode,
+    };
 
     /// The formula against the counts of a real product, with room for a few reads that are wrong twice.
     fn compare(config: &GemmConfig, channel: &ResidueChannel, twice: f64) {
@@ -129,6 +131,18 @@ mod tests {
             let protection = Protection::ReadAgain { repeats: 3 };
             compare(&GemmConfig { code, protection, ..GemmConfig::mirage(3) }, &channel, 2.0);
         }
+    }
+
+    /// Two redundant moduli: a single wrong residue is always found, and never read again.
+    #[test]
+    fn correction_takes_no_repeats() {
+        let moduli = Moduli::new(&[31, 32, 33, 35, 37]).unwrap();
+        let code = SlipCode::natural(&moduli);
+        let channel = ResidueChannel::uniform(&moduli, 5e-5).unwrap();
+        let protection = Protection::Correct { redundant: 2, repeats: 3 };
+        let config = GemmConfig { moduli, code, protection, ..GemmConfig::mirage(3) };
+        // 524,288 reads, of which 10 (5e-5)^2 / 2 are wrong twice: none.
+        compare(&config, &channel, 2.0);
     }
 
     /// One bad row among eight: it weighs an eighth, and its repeats are as wrong as its first reads, while the average's

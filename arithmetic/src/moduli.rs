@@ -21,6 +21,10 @@ pub enum ModuliError {
         "the redundant modulus {redundant} is smaller than {information}: it would weaken the code's distance"
     )]
     WeakRedundancy { redundant: u32, information: u32 },
+    #[error(
+        "legal values up to ±{bound} do not fit the range ±{psi} of the information moduli: use larger moduli"
+    )]
+    Legal { bound: i64, psi: i64 },
     #[error("{unit} is no unit modulo {modulus}: they share the factor {factor}")]
     NotAUnit { unit: u32, modulus: u32, factor: u32 },
     #[error("{given} values were given for {expected} moduli")]

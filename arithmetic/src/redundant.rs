@@ -5,12 +5,13 @@ use crate::{Moduli, ModuliError};
 /// With r redundant moduli, none smaller than an information modulus, two legal values differ in at least r + 1
 /// residues, so r errors are detected and floor(r/2) corrected
 /// (Szabo and Tanaka, "Residue Arithmetic and its Applications to Computer Technology", McGraw-Hill 1967, ch. 8).
+/// Legal are values up to a bound that may be less than the information moduli could carry: what no dot product can reach
+/// is wrong as well, which adds to what is detected.
 ///
-/// It is for studies of protection beyond the range check, which needs no further moduli; no command uses it yet, and the
-/// emulated product does not.
+/// The emulated product decodes by it with [`crate::Protection::Correct`].
 #[derive(Debug, Clone)]
 pub struct RedundantCode {
-    information: Moduli,
+    bound: i64,
     all: Moduli,
     /// Subsets of places to keep, those that drop the fewest first, with their moduli.
     subsets: Vec<(Vec<usize>, Moduli)>,
@@ -33,9 +34,13 @@ pub enum Decoded {
 }
 
 impl RedundantCode {
-    /// Builds the code; refuses redundant moduli that weaken the distance.
-    pub fn new(information: &[u32], redundant: &[u32]) -> Result<Self, ModuliError> {
-        let info = Moduli::new(information)?;
+    /// Builds the code for legal values up to ±`bound`; refuses redundant moduli that weaken the distance, and a bound beyond
+    /// the range of the information moduli.
+    pub fn new(information: &[u32], redundant: &[u32], bound: i64) -> Result<Self, ModuliError> {
+        let psi = Moduli::new(information)?.psi();
+        if !(0..=psi).contains(&bound) {
+            return Err(ModuliError::Legal { bound, psi });
+        }
         for &r in redundant {
             if let Some(&larger) = information.iter().find(|i| **i > r) {
                 return Err(ModuliError::WeakRedundancy { redundant: r, information: larger });
@@ -49,7 +54,7 @@ impl RedundantCode {
                 subsets.push((kept, Moduli::new(&moduli)?));
             }
         }
-        Ok(Self { information: info, all: Moduli::new(&all)?, subsets })
+        Ok(Self { bound, all: Moduli::new(&all)?, subsets })
     }
 
     /// Information moduli followed by the redundant ones.
@@ -57,9 +62,9 @@ impl RedundantCode {
         &self.all
     }
 
-    /// The legal range is ±psi of the information moduli.
+    /// Whether a value is within the bound.
     pub fn legal(&self, value: i64) -> bool {
-        value.abs() <= self.information.psi()
+        value.abs() <= self.bound
     }
 
     /// The residues of a value; `None` when it is not legal.
@@ -108,13 +113,15 @@ mod tests {
 
     #[test]
     fn weak_redundancy_is_refused() {
-        let error = RedundantCode::new(&[31, 32, 33], &[29]).unwrap_err();
+        let error = RedundantCode::new(&[31, 32, 33], &[29], 3600).unwrap_err();
         assert_eq!(error, ModuliError::WeakRedundancy { redundant: 29, information: 31 });
+        let error = RedundantCode::new(&[7, 8, 9], &[11], 252).unwrap_err();
+        assert_eq!(error, ModuliError::Legal { bound: 252, psi: 251 });
     }
 
     #[test]
     fn one_redundant_modulus_detects_every_single_error() {
-        let code = RedundantCode::new(&[7, 8, 9], &[11]).unwrap();
+        let code = RedundantCode::new(&[7, 8, 9], &[11], 251).unwrap();
         for v in -251..=251 {
             let word = code.encode(v).unwrap();
             assert_eq!(code.decode(&word), Decoded::Clean(v));
@@ -132,7 +139,7 @@ mod tests {
     proptest! {
         #[test]
         fn two_redundant_moduli_correct_any_single_error(v in -16367i64..=16367, i in 0usize..5, d in 1u32..31) {
-            let code = RedundantCode::new(&[31, 32, 33], &[35, 37]).unwrap();
+            let code = RedundantCode::new(&[31, 32, 33], &[35, 37], 16367).unwrap();
             let mut word = code.encode(v).unwrap();
             let m = code.moduli().as_slice()[i];
             word[i] = (word[i] + d) % m;
@@ -144,7 +151,7 @@ mod tests {
             v in -16367i64..=16367, i in 0usize..5, j in 0usize..5, d in 1u32..31, e in 1u32..31,
         ) {
             prop_assume!(i != j);
-            let code = RedundantCode::new(&[31, 32, 33], &[35, 37]).unwrap();
+            let code = RedundantCode::new(&[31, 32, 33], &[35, 37], 16367).unwrap();
             let mut word = code.encode(v).unwrap();
             let m = code.moduli().as_slice();
             word[i] = (word[i] + d) % m[i];

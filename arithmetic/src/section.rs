@@ -18,11 +18,13 @@ pub struct ArithmeticSection {
     pub slip_code: Value<Vec<u32>>,
     /// What is done about impossible values.
     pub range_check: Value<RangeCheck>,
-    /// The most repeats of a read, with `read-again`.
+    /// The most repeats of a read, with `read-again` and `correct`.
     pub repeats: Value<u32>,
+    /// How many of the moduli, the last ones, are redundant; with `correct` alone.
+    pub redundant: Option<Value<usize>>,
 }
 
-/// The [`Protection`] that a design file asks for: `none`, `count`, `saturate` or `read-again`.
+/// The [`Protection`] that a design file asks for: `none`, `count`, `saturate`, `read-again` or `correct`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RangeCheck {
@@ -34,6 +36,8 @@ pub enum RangeCheck {
     Saturate,
     /// Read again, at most `repeats` times.
     ReadAgain,
+    /// Decoded by redundant moduli, and read again where that does not do.
+    Correct,
 }
 
 impl ArithmeticSection {
@@ -55,21 +59,54 @@ impl ArithmeticSection {
         format.check_range(&moduli).map_err(|e| self.moduli.invalid(format!("cannot be used: {e}")))?;
         let code = SlipCode::with_changes(&moduli, &self.slip_code)
             .map_err(|e| self.slip_code.invalid(format!("cannot be used: {e}")))?;
-        Ok(GemmConfig { moduli, format, code, protection: self.protection()?, placement, seed })
+        let protection = self.protection(moduli.len())?;
+        let config = GemmConfig { moduli, format, code, protection, placement, seed };
+        // What no single key is to blame for: redundant moduli that are too small, or information moduli that are.
+        crate::gemm::decoder(&config).map_err(|e| self.moduli.invalid(format!("cannot be used: {e}")))?;
+        Ok(config)
     }
 
-    fn protection(&self) -> Result<Protection, DesignError> {
-        match *self.range_check {
-            RangeCheck::None => Ok(Protection::None),
-            RangeCheck::Count => Ok(Protection::Count),
-            RangeCheck::Saturate => Ok(Protection::Saturate),
-            RangeCheck::ReadAgain if (1..=255).contains(&*self.repeats) => {
-                Ok(Protection::ReadAgain { repeats: *self.repeats })
+    fn protection(&self, moduli: usize) -> Result<Protection, DesignError> {
+        let repeats = *self.repeats;
+        let redundant = match (&self.redundant, *self.range_check) {
+            (None, RangeCheck::Correct) => {
+                let missing =
+                    "needs the key `redundant`: how many of the moduli, the last ones, are redundant";
+                return Err(self.range_check.invalid(missing));
             }
-            RangeCheck::ReadAgain => {
-                let error = GemmError::Repeats { repeats: *self.repeats };
-                Err(self.repeats.invalid(format!("cannot be used: {error}")))
+            (None, _) => 0,
+            (Some(redundant), RangeCheck::Correct) if (1..moduli).contains(&**redundant) => **redundant,
+            (Some(redundant), RangeCheck::Correct) => {
+                let error = GemmError::Redundant { redundant: **redundant, moduli };
+                return Err(redundant.invalid(format!("cannot be used: {error}")));
             }
+            (Some(redundant), other) => {
+                let other = other.text();
+                return Err(redundant.invalid(format!("is for range_check = \"correct\", not \"{other}\"")));
+            }
+        };
+        let protection = match *self.range_check {
+            RangeCheck::None => Protection::None,
+            RangeCheck::Count => Protection::Count,
+            RangeCheck::Saturate => Protection::Saturate,
+            RangeCheck::ReadAgain => Protection::ReadAgain { repeats },
+            RangeCheck::Correct => Protection::Correct { redundant, repeats },
+        };
+        if protection.repeats().is_some_and(|repeats| !(1..=255).contains(&repeats)) {
+            return Err(self.repeats.invalid(format!("cannot be used: {}", GemmError::Repeats { repeats })));
+        }
+        Ok(protection)
+    }
+}
+
+impl RangeCheck {
+    fn text(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Count => "count",
+            Self::Saturate => "saturate",
+            Self::ReadAgain => "read-again",
+            Self::Correct => "correct",
         }
     }
 }
@@ -101,6 +138,28 @@ mod tests {
         for protection in [Protection::None, Protection::Count, Protection::Saturate] {
             let text = GOOD.replace("read-again", &protection.to_string());
             assert_eq!(read(&text).unwrap().protection, protection);
+        }
+    }
+
+    #[test]
+    fn redundant_moduli_correct() {
+        let text = GOOD
+            .replace("[31, 32, 33]", "[31, 32, 33, 35, 37]")
+            .replace("[17, 23, 17]", "[1, 1, 1, 1, 1]")
+            .replace("\"read-again\"", "\"correct\"\nredundant = 2");
+        let config = read(&text).unwrap();
+        assert_eq!(config.protection, Protection::Correct { redundant: 2, repeats: 3 });
+        assert!(config.protection.corrects());
+        for (from, to, line, says) in [
+            ("redundant = 2", "redundant = 5", 8, "5 of 5 moduli cannot be redundant"),
+            ("redundant = 2\n", "", 7, "needs the key `redundant`"),
+            ("\"correct\"", "\"count\"", 8, "is for range_check"),
+            ("35, 37]", "35, 29]", 2, "would weaken"),
+            ("redundant = 2", "redundant = 4", 2, "do not fit the range ±15 of the information moduli"),
+        ] {
+            let error = read(&text.replace(from, to)).unwrap_err();
+            assert_eq!(error.line(), Some(line), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
         }
     }
 

@@ -29,6 +29,8 @@ pub enum Command {
     Stream(StreamArgs),
     /// Train a network with every product on the emulated hardware.
     Train(TrainArgs),
+    /// From sweeps of the error rate to devices: the rate that training tolerates, and the tolerances that it asks for.
+    Tolerate(TolerateArgs),
     /// Simulate a training step of a network on the chip, tile by tile.
     Simulate(SimulateArgs),
     /// Multiply two matrices (.npy, float32) in the arithmetic of a design, with or without errors.
@@ -273,6 +275,7 @@ pub enum OnDivergenceName {
     after_help = "Examples:\n  mirage train --arithmetic fp32\n  mirage train --arithmetic hfp8 --seeds 3\n  mirage train --arithmetic mirage --channel channel.csv --epochs 5\n  \
     mirage train --network resnet20 --data cifar-10-batches-bin --arithmetic bfp --epochs 10\n  \
     mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --epochs 1 --seeds 3\n  \
+    mirage train --sweep devices.laser.power=5mW:150mW:6:log --epochs 1 --seeds 3\n  \
     mirage train --network transformer-lm --arithmetic fp32\n  \
     mirage train --network translation --data pairs.tsv --arithmetic mirage --error-rate 1e-8\n\n\
     Without --channel, --arithmetic mirage characterises the design first. Writes training.csv,\n\
@@ -308,12 +311,25 @@ pub struct TrainArgs {
     /// Shape of errors at a given rate: slip, uniform or design (the channel's own).
     #[arg(long, value_name = "SHAPE")]
     pub error_shape: Option<String>,
-    /// Sweep the error rate: `error-rate=FIRST:LAST:COUNT`, spaced evenly on a logarithmic axis.
+    /// Sweep the error rate: `error-rate=FIRST:LAST:COUNT`, spaced evenly on a logarithmic axis; or any numeric key of the design
+    /// that makes the channel, as `mirage characterize --sweep` takes it, such as devices.laser.power=5mW:150mW:6:log: then the
+    /// network is trained on the devices as they are at each point (device-tolerance.csv).
     #[arg(long, value_name = "SWEEP")]
     pub sweep: Option<String>,
-    /// Protections of a sweep, any of none, read-again, read-again+slip-code [default: all].
+    /// In a sweep of a key, each seed on a sampled chip of its own (numbered from 0, with a channel for each row), in place of
+    /// the average over chips.
+    #[arg(long, requires = "sweep")]
+    pub sampled_chips: bool,
+    /// Protections of a sweep, any of none, read-again, read-again+slip-code, read-again+redundant (one modulus more), correct
+    /// (decoding by two moduli more) [default: all].
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "sweep")]
     pub protection: Vec<String>,
+    /// Begin with the weights and running statistics of a checkpoint, of whatever run of the same network.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub weights: Option<PathBuf>,
+    /// Another value for a key of the design, such as training.deep.learning_rate=0.01; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Passes over the training images, of each run of a sweep too [default: the design's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>(1, 10_000))]
     pub epochs: Option<u32>,
@@ -331,6 +347,33 @@ pub struct TrainArgs {
     pub resume: bool,
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/training")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mirage train --sweep error-rate=1e-8:1e-2:7 --error-shape slip --seeds 3 -o runs/slip\n  \
+    mirage tolerate runs/slip/tolerance.csv\n\n\
+    A rate is tolerated if at it and at all lower rates of the sweep no run diverged and the mean accuracy over the seeds is within\n\
+    --within points of that without errors. For each such rate the design is solved anew with it as target. Writes tolerated.csv."
+)]
+pub struct TolerateArgs {
+    /// tolerance.csv of sweeps of the error rate.
+    #[arg(required = true)]
+    pub tolerances: Vec<PathBuf>,
+    /// Design file [default: the built-in design].
+    #[arg(long, value_name = "FILE")]
+    pub design: Option<PathBuf>,
+    /// Points of accuracy (per cent) that errors may cost.
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = points)]
+    pub within: f64,
+    /// Operands of the units: `training` (those of the design's network in training), or a groups.csv of a run.
+    #[arg(long, value_name = "WHAT", default_value = "training")]
+    pub operands: String,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/tolerated")]
     pub output: PathBuf,
     #[command(flatten)]
     pub common: Common,
@@ -467,6 +510,11 @@ fn whole<T: TryFrom<u64> + Clone + Send + Sync + 'static>(
 }
 
 /// A probability on the command line.
+fn points(text: &str) -> Result<f64, String> {
+    let points = text.parse().ok().filter(|p: &f64| (0.0..=100.0).contains(p));
+    points.ok_or_else(|| "points of accuracy lie between 0 and 100".into())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|p: &f64| (0.0..=1.0).contains(p));
     rate.ok_or_else(|| "an error rate lies between 0 and 1".into())

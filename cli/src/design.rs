@@ -148,7 +148,9 @@ impl Design {
             }
         }
         if let Some(sweep) = &self.training.sweep {
-            sweep.sweep(&gemm, None, &self.train_config(None)).map_err(|e| self.document.locate(e))?;
+            sweep
+                .sweep(&gemm, None, &self.train_config(&self.training.network, None))
+                .map_err(|e| self.document.locate(e))?;
         }
         self.devices.time_parameters(self.system.clock.si()).map_err(|e| {
             self.document.locate(self.system.clock.invalid(format!("does not fit [devices.time]: {e}")))
@@ -168,9 +170,9 @@ impl Design {
         given.unwrap_or(*self.run.seed)
     }
 
-    /// Settings of training: the seed of the command line, the section's own, or the run's.
-    pub fn train_config(&self, given: Option<u64>) -> TrainConfig {
-        let config = self.training.config(*self.run.seed);
+    /// Settings of training `network`: the seed of the command line, the section's own, or the run's.
+    pub fn train_config(&self, network: &str, given: Option<u64>) -> TrainConfig {
+        let config = self.training.config_for(network, *self.run.seed);
         TrainConfig { seed: given.unwrap_or(config.seed), ..config }
     }
 

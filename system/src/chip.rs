@@ -138,7 +138,7 @@ impl Chip {
         let most_repeats = options.repeats.map_or(0, |model| model.repeats);
         self.check_duration(&plan, &tile_costs, most_repeats)?;
         let hold = match self.system.hold.get() {
-            Hold::UntilChecked if sampler.is_some() => self.check,
+            Hold::UntilChecked if options.repeats.is_some_and(|model| model.waits()) => self.check,
             _ => 0,
         };
         let timing = Timing {

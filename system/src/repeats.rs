@@ -25,11 +25,11 @@ impl RepeatModel {
     /// # Errors
     /// As [`RepeatModel::from_means`].
     pub fn of_channel(reads: &ExpectedReads, protection: Protection) -> Result<Option<Self>, SystemError> {
-        match protection {
-            Protection::ReadAgain { repeats } => {
-                Self::from_means(reads.detected, reads.repeats, repeats).map(Some)
-            }
-            _ => Ok(None),
+        match protection.repeats() {
+            // To first order in the error rates, none is left that decoding does not put right; a unit must wait all the same.
+            Some(repeats) if protection.corrects() => Self::from_means(0.0, 0.0, repeats).map(Some),
+            Some(repeats) => Self::from_means(reads.detected, reads.repeats, repeats).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -84,6 +84,12 @@ impl RepeatModel {
         let series =
             if self.again == 1.0 { most } else { (1.0 - pow(self.again, most)) / (1.0 - self.again) };
         groups as f64 * self.detected_per_group * series
+    }
+
+    /// Whether a unit has to keep its operands until its last product is checked.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.repeats > 0
     }
 
     /// Whether anything is ever read again.

@@ -68,7 +68,7 @@ fn the_chip_repeats_as_often_as_the_trainer() {
             Plan::new(arithmetic, "slip", config.clone()).run(&network, &data, &cancel, |_| {}).unwrap();
         let counted = result.run.training.total();
 
-        let task = Task { network: &network, data: &data, config: &config };
+        let task = Task { network: &network, data: &data, config: &config, weights: None };
         let (histogram, _) = operand_histogram(task, &gemm, 4, &cancel).unwrap();
         let expected = expected_reads(&channel, &gemm, &histogram).unwrap();
         let options =

@@ -76,7 +76,7 @@ fn measure(name: &str, data: &Dataset, only: Option<&str>) -> Result<(), Failure
         for ((_, arithmetic), best) in cases.iter().zip(&mut best) {
             let gemm = Timed { gemm: arithmetic.gemm(config.seed)?, nanoseconds: AtomicU64::new(0) };
             let label = arithmetic.label("uniform", config.seed);
-            let task = Task { network: &network, data, config: &config };
+            let task = Task { network: &network, data, config: &config, weights: None };
             let start = Instant::now();
             train(task, &gemm, &label, &AtomicBool::new(false), &mut |_| {})?;
             let seconds = start.elapsed().as_secs_f64();

@@ -140,6 +140,18 @@ pub enum RunError {
     /// The channel does not fit.
     #[error(transparent)]
     Channel(#[from] ChannelError),
+    /// A protection by redundant moduli has too few of them.
+    #[error(
+        "{protection} needs {needed} redundant moduli, and {given} are given (`redundant` in [training.sweep])"
+    )]
+    Redundant {
+        /// Its name.
+        protection: &'static str,
+        /// The fewest that do.
+        needed: usize,
+        /// Those that there are.
+        given: usize,
+    },
     /// The settings, or network and data, do not fit.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::Arithmetic;
 use crate::record::Label;
 use crate::trainer::{State, Task};
+use crate::{Arithmetic, Network, Parameters};
 use state::{Reader, Writer};
 
 const MAGIC: &[u8; 8] = b"MIRAGECP";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Magic, version, end mark, length.
 const HEAD: usize = 8 + 4 + 1 + 8;
 const HASH: usize = 32;
@@ -85,6 +85,17 @@ pub enum CheckpointError {
         /// What is different.
         differs: String,
     },
+    /// Weights of another network.
+    #[error(
+        "{} does not hold weights of {network} as it is here: network, image size or vocabulary differ",
+        path.display()
+    )]
+    OtherNetwork {
+        /// The file.
+        path: PathBuf,
+        /// The network that was asked for.
+        network: String,
+    },
     /// Nothing to resume.
     #[error("{}: no checkpoint of such a run is there; to begin a run, leave out --resume", folder.display())]
     None {
@@ -120,8 +131,12 @@ fn hash_of(value: &dyn fmt::Debug) -> [u8; HASH] {
 
 impl Identity {
     /// That of a run of `task` in this arithmetic.
-    pub fn of(Task { network, data, config }: Task<'_>, arithmetic: &Arithmetic) -> Self {
-        Self([hash_of(network), hash_of(config), data.hash(), hash_of(arithmetic)])
+    pub fn of(Task { network, data, config, weights }: Task<'_>, arithmetic: &Arithmetic) -> Self {
+        let settings = match weights {
+            None => hash_of(config),
+            Some(weights) => hash_of(&(config, hash_of(weights))),
+        };
+        Self([hash_of(network), settings, data.hash(), hash_of(arithmetic)])
     }
 
     /// What is different in another one.
@@ -243,12 +258,8 @@ impl Checkpoints {
     fn read(&self, path: &Path, task: Task<'_>, label: &Label) -> Result<State, CheckpointError> {
         let bytes = checked(path)?;
         let mut reader = Reader::new(&bytes[HEAD..bytes.len() - HASH]);
-        let broken = || damaged(path, "its contents do not fit together".into());
-        let version = reader.text().ok_or_else(broken)?;
-        let mut identity = Identity([[0; HASH]; 4]);
-        for hash in &mut identity.0 {
-            hash.copy_from_slice(reader.raw(HASH).ok_or_else(broken)?);
-        }
+        let broken = || damaged(path, BROKEN.into());
+        let (version, identity) = written_for(&mut reader).ok_or_else(broken)?;
         let mut differs = self.identity.differs(&identity);
         let other = format!("version {version} of the toolkit");
         if version != env!("CARGO_PKG_VERSION") {
@@ -260,6 +271,34 @@ impl Checkpoints {
         }
         reader.state(task, label).ok_or_else(broken)
     }
+}
+
+/// The weights and running statistics that a checkpoint holds, of whatever run of the same network, to begin another run with
+/// ([`Task::weights`]).
+///
+/// # Errors
+/// [`CheckpointError::Damaged`], also for another version of the format, and [`CheckpointError::OtherNetwork`].
+pub fn weights_of(path: &Path, network: &Network) -> Result<Parameters, CheckpointError> {
+    let bytes = checked(path)?;
+    let mut reader = Reader::new(&bytes[HEAD..bytes.len() - HASH]);
+    let broken = || damaged(path, BROKEN.into());
+    let (_, identity) = written_for(&mut reader).ok_or_else(broken)?;
+    if identity.0[0] != hash_of(network) {
+        return Err(CheckpointError::OtherNetwork { path: path.into(), network: network.name().into() });
+    }
+    reader.weights(network).ok_or_else(broken)
+}
+
+const BROKEN: &str = "its contents do not fit together";
+
+/// The version of the toolkit that wrote it, and for which run.
+fn written_for(reader: &mut Reader<'_>) -> Option<(String, Identity)> {
+    let version = reader.text()?;
+    let mut identity = Identity([[0; HASH]; 4]);
+    for hash in &mut identity.0 {
+        hash.copy_from_slice(reader.raw(HASH)?);
+    }
+    Some((version, identity))
 }
 
 /// The bytes of a checkpoint whose hash holds.

@@ -1,10 +1,12 @@
 //! The design file's `[training]` section.
 
+mod deep;
 mod language;
 
 use mirage_design::{DesignError, Value};
 use serde::Deserialize;
 
+pub use deep::DeepSection;
 pub use language::LanguageSection;
 
 use crate::augment::Augment;
@@ -98,6 +100,8 @@ pub struct TrainingSection {
     pub schedule: Option<ScheduleSection>,
     /// How training images are varied; they are not where this is left out.
     pub augment: Option<AugmentSection>,
+    /// The networks `resnet20` and `mobilenet-small`; trained as the small network is where it is left out.
+    pub deep: Option<DeepSection>,
     /// The network `transformer-lm` and its text.
     pub language: Option<LanguageSection>,
     /// The network `translation` and its pairs.
@@ -160,6 +164,7 @@ impl TrainingSection {
     pub fn check(&self) -> Result<(), DesignError> {
         let networks = [&crate::NETWORKS[..], &crate::LANGUAGE_NETWORKS].concat();
         one_of(&self.network, "a network", &networks)?;
+        self.deep.as_ref().map_or(Ok(()), DeepSection::check)?;
         self.language.as_ref().map_or(Ok(()), LanguageSection::check)?;
         self.translation.as_ref().map_or(Ok(()), LanguageSection::check)?;
         within(&self.epochs, 1, 10_000)?;
@@ -188,7 +193,19 @@ impl TrainingSection {
         }
     }
 
-    /// The plain numbers for images; `seed` stands in where the section has none. Call after [`Self::check`].
+    /// The plain numbers for a network of images; `seed` stands in where the section has none. Call after [`Self::check`].
+    pub fn config_for(&self, network: &str, seed: u64) -> TrainConfig {
+        match &self.deep {
+            Some(deep) if DeepSection::is_for(network) => deep.config(self.seed_or(seed)),
+            _ => self.config(seed),
+        }
+    }
+
+    fn seed_or(&self, seed: u64) -> u64 {
+        self.seed.as_ref().map_or(seed, |seed| **seed)
+    }
+
+    /// The plain numbers for the small network; `seed` stands in where the section has none. Call after [`Self::check`].
     pub fn config(&self, seed: u64) -> TrainConfig {
         TrainConfig {
             epochs: *self.epochs,
@@ -200,7 +217,7 @@ impl TrainingSection {
             augment: self.augment.as_ref().map_or_else(Augment::default, AugmentSection::augment),
             on_divergence: OnDivergence::Stop,
             record_every: *self.record_every,
-            seed: self.seed.as_ref().map_or(seed, |seed| **seed),
+            seed: self.seed_or(seed),
         }
     }
 
@@ -373,6 +390,38 @@ epsilon = 1e-9
         let plain = read(GOOD.split("\n[training.optimiser]").next().unwrap()).unwrap().config(7);
         assert_eq!(plain.method, Method::Sgd { momentum: 0.9 });
         assert_eq!((plain.schedule, plain.augment), (Schedule::default(), Augment::default()));
+    }
+
+    #[test]
+    fn deep_networks_have_settings_of_their_own() {
+        let deep = GOOD[GOOD.find("epochs").unwrap()..].replace("[training.", "[training.deep.");
+        let deep = deep.replace("value = 3", "value = 8");
+        // Their optimiser is SGD.
+        let (first, rest) = deep.split_once("[training.deep.optimiser]").unwrap();
+        let deep = format!("{first}{}", &rest[rest.find("[training").unwrap()..]);
+        let section = read(&format!("{GOOD}\n[training.deep]\n{deep}")).unwrap();
+        assert_eq!(section.config_for("small-cnn", 1), section.config(1));
+        for name in ["resnet20", "mobilenet-small"] {
+            let config = section.config_for(name, 1);
+            assert_eq!((config.epochs, config.method), (8, Method::Sgd { momentum: 0.9 }));
+            assert_eq!(config.augment, Augment { frame: 4, flip: true });
+            assert_eq!(read(GOOD).unwrap().config_for(name, 1), section.config(1));
+        }
+        for (from, to, says) in [
+            ("value = 8", "value = 0", "between 1 and 10000"),
+            ("batch = 50", "batch = 0", "between 1 and 4096"),
+            ("0.05", "0", "between 1e-9 and 100"),
+            ("0.9", "1.0", "below 1"),
+            ("1e-4", "2", "between 0 and 1"),
+            ("warm_up = 0.5", "warm_up = 9", "the 8 epochs of the run"),
+            ("frame = 4", "frame = 65", "between 0 and 64"),
+            ("momentum", "momentu", "momentu"),
+        ] {
+            let text = format!("{GOOD}\n[training.deep]\n{}", deep.replace(from, to));
+            let error = read(&text).unwrap_err();
+            assert!(error.line().is_some_and(|line| line > 27), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -89,11 +89,11 @@ mod translate;
 pub use arithmetic::{Arithmetic, RunError, operand_histogram, recoded};
 pub use augment::{Augment, Variation};
 pub use builder::{Conv, NetworkBuilder};
-pub use checkpoint::{CheckpointError, CheckpointPlan};
+pub use checkpoint::{CheckpointError, CheckpointPlan, weights_of};
 pub use cifar::parse_cifar;
 pub use config::{
-    AugmentSection, LanguageSection, OnDivergence, OptimiserSection, ScheduleSection, TrainConfig,
-    TrainingSection,
+    AugmentSection, DeepSection, LanguageSection, OnDivergence, OptimiserSection, ScheduleSection,
+    TrainConfig, TrainingSection,
 };
 pub use dataset::{CLASSES, Dataset, FASHION_MNIST_FILES, Images, fashion_mnist_subset};
 pub use error::{DataError, NetworkError, TextError};

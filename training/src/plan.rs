@@ -1,7 +1,7 @@
 //! Many runs at once.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mirage_arithmetic::Pass;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -10,7 +10,7 @@ use crate::arithmetic::{Arithmetic, RunError};
 use crate::checkpoint::{CheckpointError, CheckpointPlan, Checkpoints, Identity};
 use crate::record::{Label, LayerRecord, Record};
 use crate::trainer::{Run, State, Task, train_from};
-use crate::{Examples, Network, TrainConfig};
+use crate::{Examples, Network, Parameters, TrainConfig};
 
 /// One run to do.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Plan {
     pub arithmetic: Arithmetic,
     /// Its settings; the seed is also that of the errors.
     pub config: TrainConfig,
+    /// What its weights start from, where it is not the seed.
+    pub weights: Option<Arc<Parameters>>,
     /// Where its checkpoints are, if it is to have any.
     pub checkpoints: Option<CheckpointPlan>,
 }
@@ -55,7 +57,7 @@ impl Plan {
     /// A run in `arithmetic`, labelled by it.
     pub fn new(arithmetic: Arithmetic, error_shape: &str, config: TrainConfig) -> Self {
         let label = arithmetic.label(error_shape, config.seed);
-        Self { label, arithmetic, config, checkpoints: None }
+        Self { label, arithmetic, config, weights: None, checkpoints: None }
     }
 
     /// Does it, or what is left of it after its last checkpoint. `observe` gets each new record as it arises.
@@ -71,7 +73,7 @@ impl Plan {
         mut observe: impl FnMut(&Record),
     ) -> Result<PlanResult, RunError> {
         let gemm = self.arithmetic.gemm(self.config.seed)?;
-        let task = Task { network, data, config: &self.config };
+        let task = Task { network, data, config: &self.config, weights: self.weights.as_deref() };
         let identity = || Identity::of(task, &self.arithmetic);
         let checkpoints = self.checkpoints.as_ref().map(|plan| Checkpoints::new(plan.clone(), identity()));
         let resumed = checkpoints.as_ref().map(|c| c.resume(task, &self.label)).transpose()?;

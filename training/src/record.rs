@@ -55,6 +55,8 @@ pub struct Record {
     pub residue_errors: u64,
     /// Dot products found out of range.
     pub detected: u64,
+    /// Dot products that redundant moduli put right without another read.
+    pub corrected: u64,
     /// Dot products read again.
     pub repeated: u64,
     /// Dot products still out of range after the last attempt.
@@ -81,6 +83,7 @@ impl Record {
             residues: counters.residues,
             residue_errors: counters.wrong,
             detected: counters.detected,
+            corrected: counters.corrected,
             repeated: counters.repeated,
             exhausted: counters.exhausted,
             silent: counters.silent,
@@ -118,6 +121,8 @@ pub struct LayerRecord {
     pub residue_errors: u64,
     /// Dot products found out of range.
     pub detected: u64,
+    /// Dot products that redundant moduli put right without another read.
+    pub corrected: u64,
     /// Dot products read again.
     pub repeated: u64,
     /// Dot products still out of range after the last attempt.
@@ -140,6 +145,7 @@ impl LayerRecord {
             residues: counters.residues,
             residue_errors: counters.wrong,
             detected: counters.detected,
+            corrected: counters.corrected,
             repeated: counters.repeated,
             exhausted: counters.exhausted,
             silent: counters.silent,
@@ -180,6 +186,7 @@ mod tests {
             residues: 9,
             wrong: 8,
             detected: 7,
+            corrected: 2,
             repeated: 6,
             exhausted: 5,
             silent: 4,
@@ -194,9 +201,9 @@ mod tests {
             head,
             "arithmetic,protection,error_shape,rate,seed,epoch,step,loss,test_accuracy,test_loss,perplexity,residues,\
              residue_errors,\
-             detected,repeated,exhausted,silent"
+             detected,corrected,repeated,exhausted,silent"
         );
-        assert_eq!(line, "mirage,read-again,slip,0.0001,5,2,77,NaN,,,,9,8,7,6,5,4");
+        assert_eq!(line, "mirage,read-again,slip,0.0001,5,2,77,NaN,,,,9,8,7,2,6,5,4");
         for (is_text, says) in [(false, ",NaN,0.5,0.0,,9"), (true, ",NaN,0.5,0.0,1.0,9")] {
             record.measure(Measured { accuracy: 0.5, loss: 0.0 }, is_text);
             let mut text = Vec::new();

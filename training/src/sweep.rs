@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel, SlipCode};
+use mirage_arithmetic::{GemmConfig, GemmError, Moduli, Protection, RedundantCode, ResidueChannel, SlipCode};
 use mirage_design::{DesignError, Value};
 use serde::Deserialize;
 
@@ -34,6 +34,10 @@ pub enum SweepProtection {
     ReadAgain,
     /// The same, with residues laid on levels by a slip code.
     SlipCode,
+    /// The same in the natural code with one redundant modulus, which sees every single wrong residue.
+    Redundant,
+    /// Decoding by two or more redundant moduli, which puts a single wrong residue right; what it cannot decode is read again.
+    Correct,
 }
 
 impl ErrorShape {
@@ -51,13 +55,15 @@ impl ErrorShape {
 
 impl SweepProtection {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::None, Self::ReadAgain, Self::SlipCode];
+    pub const ALL: [Self; 5] = [Self::None, Self::ReadAgain, Self::SlipCode, Self::Redundant, Self::Correct];
 
     fn text(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::ReadAgain => "read-again",
             Self::SlipCode => "read-again+slip-code",
+            Self::Redundant => "read-again+redundant",
+            Self::Correct => "correct",
         }
     }
 }
@@ -114,6 +120,9 @@ pub struct Sweep {
     pub base: GemmConfig,
     /// The code that [`SweepProtection::SlipCode`] uses.
     pub code: SlipCode,
+    /// Moduli that come to those of `base`: the first one for [`SweepProtection::Redundant`], all for
+    /// [`SweepProtection::Correct`].
+    pub redundant: Vec<u32>,
     /// The most repeats of a read, where reads are repeated.
     pub repeats: u32,
     /// The design's own channel.
@@ -123,21 +132,15 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// The runs: shape by shape, in each protection by protection, in each rate by rate, in each seed by seed.
-    /// A shape `Design` without a channel gives no runs; nor do uniform errors with a slip code, which are the same
-    /// errors as without one.
+    /// The runs: shape by shape, in each protection by protection, in each rate by rate, in each seed by seed;
+    /// none for the protections of [`Self::left_out`], nor for a shape `Design` without a channel.
     ///
     /// # Errors
-    /// When a rate is no probability, or the channel cannot be scaled to it.
+    /// When a rate is no probability, the channel cannot be scaled to it, or redundant moduli do not fit.
     pub fn plans(&self) -> Result<Vec<Plan>, RunError> {
         let mut plans = Vec::new();
         for &shape in &self.shapes {
-            for &protection in &self.protections {
-                let same = protection == SweepProtection::SlipCode
-                    && self.protections.contains(&SweepProtection::ReadAgain);
-                if shape == ErrorShape::Uniform && same {
-                    continue;
-                }
+            for &protection in self.protections.iter().filter(|p| !self.is_left_out(shape, **p)) {
                 for &rate in &self.rates {
                     let Some(arithmetic) = self.arithmetic(shape, protection, rate)? else { continue };
                     plans.extend(
@@ -147,6 +150,32 @@ impl Sweep {
             }
         }
         Ok(plans)
+    }
+
+    /// Protections that give no runs with some shape: uniform errors with a slip code are the same errors as without one, and
+    /// the design's own channel has no redundant moduli.
+    pub fn left_out(&self) -> impl Iterator<Item = SweepProtection> {
+        let shapes = |protection| self.shapes.iter().any(|&shape| self.is_left_out(shape, protection));
+        self.protections.iter().copied().filter(move |&protection| shapes(protection))
+    }
+
+    fn is_left_out(&self, shape: ErrorShape, protection: SweepProtection) -> bool {
+        match (shape, protection) {
+            (ErrorShape::Uniform, SweepProtection::SlipCode) => {
+                self.protections.contains(&SweepProtection::ReadAgain)
+            }
+            (ErrorShape::Design, SweepProtection::Redundant | SweepProtection::Correct) => true,
+            _ => false,
+        }
+    }
+
+    /// One run for each seed without errors: what the others are to be compared with.
+    pub fn baselines(&self) -> Vec<Plan> {
+        let run = |&seed| {
+            let config = TrainConfig { seed, ..self.config.clone() };
+            Plan::new(Arithmetic::Bfp(self.base.clone()), "", config)
+        };
+        self.seeds.iter().map(run).collect()
     }
 
     fn plan(
@@ -165,7 +194,7 @@ impl Sweep {
             seed,
         };
         let config = TrainConfig { seed, ..self.config.clone() };
-        Plan { label, arithmetic: arithmetic.clone(), config, checkpoints: None }
+        Plan { label, arithmetic: arithmetic.clone(), config, weights: None, checkpoints: None }
     }
 
     fn arithmetic(
@@ -174,25 +203,49 @@ impl Sweep {
         protection: SweepProtection,
         rate: f64,
     ) -> Result<Option<Arithmetic>, RunError> {
-        let moduli = &self.base.moduli;
-        let code = match protection {
-            SweepProtection::SlipCode => self.code.clone(),
-            SweepProtection::None | SweepProtection::ReadAgain => SlipCode::natural(moduli),
-        };
+        let config = self.protected(protection)?;
+        let (moduli, code) = (&config.moduli, &config.code);
         let channel = match (shape, &self.design) {
-            (ErrorShape::Slip, _) => ResidueChannel::slip(moduli, &code, rate)?,
+            (ErrorShape::Slip, _) => ResidueChannel::slip(moduli, code, rate)?,
             (ErrorShape::Uniform, _) => ResidueChannel::uniform(moduli, rate)?,
             (ErrorShape::Design, Some(design)) => {
-                recoded(design, moduli, &self.base.code, &code)?.scaled(rate)?
+                recoded(design, moduli, &self.base.code, code)?.scaled(rate)?
             }
             (ErrorShape::Design, None) => return Ok(None),
         };
-        let protection = match protection {
-            SweepProtection::None => Protection::None,
-            _ => Protection::ReadAgain { repeats: self.repeats },
-        };
-        let config = GemmConfig { code, protection, ..self.base.clone() };
         Ok(Some(Arithmetic::Mirage(config, Box::new(channel))))
+    }
+
+    /// The configuration of a protection.
+    ///
+    /// # Errors
+    /// When the redundant moduli do not fit, or are too few.
+    pub fn protected(&self, protection: SweepProtection) -> Result<GemmConfig, RunError> {
+        let repeats = self.repeats;
+        let (more, needed) = match protection {
+            SweepProtection::Redundant => (self.redundant.len().min(1), 1),
+            SweepProtection::Correct => (self.redundant.len(), 2),
+            _ => (0, 0),
+        };
+        if more < needed {
+            return Err(RunError::Redundant { protection: protection.text(), needed, given: more });
+        }
+        let own = self.base.moduli.as_slice();
+        let moduli = Moduli::new(&[own, &self.redundant[..more]].concat()).map_err(GemmError::from)?;
+        if more > 0 {
+            RedundantCode::new(own, &self.redundant[..more], self.base.format.bound())
+                .map_err(GemmError::from)?;
+        }
+        let natural = SlipCode::natural(&moduli);
+        let (code, protection) = match protection {
+            SweepProtection::None => (natural, Protection::None),
+            SweepProtection::ReadAgain | SweepProtection::Redundant => {
+                (natural, Protection::ReadAgain { repeats })
+            }
+            SweepProtection::SlipCode => (self.code.clone(), Protection::ReadAgain { repeats }),
+            SweepProtection::Correct => (natural, Protection::Correct { redundant: more, repeats }),
+        };
+        Ok(GemmConfig { moduli, code, protection, ..self.base.clone() })
     }
 }
 
@@ -202,7 +255,7 @@ impl Sweep {
 pub struct SweepSection {
     /// `slip`, `uniform`, `design`.
     pub shapes: Value<Vec<String>>,
-    /// `none`, `read-again`, `read-again+slip-code`.
+    /// `none`, `read-again`, `read-again+slip-code`, `read-again+redundant`, `correct`.
     pub protections: Value<Vec<String>>,
     /// Rates of misreading per residue, above 0 and below 1.
     pub rates: Value<Vec<f64>>,
@@ -212,6 +265,8 @@ pub struct SweepSection {
     pub epochs: Value<u32>,
     /// Residue change of a one-level slip, one for each modulus, of the slip code.
     pub slip_code: Value<Vec<u32>>,
+    /// Moduli that come to the others where redundancy protects: none smaller than the others; two to correct.
+    pub redundant: Value<Vec<u32>>,
     /// The most repeats of a read.
     pub repeats: Value<u32>,
 }
@@ -246,17 +301,25 @@ impl SweepSection {
         self.check()?;
         let code = SlipCode::with_changes(&base.moduli, &self.slip_code)
             .map_err(|error| self.slip_code.invalid(format!("cannot be used: {error}")))?;
-        Ok(Sweep {
+        let sweep = Sweep {
             shapes: self.shapes()?,
             protections: self.protections()?,
             rates: self.rates.get().clone(),
             seeds: (0..u64::from(*self.seeds)).map(|offset| config.seed.wrapping_add(offset)).collect(),
             base: base.clone(),
             code,
+            redundant: self.redundant.get().clone(),
             repeats: *self.repeats,
             design,
             config: TrainConfig { epochs: *self.epochs, ..config.clone() },
-        })
+        };
+        // What is not used need not fit: a design may have other moduli than the usual ones.
+        for &protection in &sweep.protections {
+            sweep
+                .protected(protection)
+                .map_err(|e| self.redundant.invalid(format!("cannot be used: {e}")))?;
+        }
+        Ok(sweep)
     }
 
     fn shapes(&self) -> Result<Vec<ErrorShape>, DesignError> {

@@ -40,6 +40,8 @@ pub struct Task<'t> {
     pub data: &'t dyn Examples,
     /// The settings.
     pub config: &'t TrainConfig,
+    /// What the weights start from, where it is not the seed: those of [`crate::weights_of`].
+    pub weights: Option<&'t Parameters>,
 }
 
 /// What weights make of the test set.
@@ -199,8 +201,14 @@ pub(crate) struct State {
 
 impl State {
     /// Before the first step.
-    pub fn start(Task { network, config, .. }: Task<'_>) -> Self {
-        let specs = network.parameters();
+    pub fn start(Task { network, config, weights, .. }: Task<'_>) -> Self {
+        let initial = || Parameters::initial(network.parameters(), config.seed);
+        Self::start_with(weights.cloned().unwrap_or_else(initial), network, config)
+    }
+
+    /// Before the first step, with these weights.
+    pub fn start_with(parameters: Parameters, network: &Network, config: &TrainConfig) -> Self {
+        let optimiser = Optimiser::new(network.parameters(), config.method, config.weight_decay);
         Self {
             epoch: 1,
             done: 0,
@@ -213,8 +221,8 @@ impl State {
             losses: Mean::default(),
             training: Tally::default(),
             evaluation: Tally::default(),
-            parameters: Parameters::initial(specs, config.seed),
-            optimiser: Optimiser::new(specs, config.method, config.weight_decay),
+            parameters,
+            optimiser,
             records: Vec::new(),
         }
     }
@@ -368,7 +376,7 @@ impl Trainer<'_> {
     }
 
     fn evaluate(&mut self) -> Measured {
-        let Task { network, data, config } = self.task;
+        let Task { network, data, config, .. } = self.task;
         let items: Vec<u32> = (0..).take(data.count(Part::Test)).collect();
         let (mut right, mut asked, mut loss) = (0_usize, 0_usize, 0.0);
         for items in items.chunks(config.batch) {

@@ -26,7 +26,7 @@ use crate::bfp::{Quantised, Rounder};
 use crate::draws::{Domain, Stream, key};
 use crate::{
     BfpFormat, ChannelError, Counters, FormatError, GroupSample, Matrix, Moduli, ModuliError,
-    OperandHistogram, Placement, ResidueChannel, Rounding, Site, SlipCode,
+    OperandHistogram, Placement, RedundantCode, ResidueChannel, Rounding, Site, SlipCode,
 };
 
 /// What is done about a read whose rebuilt value no dot product can have (|value| > g (2^b - 1)^2).
@@ -43,6 +43,29 @@ pub enum Protection {
         /// The most repeats of one read, at least 1.
         repeats: u32,
     },
+    /// Decoded by the redundant moduli ([`crate::RedundantCode`]); what cannot be decoded is read again, at most `repeats`
+    /// times, each time decoded if need be, and is then saturated and counted as exhausted.
+    Correct {
+        /// How many of the moduli, the last ones, are redundant: at least 1; two correct one wrong residue.
+        redundant: usize,
+        /// The most repeats of one read, at least 1.
+        repeats: u32,
+    },
+}
+
+impl Protection {
+    /// The most repeats of a read, where reads are repeated.
+    pub fn repeats(self) -> Option<u32> {
+        match self {
+            Self::ReadAgain { repeats } | Self::Correct { repeats, .. } => Some(repeats),
+            Self::None | Self::Count | Self::Saturate => None,
+        }
+    }
+
+    /// Whether one wrong residue is put right without another read.
+    pub fn corrects(self) -> bool {
+        matches!(self, Self::Correct { redundant: 2.., .. })
+    }
 }
 
 impl std::fmt::Display for Protection {
@@ -52,6 +75,7 @@ impl std::fmt::Display for Protection {
             Self::Count => "count",
             Self::Saturate => "saturate",
             Self::ReadAgain { .. } => "read-again",
+            Self::Correct { .. } => "correct",
         })
     }
 }
@@ -100,6 +124,10 @@ pub enum GemmError {
     Channel(#[from] ChannelError),
     #[error("{repeats} repeats are not supported: use 1 to 255")]
     Repeats { repeats: u32 },
+    #[error(
+        "{redundant} of {moduli} moduli cannot be redundant: use at least 1, and leave some for the range"
+    )]
+    Redundant { redundant: usize, moduli: usize },
     #[error("a chip needs at least one unit and one row, not {units} and {rows}")]
     Placement { units: u32, rows: u32 },
     #[error("{given} moduli are not supported: use at most 255")]
@@ -113,6 +141,8 @@ pub enum GemmError {
 pub struct EmulatedGemm {
     config: GemmConfig,
     channel: Option<ResidueChannel>,
+    /// Where wrong residues are put right.
+    decoder: Option<RedundantCode>,
     seats: Option<Seats>,
     /// Gap streams by row of the chip and modulus; one row when the channel is an average.
     streams: Vec<Vec<Stream>>,
@@ -127,7 +157,7 @@ impl EmulatedGemm {
         if config.moduli.len() > 255 {
             return Err(GemmError::TooManyModuli { given: config.moduli.len() });
         }
-        if let Protection::ReadAgain { repeats } = config.protection
+        if let Some(repeats) = config.protection.repeats()
             && !(1..=255).contains(&repeats)
         {
             return Err(GemmError::Repeats { repeats });
@@ -136,13 +166,14 @@ impl EmulatedGemm {
         if units == 0 || rows == 0 {
             return Err(GemmError::Placement { units, rows });
         }
+        let decoder = decoder(&config)?;
         let mut seats = None;
         if let Some(channel) = &channel {
             channel.check(&config.moduli, &config.code)?;
             seats = Some(Seats::new(&config, channel)?);
         }
         let streams = seats.as_ref().map_or_else(Vec::new, |seats| seats.streams(config.moduli.len()));
-        Ok(Self { config, channel, seats, streams, path: CpuPath::best() })
+        Ok(Self { config, channel, decoder, seats, streams, path: CpuPath::best() })
     }
 
     /// The same product on another path; results do not change.
@@ -239,6 +270,16 @@ impl EmulatedGemm {
         let rates: f64 = self.streams.iter().flatten().map(|stream| stream.rate()).sum();
         rates / self.streams.len().max(1) as f64
     }
+}
+
+pub(crate) fn decoder(config: &GemmConfig) -> Result<Option<RedundantCode>, GemmError> {
+    let Protection::Correct { redundant, .. } = config.protection else { return Ok(None) };
+    let moduli = config.moduli.as_slice();
+    if !(1..moduli.len()).contains(&redundant) {
+        return Err(GemmError::Redundant { redundant, moduli: moduli.len() });
+    }
+    let (information, redundant) = moduli.split_at(moduli.len() - redundant);
+    Ok(Some(RedundantCode::new(information, redundant, config.format.bound())?))
 }
 
 fn check(a: Matrix<'_>, b: Matrix<'_>, out: &[f32]) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{EmulatedGemm, Protection};
 use crate::channel::ChannelTable;
 use crate::draws::{Candidate, Domain, StreamId, candidates, key, repeat};
-use crate::{Counters, Site};
+use crate::{Counters, Decoded, Site};
 
 /// The reads of a product.
 pub(super) struct Reads<'a> {
@@ -118,8 +118,12 @@ impl<'a> Reads<'a> {
         let repeats = match config.protection {
             Protection::None | Protection::Count => return (value, true),
             Protection::Saturate => return (value.clamp(-bound, bound), true),
-            Protection::ReadAgain { repeats } => repeats,
+            Protection::ReadAgain { repeats } | Protection::Correct { repeats, .. } => repeats,
         };
+        if let Some(value) = self.decoded() {
+            self.counters.corrected += 1;
+            return (value, false);
+        }
         for attempt in 1..=repeats {
             self.counters.repeated += 1;
             for index in 0..self.read.len() {
@@ -129,9 +133,20 @@ impl<'a> Reads<'a> {
             if value.abs() <= bound {
                 return (value, false);
             }
+            if let Some(value) = self.decoded() {
+                return (value, false);
+            }
         }
         self.counters.exhausted += 1;
         (value.clamp(-bound, bound), true)
+    }
+
+    /// The value that redundant moduli make of the residues as they were read.
+    fn decoded(&self) -> Option<i64> {
+        match self.gemm.decoder.as_ref()?.decode(&self.read) {
+            Decoded::Clean(value) | Decoded::Corrected { value, .. } => Some(value),
+            Decoded::Detected => None,
+        }
     }
 
     /// One residue of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, and what goes

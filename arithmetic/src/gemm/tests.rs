@@ -293,6 +293,7 @@ fn protection() -> impl Strategy<Value = Protection> {
         Just(Protection::Count),
         Just(Protection::Saturate),
         (1u32..=4).prop_map(|repeats| Protection::ReadAgain { repeats }),
+        (1usize..=2, 1u32..=3).prop_map(|(redundant, repeats)| Protection::Correct { redundant, repeats }),
     ]
 }
 
@@ -321,8 +322,18 @@ fn config() -> impl Strategy<Value = GemmConfig> {
             let sets = [&[31, 32, 33][..], &[127, 128, 129], &[251, 253, 255, 256]];
             let mut sets = sets.into_iter().map(|set| Moduli::new(set).unwrap());
             let moduli = sets.find(|moduli| format.check_range(moduli).is_ok()).unwrap();
-            let changes = if natural { [1, 1, 1, 1] } else { [19, 29, 19, 3] };
-            let code = SlipCode::with_changes(&moduli, &changes[..moduli.len()]).unwrap();
+            let more = if let Protection::Correct { redundant, .. } = protection { redundant } else { 0 };
+            // Coprime to the set and among themselves, and none smaller.
+            let redundant = [(33, [35, 37]), (129, [131, 133]), (256, [257, 259])];
+            let (_, redundant) = redundant.iter().find(|(last, _)| moduli.as_slice().contains(last)).unwrap();
+            let moduli = Moduli::new(&[moduli.as_slice(), &redundant[..more]].concat()).unwrap();
+            let change = |(index, &m): (usize, &u32)| match index {
+                _ if natural => 1,
+                0..3 => [19, 29, 19][index],
+                _ => 2 + (m + 1) % 2,
+            };
+            let changes: Vec<u32> = moduli.as_slice().iter().enumerate().map(change).collect();
+            let code = SlipCode::with_changes(&moduli, &changes).unwrap();
             let placement = Placement { units, rows };
             GemmConfig { moduli, format, code, protection, placement, seed }
         },

@@ -50,18 +50,19 @@ pub fn run(args: &GemmArgs) -> Result<()> {
         let summary = serde_json::json!({
             "m": shape[0], "k": shape[1], "n": shape[2],
             "residues": counters.residues, "wrong": counters.wrong, "detected": counters.detected,
-            "not_finite": wild, "repeated": counters.repeated, "exhausted": counters.exhausted, "silent": counters.silent,
+            "not_finite": wild, "corrected": counters.corrected, "repeated": counters.repeated, "exhausted": counters.exhausted, "silent": counters.silent,
         });
         say!("{summary}");
     } else {
         say!(
-            "{} x {} x {}: {} residues read, {} wrong, {} reads detected, {} repeated, {} exhausted, {} silently wrong",
+            "{} x {} x {}: {} residues read, {} wrong, {} reads detected, {} corrected, {} repeated, {} exhausted, {} silently wrong",
             shape[0],
             shape[1],
             shape[2],
             counters.residues,
             counters.wrong,
             counters.detected,
+            counters.corrected,
             counters.repeated,
             counters.exhausted,
             counters.silent

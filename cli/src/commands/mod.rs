@@ -8,4 +8,5 @@ pub mod run;
 pub mod simulate;
 pub mod sparam;
 pub mod stream;
+pub mod tolerate;
 pub mod train;

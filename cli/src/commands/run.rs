@@ -159,7 +159,7 @@ impl<'a> Study<'a> {
         let mut runs = training::summaries(&results);
         training::write(folder, &setup.network, &results)?;
         folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(setup), out))?;
-        let tolerances = training::tolerances(&runs.split_off(compared));
+        let tolerances = training::tolerances(&setup.network, &runs.split_off(compared));
         training::write_tolerances(folder, &tolerances)?;
         let is_compared = |row: &crate::table::Row<'_>| matches!(row.text("error_shape"), "" | "design");
         crate::plots::training::curves(folder, "training.csv", is_compared)?;

@@ -1,9 +1,11 @@
 //! `mirage train`
 
 use mirage_arithmetic::{GemmEntry, NumberFormat, ResidueChannel};
+use std::sync::Arc;
+
 use mirage_training::{
-    Arithmetic, CheckpointPlan, ErrorShape, Label, OnDivergence, Outcome, Plan, PlanResult, Sweep,
-    SweepProtection, TrainConfig,
+    Arithmetic, CheckpointPlan, ErrorShape, Label, OnDivergence, Outcome, Plan, PlanResult, RunError,
+    Sweep as TrainingSweep, SweepProtection, TrainConfig, weights_of,
 };
 
 use crate::args::{ArithmeticName, LevelName, OnDivergenceName, TrainArgs};
@@ -12,7 +14,10 @@ use crate::error::{CliError, Result, open_text};
 use crate::folder::Folder;
 use crate::progress::Progress;
 use crate::stop::Stop;
+use crate::study::axis::Axis;
+use crate::study::device_sweep::DeviceSweep;
 use crate::study::devices;
+use crate::study::sweep::Sweep;
 use crate::study::training::{self, Given, Setup};
 
 /// More curves than this make no picture.
@@ -23,8 +28,8 @@ const CHECKPOINTS: &str = "checkpoints";
 
 pub fn run(args: &TrainArgs) -> Result<()> {
     let shape = shape(args)?;
-    let sweep = args.sweep.as_deref().map(rates).transpose()?;
-    let design = Design::read(args.design.as_deref())?;
+    let design = design(args)?;
+    let asked = args.sweep.as_deref().map(|text| Asked::parse(args, text, &design)).transpose()?;
     let progress = Progress::new(args.common.json);
     let level = args.level.map(LevelName::level);
     let given =
@@ -38,12 +43,23 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         OnDivergenceName::Stop => OnDivergence::Stop,
         OnDivergenceName::Continue => OnDivergence::Continue,
     };
+    let weights = args.weights.as_deref().map(|path| weights_of(path, &setup.network)).transpose();
+    let weights = weights.map_err(RunError::from)?.map(Arc::new);
     let folder = Folder::create(&args.output)?;
-    let mut plans = match &sweep {
-        Some(rates) => sweep_plans(args, &design, &setup, shape.unwrap_or(ErrorShape::Slip), rates)?,
-        None => single_plans(args, &design, &setup, shape)?,
+    let (mut plans, devices) = match &asked {
+        None => (single_plans(args, &design, &setup, shape)?, None),
+        Some(Asked::Rates(rates)) => (rate_plans(args, &design, &setup, shape, rates)?, None),
+        Some(Asked::Key(axis)) => {
+            let sweep = sweep(args, &design, &setup, None)?;
+            let (protections, seeds) = (sweep.protections.clone(), sweep.seeds.clone());
+            let (axis, chips) = (axis.clone(), args.sampled_chips);
+            let of = DeviceSweep { design: &design, setup: &setup, axis, protections, chips, seeds };
+            let points = of.points(&sweep)?;
+            (of.plans(&points, &sweep), Some((of, points)))
+        }
     };
     for plan in &mut plans {
+        plan.weights = weights.clone();
         plan.checkpoints = Some(checkpoints(args, &folder, &plan.label));
     }
     let results = training::run(&setup, &plans, "training")?;
@@ -56,9 +72,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if plans.len() <= MOST_CURVES {
         crate::plots::training::curves(&folder, "training.csv", |_| true)?;
     }
-    if sweep.is_some() {
-        training::write_tolerances(&folder, &training::tolerances(&runs))?;
+    if let Some((of, points)) = &devices {
+        of.write(&folder, points, &results)?;
+    } else if asked.is_some() {
+        training::write_tolerances(&folder, &training::tolerances(&setup.network, &runs))?;
         crate::plots::training::tolerance(&folder)?;
+    }
+    if asked.is_some() {
         // Of a sweep nobody needs the weights.
         let path = folder.path().join(CHECKPOINTS);
         std::fs::remove_dir_all(&path).map_err(|e| CliError::write(&path, e))?;
@@ -73,6 +93,47 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         say!("results in {}", folder.path().display());
     }
     Ok(())
+}
+
+/// The design with what `--set` changes.
+fn design(args: &TrainArgs) -> Result<Design> {
+    let design = Design::read(args.design.as_deref())?;
+    let changes = args.set.iter().map(|text| match text.split_once('=') {
+        Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        None => Err(CliError::message(format!("--set {text}: there is no `=`; write KEY=VALUE"))),
+    });
+    let changes = changes.collect::<Result<Vec<_>>>()?;
+    if changes.is_empty() { Ok(design) } else { design.with(&changes) }
+}
+
+/// What `--sweep` asks for.
+enum Asked {
+    Rates(Vec<f64>),
+    /// A key of the design.
+    Key(Axis),
+}
+
+impl Asked {
+    fn parse(args: &TrainArgs, text: &str, design: &Design) -> Result<Self> {
+        if text.split_once('=').is_none_or(|(key, _)| !key.contains('.')) {
+            if args.sampled_chips {
+                return Err(CliError::message(
+                    "--sampled-chips is for sweeps of a key of the design: at given rates there are no chips",
+                ));
+            }
+            return Ok(Self::Rates(rates(text)?));
+        }
+        let unused = [("--channel", args.channel.is_some()), ("--error-shape", args.error_shape.is_some())];
+        if let Some((flag, _)) = unused.iter().find(|(_, given)| *given) {
+            return Err(CliError::message(format!(
+                "{flag} is not used in a sweep of a key of the design, which makes the channel at each point"
+            )));
+        }
+        match Sweep::parse(&[text.to_owned()], false, design)? {
+            Some(mut sweep) => Ok(Self::Key(sweep.axes.remove(0))),
+            None => Err(CliError::message(format!("--sweep {text}: nothing to sweep"))),
+        }
+    }
 }
 
 /// The shape of errors, and whether the flags make sense together: none is ever ignored.
@@ -180,30 +241,53 @@ fn protections(args: &TrainArgs) -> Result<Vec<SweepProtection>> {
     }
 }
 
-fn sweep_plans(
+/// The sweep that the command line and the design's section ask for.
+fn sweep(
     args: &TrainArgs,
     design: &Design,
     setup: &Setup,
-    shape: ErrorShape,
-    rates: &[f64],
-) -> Result<Vec<Plan>> {
+    own: Option<ResidueChannel>,
+) -> Result<TrainingSweep> {
     let gemm = design.gemm(setup.config.seed)?;
     let section = design.training.sweep.as_ref();
-    let section = section
-        .ok_or_else(|| CliError::message("a sweep needs the design's [training.sweep] for its slip code"))?;
+    let section = section.ok_or_else(|| {
+        CliError::message(
+            "a sweep needs the design's [training.sweep] for its slip code and redundant moduli",
+        )
+    })?;
     let protections = protections(args)?;
-    let own = if shape == ErrorShape::Design { Some(channel(args, design, setup)?) } else { None };
     let sweep = section.sweep(&gemm, own, &setup.config).map_err(|e| design.document.locate(e))?;
     let seeds = configs(setup, args.seeds).map(|c| c.seed).collect();
-    let config = setup.config.clone();
-    let sweep = Sweep { shapes: vec![shape], protections, rates: rates.to_vec(), seeds, config, ..sweep };
-    Ok(sweep.plans()?)
+    Ok(TrainingSweep { protections, seeds, config: setup.config.clone(), ..sweep })
+}
+
+/// The runs without errors, and those of each rate.
+fn rate_plans(
+    args: &TrainArgs,
+    design: &Design,
+    setup: &Setup,
+    shape: Option<ErrorShape>,
+    rates: &[f64],
+) -> Result<Vec<Plan>> {
+    let shape = shape.unwrap_or(ErrorShape::Slip);
+    let own = if shape == ErrorShape::Design { Some(channel(args, design, setup)?) } else { None };
+    let sweep =
+        TrainingSweep { shapes: vec![shape], rates: rates.to_vec(), ..sweep(args, design, setup, own)? };
+    let left_out: Vec<String> = sweep.left_out().map(|p| p.to_string()).collect();
+    if !left_out.is_empty() {
+        let left_out = left_out.join(", ");
+        eprintln!("note: no runs for {left_out} with errors of the shape {shape}: docs/training.md says why");
+    }
+    Ok([sweep.baselines(), sweep.plans()?].concat())
 }
 
 /// `error-rate=FIRST:LAST:COUNT`, evenly spaced on a logarithmic axis.
 fn rates(text: &str) -> Result<Vec<f64>> {
-    let wrong =
-        |why: &str| CliError::message(format!("--sweep {text}: {why}; write error-rate=1e-8:1e-2:13"));
+    let wrong = |why: &str| {
+        CliError::message(format!(
+            "--sweep {text}: {why}; write error-rate=1e-8:1e-2:13, or a key of the design such as devices.laser.power=5mW:150mW:6:log"
+        ))
+    };
     let (key, range) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
     if key != "error-rate" {
         return Err(wrong(&format!("`{key}` cannot be swept here")));

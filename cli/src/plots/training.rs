@@ -85,12 +85,16 @@ pub fn tolerance(folder: &Folder) -> Result<()> {
         &["error_shape", "protection", "rate", "seeds", "accuracy_mean", "accuracy_min", "accuracy_max"],
     )?;
     let mut series = Vec::new();
-    for shape in table.distinct("error_shape") {
+    // Runs without errors have no place on a logarithmic axis.
+    for shape in table.distinct("error_shape").into_iter().filter(|shape| !shape.is_empty()) {
         for protection in table.distinct("protection") {
             let rows: Vec<Row<'_>> = table
                 .rows()
                 .filter(|r| r.text("error_shape") == shape && r.text("protection") == protection)
                 .collect();
+            if rows.is_empty() {
+                continue;
+            }
             let get = |column: &str| rows.iter().map(|r| r.number(column)).collect::<Vec<f64>>();
             series.push(Series {
                 name: format!("{shape}, {protection}"),
@@ -114,6 +118,39 @@ pub fn tolerance(folder: &Folder) -> Result<()> {
     };
     match frame.draw(series) {
         Some(svg) => folder.text("tolerance.svg", &svg),
+        None => Ok(()),
+    }
+}
+
+/// Final accuracy over the swept key of device-tolerance.csv, a line for each protection: the mean over seeds with its range.
+pub fn device_tolerance(folder: &Folder, log: bool) -> Result<()> {
+    let columns =
+        ["key", "unit", "value", "protection", "seeds", "accuracy_mean", "accuracy_min", "accuracy_max"];
+    let table = Table::read(folder.path(), "device-tolerance.csv", &columns)?;
+    let series = table.distinct("protection").into_iter().map(|protection| {
+        let rows: Vec<Row<'_>> = table.rows().filter(|r| r.text("protection") == protection).collect();
+        let get = |column: &str| rows.iter().map(|r| r.number(column)).collect::<Vec<f64>>();
+        let several = rows.iter().any(|r| r.number("seeds") > 1.0);
+        Series {
+            points: get("value").into_iter().zip(get("accuracy_mean")).collect(),
+            bounds: several.then(|| (get("accuracy_min"), get("accuracy_max"))),
+            name: protection,
+            dashed: false,
+        }
+    });
+    let first = table.rows().next().map(|r| format!("{} ({})", r.text("key"), r.text("unit")));
+    let x = first.unwrap_or_default().replace(" ()", "");
+    let frame = Frame {
+        title: "What training makes of the devices",
+        x: &x,
+        y: "test accuracy",
+        log_x: log,
+        marks: true,
+        y_range: Some((0.0, 1.0)),
+        ..Frame::default()
+    };
+    match frame.draw(series.collect()) {
+        Some(svg) => folder.text("device-tolerance.svg", &svg),
         None => Ok(()),
     }
 }

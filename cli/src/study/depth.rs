@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::study::devices::{Answer, Asked, Question};
 
 /// Operand vectors over which each row of a sampled chip is judged.
-const VECTORS: usize = 256;
+pub const VECTORS: usize = 256;
 
 /// Laser power above the design's at which tolerances are inverted, dB: a design that just meets its target leaves no slack.
 const MARGINS_DB: [f64; 3] = [0.0, 1.0, 3.0];

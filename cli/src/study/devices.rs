@@ -158,7 +158,7 @@ impl<'a> Question<'a> {
         Provenance { design: self.design.sha256(), seed: self.seed }
     }
 
-    fn budget(&self, solution: &Solution, bench: &Bench) -> UnitBudget {
+    pub fn budget(&self, solution: &Solution, bench: &Bench) -> UnitBudget {
         let (units, rows) = (*self.design.system.units, *self.design.system.rows);
         unit_budget(bench, units, rows, solution.laser_power, self.point.wall_plug_efficiency)
     }

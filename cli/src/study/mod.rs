@@ -3,6 +3,7 @@
 
 pub mod axis;
 pub mod depth;
+pub mod device_sweep;
 pub mod devices;
 pub mod stream;
 pub mod sweep;

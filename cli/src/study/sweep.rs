@@ -288,6 +288,11 @@ fn solved(solution: &Solution) -> Vec<Open> {
     all
 }
 
+/// What a design leaves open, as it was solved: keys, and their values as the design file has them.
+pub fn held(solution: &Solution) -> Vec<(String, String)> {
+    solved(solution).into_iter().map(|open| (open.key, open.text)).collect()
+}
+
 /// The design's own value on an axis, given or solved.
 fn own(axis: &Axis, design: &Design, answer: &Answer) -> Option<f64> {
     let found = || {

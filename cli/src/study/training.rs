@@ -10,7 +10,7 @@ use mirage_training::{
     Part, Plan, PlanResult, Sequences, Task, TextKind, TrainConfig, Translation, epoch_gemm_list,
     fashion_mnist_subset, operand_histogram, run_all, translations, write_records,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::design::Design;
 use crate::error::{CliError, Result};
@@ -69,7 +69,7 @@ impl Setup {
             None => (fashion_mnist_subset()?, "the built-in Fashion-MNIST subset".to_owned()),
         };
         let network = Network::by_name(name, data.train().shape(), CLASSES)?;
-        let config = design.train_config(given.seed);
+        let config = design.train_config(name, given.seed);
         Ok(Self {
             network,
             data: Box::new(data),
@@ -104,7 +104,7 @@ impl Setup {
                 &format!(", without {} with more than {} in a sentence", data.left_out(), options.length);
         }
         let network = Network::language(name, data.sides(), *section.dropout)?;
-        let config = section.config(design.train_config(given.seed).seed);
+        let config = section.config(design.train_config(name, given.seed).seed);
         let pairs = (kind == TextKind::Pairs).then(|| data.clone());
         Ok(Self { network, data: Box::new(data), pairs, data_name, config, progress, stop: Stop::default() })
     }
@@ -132,6 +132,7 @@ pub struct RunSummary {
     pub residues: u64,
     pub wrong: u64,
     pub detected: u64,
+    pub corrected: u64,
     pub repeated: u64,
     pub exhausted: u64,
     pub silent: u64,
@@ -142,7 +143,7 @@ pub fn operands(setup: &Setup, gemm: &GemmConfig) -> Result<(OperandHistogram, G
     let data = setup.data.few(OBSERVED_IMAGES, 100);
     let config = TrainConfig { epochs: 1, ..setup.config.clone() };
     let bar = setup.progress.bar(1, "operands of training");
-    let task = Task { network: &setup.network, data: data.as_ref(), config: &config };
+    let task = Task { network: &setup.network, data: data.as_ref(), config: &config, weights: None };
     let operands = operand_histogram(task, gemm, OBSERVED_EVERY, setup.stop.flag())?;
     bar.finish_and_clear();
     setup.stop.check()?;
@@ -220,6 +221,7 @@ fn summary(result: &PlanResult) -> RunSummary {
         residues: c.residues,
         wrong: c.wrong,
         detected: c.detected,
+        corrected: c.corrected,
         repeated: c.repeated,
         exhausted: c.exhausted,
         silent: c.silent,
@@ -243,8 +245,9 @@ pub fn write(folder: &Folder, network: &Network, results: &[PlanResult]) -> Resu
 }
 
 /// One point of the tolerance curve: all seeds of a shape, protection and rate.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tolerance {
+    pub network: String,
     pub error_shape: String,
     pub protection: String,
     pub rate: f64,
@@ -255,51 +258,48 @@ pub struct Tolerance {
     pub diverged: usize,
     pub wrong: u64,
     pub detected: u64,
+    pub corrected: u64,
     pub repeated: u64,
     pub silent: u64,
 }
 
-/// Gathers the runs of a sweep by shape, protection and rate, in their order.
-pub fn tolerances(runs: &[RunSummary]) -> Vec<Tolerance> {
-    let mut points: Vec<Tolerance> = Vec::new();
-    for run in runs {
-        let (Some(rate), Some(accuracy)) = (run.rate, run.accuracy) else { continue };
-        let same = |p: &&mut Tolerance| {
-            p.error_shape == run.error_shape && p.protection == run.protection && p.rate == rate
-        };
-        let point = match points.iter_mut().find(same) {
-            Some(point) => point,
-            None => {
-                points.push(Tolerance {
-                    error_shape: run.error_shape.clone(),
-                    protection: run.protection.clone(),
-                    rate,
-                    seeds: 0,
-                    accuracy_mean: 0.0,
-                    accuracy_min: 1.0,
-                    accuracy_max: 0.0,
-                    diverged: 0,
-                    wrong: 0,
-                    detected: 0,
-                    repeated: 0,
-                    silent: 0,
-                });
-                let last = points.len() - 1;
-                &mut points[last]
-            }
-        };
-        point.accuracy_mean =
-            (point.accuracy_mean * point.seeds as f64 + accuracy) / (point.seeds + 1) as f64;
-        point.seeds += 1;
-        point.accuracy_min = point.accuracy_min.min(accuracy);
-        point.accuracy_max = point.accuracy_max.max(accuracy);
-        point.diverged += usize::from(run.diverged);
-        point.wrong += run.wrong;
-        point.detected += run.detected;
-        point.repeated += run.repeated;
-        point.silent += run.silent;
+impl Tolerance {
+    /// Of runs that differ in their seeds alone; `None` where none of them was measured. Runs without errors have rate 0.
+    pub fn of(network: &Network, runs: &[RunSummary]) -> Option<Self> {
+        let measured: Vec<(&RunSummary, f64)> = runs.iter().filter_map(|r| Some((r, r.accuracy?))).collect();
+        let (first, _) = measured.first()?;
+        let accuracies = || measured.iter().map(|(_, accuracy)| *accuracy);
+        let sum = |of: fn(&RunSummary) -> u64| measured.iter().map(|(run, _)| of(run)).sum();
+        Some(Self {
+            network: network.name().to_owned(),
+            error_shape: first.error_shape.clone(),
+            protection: first.protection.clone(),
+            rate: first.rate.unwrap_or(0.0),
+            seeds: measured.len(),
+            accuracy_mean: accuracies().sum::<f64>() / measured.len() as f64,
+            accuracy_min: accuracies().fold(1.0, f64::min),
+            accuracy_max: accuracies().fold(0.0, f64::max),
+            diverged: measured.iter().filter(|(run, _)| run.diverged).count(),
+            wrong: sum(|r| r.wrong),
+            detected: sum(|r| r.detected),
+            corrected: sum(|r| r.corrected),
+            repeated: sum(|r| r.repeated),
+            silent: sum(|r| r.silent),
+        })
     }
-    points
+}
+
+/// Gathers the runs of a sweep by shape, protection and rate, in their order; runs without errors are points of rate 0.
+pub fn tolerances(network: &Network, runs: &[RunSummary]) -> Vec<Tolerance> {
+    let key = |r: &RunSummary| (r.error_shape.clone(), r.protection.clone(), r.rate.map(f64::to_bits));
+    let mut points: Vec<Vec<RunSummary>> = Vec::new();
+    for run in runs {
+        match points.iter_mut().find(|point| key(&point[0]) == key(run)) {
+            Some(point) => point.push(run.clone()),
+            None => points.push(vec![run.clone()]),
+        }
+    }
+    points.iter().filter_map(|runs| Tolerance::of(network, runs)).collect()
 }
 
 /// Writes tolerance.csv.
@@ -335,6 +335,7 @@ pub fn table(runs: &[RunSummary]) -> Table {
         "test loss",
         "wrong",
         "detected",
+        "corrected",
         "repeated",
         "silent",
         "outcome",
@@ -347,7 +348,7 @@ pub fn table(runs: &[RunSummary]) -> Table {
             (Some(loss), None) => format!("{loss:.4}"),
             (None, _) => String::new(),
         };
-        let counts = [r.wrong, r.detected, r.repeated, r.silent].map(|n| n.to_string());
+        let counts = [r.wrong, r.detected, r.corrected, r.repeated, r.silent].map(|n| n.to_string());
         let names = [r.arithmetic.clone(), r.protection.clone(), errors, r.seed.to_string(), accuracy, loss];
         table.add_row(names.into_iter().chain(counts).chain([r.outcome.clone()]));
     }

@@ -91,7 +91,7 @@ fn bounds_hold() {
     assert_eq!(all.expected(10), 20.0);
     let none = RepeatModel { detected_per_group: 0.0, again: 0.0, repeats: 2 };
     assert_eq!(Sampler::new(none, Stall::Unit, random(4)).draw(1 << 40, 32), Drawn::default());
-    assert!(!none.active() && none.check().is_ok());
+    assert!(!none.active() && none.waits() && none.check().is_ok());
     let wrong = RepeatModel { detected_per_group: 1.5, ..none };
     assert!(wrong.check().unwrap_err().to_string().contains("is 1.5, but must lie between 0 and 1"));
     assert!(RepeatModel { again: f64::NAN, ..none }.check().is_err());
@@ -107,6 +107,10 @@ fn means_of_the_arithmetic_become_a_model() {
     let reads = ExpectedReads { wrong: 2e-4, detected: 1e-4, silent: 0.0, repeats: 1e-4 };
     let of = |protection| RepeatModel::of_channel(&reads, protection).unwrap();
     assert_eq!(of(Protection::Saturate), None);
+    // One wrong residue is put right, so to first order nothing is read again; with one modulus more it is only seen.
+    let correct = |redundant| of(Protection::Correct { redundant, repeats: 2 }).unwrap();
+    assert!(!correct(2).active() && correct(2).waits());
+    assert_eq!(correct(1), of(Protection::ReadAgain { repeats: 2 }).unwrap());
     assert!(of(Protection::ReadAgain { repeats: 2 }).unwrap().again < 1e-9);
     assert!(RepeatModel::from_means(-1.0, 0.0, 3).is_err());
 }

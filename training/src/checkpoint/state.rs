@@ -6,6 +6,7 @@ use crate::examples::Part;
 use crate::gemm::Tally;
 use crate::record::{Label, Record};
 use crate::trainer::{Divergence, Mean, Measured, State, Task};
+use crate::{Network, Parameters, TrainConfig};
 
 /// Grows bytes.
 #[derive(Default)]
@@ -47,8 +48,8 @@ impl Writer {
     }
 
     fn counters(&mut self, c: Counters) {
-        let Counters { residues, wrong, detected, repeated, exhausted, silent, groups_hit } = c;
-        for count in [residues, wrong, detected, repeated, exhausted, silent, groups_hit] {
+        let Counters { residues, wrong, detected, corrected, repeated, exhausted, silent, groups_hit } = c;
+        for count in [residues, wrong, detected, corrected, repeated, exhausted, silent, groups_hit] {
             self.number(count);
         }
     }
@@ -66,7 +67,8 @@ impl Writer {
         for measured in [r.test_accuracy, r.test_loss, r.perplexity] {
             self.optional(measured);
         }
-        for count in [r.residues, r.residue_errors, r.detected, r.repeated, r.exhausted, r.silent] {
+        let again = [r.detected, r.corrected, r.repeated, r.exhausted, r.silent];
+        for count in [r.residues, r.residue_errors].into_iter().chain(again) {
             self.number(count);
         }
     }
@@ -170,6 +172,7 @@ impl<'b> Reader<'b> {
             residues: self.number()?,
             wrong: self.number()?,
             detected: self.number()?,
+            corrected: self.number()?,
             repeated: self.number()?,
             exhausted: self.number()?,
             silent: self.number()?,
@@ -178,7 +181,7 @@ impl<'b> Reader<'b> {
     }
 
     fn tally(&mut self) -> Option<Tally> {
-        let sites = self.len(3 * 7 * 8)?;
+        let sites = self.len(3 * 8 * 8)?;
         let site = |_| Some([self.counters()?, self.counters()?, self.counters()?]);
         Some(Tally::from_sites((0..sites).map(site).collect::<Option<_>>()?))
     }
@@ -193,6 +196,7 @@ impl<'b> Reader<'b> {
             &mut record.residues,
             &mut record.residue_errors,
             &mut record.detected,
+            &mut record.corrected,
             &mut record.repeated,
             &mut record.exhausted,
             &mut record.silent,
@@ -210,9 +214,16 @@ impl<'b> Reader<'b> {
         Some(Some(Divergence { epoch, step, place, backward }))
     }
 
-    /// The state of a run of `task`, and nothing behind it.
-    pub fn state(mut self, task: Task<'_>, label: &Label) -> Option<State> {
-        let mut state = State::start(task);
+    /// The weights of a state of this network.
+    pub fn weights(mut self, network: &Network) -> Option<Parameters> {
+        let mut parameters = Parameters::initial(network.parameters(), 0);
+        self.before(&mut State::start_with(parameters.clone(), network, &TrainConfig::default()))?;
+        self.lists(parameters.values_mut())?;
+        Some(parameters)
+    }
+
+    /// What stands before the weights.
+    fn before(&mut self, state: &mut State) -> Option<()> {
         state.epoch = self.small()?;
         for number in [&mut state.done, &mut state.steps, &mut state.skipped, &mut state.evaluated] {
             *number = self.number()?;
@@ -224,11 +235,18 @@ impl<'b> Reader<'b> {
         state.losses = Mean { sum: self.real()?, count: self.real()? };
         state.training = self.tally()?;
         state.evaluation = self.tally()?;
+        Some(())
+    }
+
+    /// The state of a run of `task`, and nothing behind it.
+    pub fn state(mut self, task: Task<'_>, label: &Label) -> Option<State> {
+        let mut state = State::start(task);
+        self.before(&mut state)?;
         self.lists(state.parameters.values_mut())?;
         state.optimiser.updates = self.number()?;
         self.lists(&mut state.optimiser.first)?;
         self.lists(&mut state.optimiser.second)?;
-        let records = self.len(8 * 15)?;
+        let records = self.len(8 * 16)?;
         state.records = (0..records).map(|_| self.record(label)).collect::<Option<_>>()?;
         let per_epoch = task.data.count(Part::Train).div_ceil(task.config.batch.max(1)) as u64;
         let placed = state.done < per_epoch && (1..=task.config.epochs + 1).contains(&state.epoch);

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mirage_arithmetic::{GemmConfig, Protection, ResidueChannel};
@@ -149,8 +150,8 @@ fn every_damage_is_noticed() {
     // A length of lists that cannot be, under a checksum that holds.
     let mut bytes = good.clone();
     let end = bytes.len() - HASH;
-    // Their number stands before two records of fifteen numbers.
-    bytes[end - 2 * 120 - 8..end - 2 * 120].fill(0xff);
+    // Their number stands before two records of sixteen numbers.
+    bytes[end - 2 * 128 - 8..end - 2 * 128].fill(0xff);
     let hash = Sha256::digest(&bytes[..end]);
     bytes[end..].copy_from_slice(&hash);
     assert!(refuse(&bytes).contains("do not fit together"));
@@ -286,4 +287,38 @@ fn a_network_of_translation_learns_to_say_it() {
     let options = TextOptions { level: Level::Word, length: 2, vocabulary: 20, held_out: 0.5 };
     let text = Sequences::parse("a b c\na b c\n", "t", TextKind::Plain, options).unwrap();
     assert_eq!(crate::translations(&network, &run.parameters, &text, &crate::Fp32, 4), None);
+}
+
+#[test]
+fn weights_begin_another_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = go(&plan(folder.path(), false), u64::MAX).unwrap();
+    let path = files(folder.path()).pop().unwrap();
+    let weights = weights_of(&path, &network()).unwrap();
+    assert_eq!(weights, whole.run.parameters);
+    // Another run, in another arithmetic, begins where they are: its first loss is not that of a beginner.
+    let plain = Plan::new(Arithmetic::Fp32, "", plan(folder.path(), false).config);
+    let taught = Plan { weights: Some(Arc::new(weights)), ..plain.clone() };
+    let (plain, taught) = (go(&plain, u64::MAX).unwrap(), go(&taught, u64::MAX).unwrap());
+    assert!(
+        taught.records[0].loss < 0.8 * plain.records[0].loss,
+        "{} {}",
+        taught.records[0].loss,
+        plain.records[0].loss
+    );
+    // And it is no run to resume for one that begins anew.
+    let own = |weights| {
+        let mut own = plan(folder.path(), true);
+        own.weights = weights;
+        own
+    };
+    let error = go(&own(Some(Arc::new(plain.run.parameters))), 0).unwrap_err();
+    assert!(error.to_string().contains("other settings"), "{error}");
+    assert!(go(&own(None), 0).is_ok());
+
+    let error = weights_of(&path, &Network::small_cnn(28, 28, 10).unwrap()).unwrap_err();
+    assert!(matches!(error, CheckpointError::OtherNetwork { .. }), "{error}");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(matches!(weights_of(&path, &network()), Err(CheckpointError::Damaged { .. })));
 }

@@ -113,7 +113,7 @@ fn counters_agree_with_the_gemm_list() {
 #[test]
 fn the_histogram_counts_the_operands_of_the_chosen_steps() {
     let (network, data, config) = (network(), data(), settings());
-    let task = Task { network: &network, data: &data, config: &config };
+    let task = Task { network: &network, data: &data, config: &config, weights: None };
     let cancel = AtomicBool::new(false);
     let (histogram, _) = operand_histogram(task, &GemmConfig::mirage(0), 2, &cancel).unwrap();
     // Of steps 0, 1 (50 images) and 2 (30 images), the first and the last.

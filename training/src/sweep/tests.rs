@@ -11,6 +11,7 @@ fn sweep() -> Sweep {
         seeds: vec![4, 5],
         code: SlipCode::with_changes(&base.moduli, &[18, 27, 23]).unwrap(),
         base,
+        redundant: vec![35, 37],
         repeats: 3,
         design: None,
         config: TrainConfig::default(),
@@ -33,7 +34,7 @@ fn lopsided(moduli: &Moduli) -> ResidueChannel {
 fn plans_come_in_their_order() {
     let plans = sweep().plans().unwrap();
     // Without a design's channel only slips are left.
-    assert_eq!(plans.len(), 3 * 2 * 2);
+    assert_eq!(plans.len(), 5 * 2 * 2);
     let label = |index: usize| {
         let label = &plans[index].label;
         (label.error_shape.as_str(), label.protection.as_str(), label.rate.unwrap(), label.seed)
@@ -43,13 +44,24 @@ fn plans_come_in_their_order() {
     assert_eq!(label(2), ("slip", "none", 1e-3, 4));
     assert_eq!(label(4), ("slip", "read-again", 1e-5, 4));
     assert_eq!(label(11), ("slip", "read-again+slip-code", 1e-3, 5));
+    assert_eq!(label(12), ("slip", "read-again+redundant", 1e-5, 4));
+    assert_eq!(label(16), ("slip", "correct", 1e-5, 4));
+    let moduli = |index: usize| match &plans[index].arithmetic {
+        Arithmetic::Mirage(config, _) => config.moduli.as_slice().to_vec(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        [moduli(0), moduli(12), moduli(16)],
+        [vec![31, 32, 33], vec![31, 32, 33, 35], vec![31, 32, 33, 35, 37]]
+    );
     for plan in &plans {
         assert_eq!(plan.config.seed, plan.label.seed);
         let Arithmetic::Mirage(config, channel) = &plan.arithmetic else { panic!("{plan:?}") };
         assert!((channel.error_rate(32).unwrap() - plan.label.rate.unwrap()).abs() < 1e-12);
         assert_eq!(config.protection == Protection::None, plan.label.protection == "none");
-        // What the sweep calls a protection is what the arithmetic itself would be called.
-        assert_eq!(plan.arithmetic.label("slip", 4).protection, plan.label.protection);
+        // What the sweep calls a protection is what the arithmetic itself would be called; a modulus more is no name.
+        let own = plan.arithmetic.label("slip", 4).protection;
+        assert_eq!(own, plan.label.protection.trim_end_matches("+redundant"));
         assert!(plan.arithmetic.gemm(1).is_ok());
     }
 }
@@ -89,6 +101,7 @@ rates = [1e-5, 1e-3]
 seeds = 2
 epochs = 1
 slip_code = [18, 27, 23]
+redundant = [35, 37]
 repeats = 3
 "#;
 
@@ -124,11 +137,29 @@ fn every_value_out_of_range_is_an_error_with_its_line() {
         ("epochs = 1", "epochs = 0", 7, "between 1"),
         ("[18, 27, 23]", "[18, 2, 23]", 8, "cannot be used"),
         ("[18, 27, 23]", "[18]", 8, "cannot be used"),
-        ("repeats = 3", "repeats = 256", 9, "between 1 and 255"),
-        ("repeats", "repeat", 9, "repeats"),
+        ("repeats = 3", "repeats = 256", 10, "between 1 and 255"),
+        ("repeats", "repeat", 10, "repeats"),
     ] {
         let error = read(&GOOD.replace(from, to)).unwrap_err();
         assert_eq!(error.line(), Some(line), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn redundant_moduli_must_fit_where_they_are_used() {
+    // Not used, so not looked at.
+    assert!(read(&GOOD.replace("[35, 37]", "[2]")).is_ok());
+    let text = GOOD.replace("\"read-again+slip-code\"", "\"read-again+redundant\", \"correct\"");
+    assert_eq!(read(&text).unwrap().redundant, [35, 37]);
+    for (moduli, says) in [
+        ("[35, 36]", "share the factor"),
+        ("[29, 37]", "would weaken"),
+        ("[35]", "correct needs 2 redundant moduli, and 1 are given"),
+        ("[]", "read-again+redundant needs 1"),
+    ] {
+        let error = read(&text.replace("[35, 37]", moduli)).unwrap_err();
+        assert_eq!(error.line(), Some(9), "{error}");
         assert!(error.to_string().contains(says), "{error}");
     }
 }

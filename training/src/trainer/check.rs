@@ -77,7 +77,7 @@ pub enum TrainError {
 }
 
 /// Whether a run can begin.
-pub(super) fn check(Task { network, data, config }: Task<'_>) -> Result<(), TrainError> {
+pub(super) fn check(Task { network, data, config, .. }: Task<'_>) -> Result<(), TrainError> {
     let wrong = |what, found: String, range| Err(TrainError::Setting { what, found, range });
     if config.batch == 0 {
         return wrong("batch", "0".into(), "be at least 1");

@@ -24,7 +24,7 @@ fn small(train: usize, test: usize) -> Dataset {
 fn run(data: &Dataset, config: &TrainConfig, gemm: &dyn Gemm) -> (Run, Vec<Record>) {
     let network = Network::small_cnn(28, 28, CLASSES).unwrap();
     let mut records = Vec::new();
-    let task = Task { network: &network, data, config };
+    let task = Task { network: &network, data, config, weights: None };
     let cancel = AtomicBool::new(false);
     let run = train(task, gemm, &label(), &cancel, &mut |record| records.push(record.clone())).unwrap();
     (run, records)
@@ -140,7 +140,7 @@ fn batch_norm_statistics_that_overflow_are_a_divergence() {
         .unwrap()
         .build();
     let (data, config) = (small(100, 100), config());
-    let task = Task { network: &network, data: &data, config: &config };
+    let task = Task { network: &network, data: &data, config: &config, weights: None };
     let gemm = Breaks(Site { layer: 0, pass: Pass::Forward, step: 0 }, 1e30);
     let run = train(task, &gemm, &label(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     let place = run.divergence.unwrap().place;
@@ -165,7 +165,7 @@ fn it_stops_when_asked() {
     let data = small(500, 100);
     let network = Network::small_cnn(28, 28, CLASSES).unwrap();
     let config = TrainConfig { record_every: 2, ..config() };
-    let task = Task { network: &network, data: &data, config: &config };
+    let task = Task { network: &network, data: &data, config: &config, weights: None };
     let cancel = AtomicBool::new(false);
     let mut stop = |record: &Record| cancel.store(record.step >= 4, Ordering::Relaxed);
     let run = train(task, &Fp32, &label(), &cancel, &mut stop).unwrap();
@@ -183,12 +183,16 @@ fn what_does_not_fit_is_refused() {
     let data = small(10, 10);
     let cancel = AtomicBool::new(false);
     let refuse = |network: Network, config: &TrainConfig| {
-        let task = Task { network: &network, data: &data, config };
+        let task = Task { network: &network, data: &data, config, weights: None };
         train(task, &Fp32, &label(), &cancel, &mut |_| {}).unwrap_err().to_string()
     };
     let none = data.first(10, 0);
-    let task =
-        Task { network: &Network::small_cnn(28, 28, CLASSES).unwrap(), data: &none, config: &config() };
+    let task = Task {
+        network: &Network::small_cnn(28, 28, CLASSES).unwrap(),
+        data: &none,
+        config: &config(),
+        weights: None,
+    };
     let error = train(task, &Fp32, &label(), &cancel, &mut |_| {}).unwrap_err();
     assert!(matches!(error, TrainError::Empty { train: 10, test: 0 }), "{error}");
     let small = Network::small_cnn(20, 20, CLASSES).unwrap();
@@ -213,7 +217,13 @@ fn a_batch_beyond_memory_is_refused_before_it_is_allocated() {
     let cancel = AtomicBool::new(true);
     let begin = |batch| {
         let config = TrainConfig { batch, ..config() };
-        train(Task { network: &network, data: &data, config: &config }, &Fp32, &label(), &cancel, &mut |_| {})
+        train(
+            Task { network: &network, data: &data, config: &config, weights: None },
+            &Fp32,
+            &label(),
+            &cancel,
+            &mut |_| {},
+        )
     };
     let error = begin(4096).unwrap_err();
     assert!(matches!(error, TrainError::LargeBatch { batch: 1600, .. }), "{error}");
