@@ -103,6 +103,22 @@ impl Bar {
         }
     }
 
+    /// So many steps more were done before, at no cost in time.
+    pub fn skip(&self, steps: u64) {
+        match self {
+            Self::Terminal(bar) => {
+                bar.inc(steps);
+                bar.reset_eta();
+            }
+            Self::Lines(_) => self.line(|lines| {
+                lines.done += steps;
+                lines.before += steps;
+                None
+            }),
+            Self::Quiet => {}
+        }
+    }
+
     /// The stage is over: the bar goes away.
     pub fn finish_and_clear(&self) {
         match self {

@@ -15,7 +15,7 @@ use mirage_devices::files::{
 };
 use mirage_devices::heat::{HeaterMap, Layout, ThermalMatrix};
 use mirage_system::System;
-use mirage_training::TrainingSection;
+use mirage_training::{Dataset, Network, Task, TrainConfig, TrainingSection};
 use std::sync::OnceLock;
 
 type Reader = fn(&[u8]);
@@ -30,6 +30,7 @@ const READERS: &[(&str, Reader)] = &[
     ("layers", |bytes| text(bytes, |t| drop(mirage_system::Network::parse(t, "fuzz.csv")))),
     ("images", |bytes| drop(mirage_training::parse_idx_images(bytes, "fuzz"))),
     ("cifar", |bytes| drop(mirage_training::parse_cifar(bytes, "fuzz"))),
+    ("checkpoint", checkpoint),
     ("labels", |bytes| drop(mirage_training::parse_idx_labels(bytes, "fuzz", 10))),
     ("guide", |bytes| text(bytes, |t| drop(mirage_calibration::Spectrum::read(t, "fuzz.csv")))),
     ("adc-survey", |bytes| text(bytes, |t| drop(mirage_calibration::AdcSurvey::read(t, "fuzz.csv")))),
@@ -53,6 +54,18 @@ fn netlist(text: &str) {
     let Ok(netlist) = Netlist::read(text, "fuzz.yml") else { return };
     drop(Circuit::new(&netlist, &Library::standard()));
     assert_eq!(Netlist::read(&netlist.to_yaml(), "again.yml").as_ref(), Ok(&netlist));
+}
+
+/// The state of a run as a checkpoint holds it, behind the checksum that no fuzzer finds.
+fn checkpoint(bytes: &[u8]) {
+    static TASK: OnceLock<(Network, Dataset)> = OnceLock::new();
+    let (network, data) = TASK.get_or_init(|| {
+        let data = mirage_training::fashion_mnist_subset().expect("it is inside").first(20, 10);
+        let network = Network::builder("n", 1, 28, 28).linear("d", 10).expect("a network").build();
+        (network, data)
+    });
+    let task = Task { network, data, config: &TrainConfig::default(), weights: None };
+    std::hint::black_box(mirage_training::is_state(bytes, task));
 }
 
 /// A whole design, section by section, down to the plain parameters.

@@ -289,6 +289,13 @@ pub fn weights_of(path: &Path, network: &Network) -> Result<Parameters, Checkpoi
     reader.weights(network).ok_or_else(broken)
 }
 
+/// Whether these bytes are the state of a run of `task`: what stands in a checkpoint behind its checksum, for fuzzing.
+#[doc(hidden)]
+pub fn is_state(bytes: &[u8], task: Task<'_>) -> bool {
+    let label = Arithmetic::Fp32.label("", 0);
+    Reader::new(bytes).weights(task.network).is_some() | Reader::new(bytes).state(task, &label).is_some()
+}
+
 const BROKEN: &str = "its contents do not fit together";
 
 /// The version of the toolkit that wrote it, and for which run.

@@ -89,6 +89,8 @@ mod translate;
 pub use arithmetic::{Arithmetic, RunError, operand_histogram, recoded};
 pub use augment::{Augment, Variation};
 pub use builder::{Conv, NetworkBuilder};
+#[doc(hidden)]
+pub use checkpoint::is_state;
 pub use checkpoint::{CheckpointError, CheckpointPlan, weights_of};
 pub use cifar::parse_cifar;
 pub use config::{

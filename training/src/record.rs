@@ -132,6 +132,24 @@ pub struct LayerRecord {
 }
 
 impl LayerRecord {
+    /// The columns of training-layers.csv.
+    pub const COLUMNS: [&str; 14] = [
+        "arithmetic",
+        "protection",
+        "error_shape",
+        "rate",
+        "seed",
+        "layer",
+        "pass",
+        "residues",
+        "residue_errors",
+        "detected",
+        "corrected",
+        "repeated",
+        "exhausted",
+        "silent",
+    ];
+
     pub(crate) fn new(label: &Label, layer: &str, pass: Pass, counters: Counters) -> Self {
         let label = label.clone();
         Self {
@@ -210,5 +228,21 @@ mod tests {
             write_records(&mut text, [&record]).unwrap();
             assert!(String::from_utf8(text).unwrap().contains(says));
         }
+    }
+
+    #[test]
+    fn columns_of_layers_are_those_that_are_written() {
+        let label = Label {
+            arithmetic: "bfp".into(),
+            protection: String::new(),
+            error_shape: String::new(),
+            rate: None,
+            seed: 1,
+        };
+        let mut out = Vec::new();
+        write_records(&mut out, [&LayerRecord::new(&label, "a", Pass::Forward, Counters::default())])
+            .unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().next().unwrap(), LayerRecord::COLUMNS.join(","));
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use comfy_table::Table;
 use mirage_arithmetic::{Counters, GemmConfig, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
 use mirage_training::{
-    Arithmetic, Baseline, CLASSES, Dataset, Examples, LANGUAGE_NETWORKS, Label, Level, Network, Outcome,
-    Part, Plan, PlanResult, Sequences, Task, TextKind, TrainConfig, Translation, epoch_gemm_list,
+    Arithmetic, Baseline, CLASSES, Dataset, Examples, LANGUAGE_NETWORKS, Label, LayerRecord, Level, Network,
+    Outcome, Part, Plan, PlanResult, Sequences, Task, TextKind, TrainConfig, Translation, epoch_gemm_list,
     fashion_mnist_subset, operand_histogram, run_all, translations, write_records,
 };
 use serde::{Deserialize, Serialize};
@@ -182,6 +182,13 @@ pub fn run(setup: &Setup, plans: &[Plan], what: &str) -> Result<Vec<PlanResult>>
     let done: Vec<AtomicU64> = plans.iter().map(|_| AtomicU64::new(0)).collect();
     let results = run_all(&setup.network, setup.data.as_ref(), plans, setup.stop.flag(), &|plan, record| {
         let before = done[plan].swap(record.step, Ordering::Relaxed);
+        let resumed = plans[plan].checkpoints.as_ref().is_some_and(|c| c.resume);
+        if before == 0 && resumed {
+            // But for those since the record before, its steps are of an earlier run.
+            let earlier = record.step.saturating_sub(plans[plan].config.record_every.into());
+            bar.skip(earlier);
+            return bar.inc(record.step - earlier);
+        }
         bar.inc(record.step.saturating_sub(before));
     })?;
     bar.finish_and_clear();
@@ -241,6 +248,10 @@ pub fn accuracies_after(results: &[PlanResult], epoch: u32) -> Vec<(String, f64)
 pub fn write(folder: &Folder, network: &Network, results: &[PlanResult]) -> Result<()> {
     folder.write("training.csv", |out| write_records(out, results.iter().flat_map(|r| &r.records)))?;
     let layers: Vec<_> = results.iter().flat_map(|r| r.layers(network)).collect();
+    if layers.is_empty() {
+        // Nothing was read in residues: a table without lines.
+        return folder.table("training-layers.csv", &LayerRecord::COLUMNS, Vec::<Vec<String>>::new());
+    }
     folder.write("training-layers.csv", |out| write_records(out, &layers))
 }
 
