@@ -22,7 +22,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `moduli`, `special`, `redundant` | residue number systems: CRT, shift-and-add forms, codes that detect and correct |
-//! | `slip` | how residues lie on phase levels, so that a slip is seen |
+//! | `slip`, `code_search` | how residues lie on phase levels, so that a slip is seen; which way leaves least unseen |
 //! | `bfp` | block floating point |
 //! | `formats` | bfloat16, HFP8 and integers, for comparison |
 //! | `channel`, `channel_csv` | the residue channel and its file |
@@ -36,6 +36,7 @@
 mod bfp;
 mod channel;
 mod channel_csv;
+mod code_search;
 mod counters;
 mod detection;
 mod draws;
@@ -57,6 +58,7 @@ mod special;
 
 pub use bfp::{BfpFormat, FormatError, Quantised, Rounding};
 pub use channel::{ChannelError, ChannelKey, ChannelTable, ResidueChannel};
+pub use code_search::{CodeError, CodeJudge, RankedCode};
 pub use counters::Counters;
 pub use detection::{ExpectedReads, expected_reads};
 pub use formats::{NumberFormat, Rounded};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::study::stream::{NoiseSeed, Sampling};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use training::{ArithmeticName, LevelName, OnDivergenceName, TolerateArgs, TrainArgs};
+pub use training::{ArithmeticName, LevelName, OnDivergenceName, SlipCodeArgs, TolerateArgs, TrainArgs};
 
 /// From the laser to the loss curve: simulate a photonic accelerator that trains neural networks.
 ///
@@ -35,6 +35,8 @@ pub enum Command {
     Train(TrainArgs),
     /// From sweeps of the error rate to devices: the rate that training tolerates, and the tolerances that it asks for.
     Tolerate(TolerateArgs),
+    /// Which slip code leaves the fewest errors unseen: all codes, judged by a channel and the dot products of training.
+    SlipCode(SlipCodeArgs),
     /// Simulate a training step of a network on the chip, tile by tile.
     Simulate(SimulateArgs),
     /// Multiply two matrices (.npy, float32) in the arithmetic of a design, with or without errors.

@@ -51,6 +51,7 @@ macro_rules! from_library {
 
 from_library!(
     mirage_arithmetic::ChannelError,
+    mirage_arithmetic::CodeError,
     mirage_arithmetic::GemmError,
     mirage_arithmetic::GemmListError,
     mirage_arithmetic::HistogramError,

@@ -162,6 +162,36 @@ pub struct TolerateArgs {
     pub common: Common,
 }
 
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mirage slip-code\n  mirage slip-code --channel channel.csv --operands operands.csv --error-rate 1e-3\n\n\
+    A slip code lays residues on phase levels so that a slip by a level changes the rebuilt value by much, and the range check sees it. It costs\n\
+    nothing: the stationary operand is stored times a unit of the modulus, the level read is multiplied by its inverse. Put the changes of\n\
+    the best code into arithmetic.slip_code. Writes slip-codes.csv."
+)]
+pub struct SlipCodeArgs {
+    /// Design file [default: the built-in design].
+    #[arg(long, value_name = "FILE")]
+    pub design: Option<PathBuf>,
+    /// Residue channel, for the design's moduli and slip code [default: the design's own].
+    #[arg(long, value_name = "FILE")]
+    pub channel: Option<PathBuf>,
+    /// Dot products that occur, operands.csv of a run [default: those of the design's network in training].
+    #[arg(long, value_name = "FILE")]
+    pub operands: Option<PathBuf>,
+    /// Scale the channel to this mean rate per residue: the more errors, the more slips of two moduli matter.
+    #[arg(long, value_name = "P", value_parser = rate)]
+    pub error_rate: Option<f64>,
+    /// Codes to show.
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<usize>(1, 10_000))]
+    pub top: usize,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/slip-code")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 fn points(text: &str) -> Result<f64, String> {
     let points = text.parse().ok().filter(|p: &f64| (0.0..=100.0).contains(p));
     points.ok_or_else(|| "points of accuracy lie between 0 and 100".into())

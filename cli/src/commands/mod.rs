@@ -6,6 +6,7 @@ pub mod design;
 pub mod gemm;
 pub mod run;
 pub mod simulate;
+pub mod slip_code;
 pub mod sparam;
 pub mod stream;
 pub mod tolerate;
