@@ -20,7 +20,7 @@
 use std::ops::Range;
 
 use crate::channel::ChannelTable;
-use crate::philox::{MANY, philox, philox_many, uniform};
+use crate::philox::{MANY, Words, philox, philox_many, uniform};
 use crate::{Pass, Site};
 
 /// Reads in a block of a gap stream.
@@ -51,21 +51,100 @@ pub(crate) fn key(seed: u64, site: Site, domain: Domain) -> [u32; 2] {
 pub(crate) struct Stream {
     /// The largest error rate of this row for any true residue, on any unit that forms its groups.
     rate: f64,
-    /// ln(1 - rate).
+    /// ln(1 - rate), and its inverse.
     log_keep: f64,
+    per_log: f64,
     /// Probability that a whole block has no candidate.
     no_hit: f64,
+    /// Quantiles whose high word is less are not above `no_hit`.
+    least: u32,
 }
 
 impl Stream {
     pub fn new(rate: f64) -> Self {
         let log_keep = libm::log1p(-rate);
-        Self { rate, log_keep, no_hit: libm::exp(log_keep * BLOCK as f64) }
+        let no_hit = libm::exp(log_keep * BLOCK as f64);
+        // One less than the high word of `no_hit`, so that no rounding counts.
+        let least = if rate > 0.0 { ((no_hit * 2f64.powi(32)) as u32).saturating_sub(1) } else { u32::MAX };
+        Self { rate, log_keep, per_log: 1.0 / log_keep, no_hit, least }
     }
 
     pub fn rate(self) -> f64 {
         self.rate
     }
+
+    /// The gap at the quantile `u`, the whole part of ln u / ln(1 - rate); `None` when it is `left` or more. `log` is about ln u.
+    ///
+    /// Almost always the estimate tells; where a whole number lies within its error, the logarithm of `libm` decides.
+    #[inline]
+    fn gap(&self, u: f64, log: f64, left: u32) -> Option<u32> {
+        if self.rate >= 1.0 {
+            return Some(0);
+        }
+        let gap = log * self.per_log;
+        let error = LOG_ERROR * -self.per_log + 1e-12 * gap;
+        let (low, high) = (gap - error, gap + error);
+        if low >= f64::from(left) {
+            return None;
+        }
+        if low >= 0.0 && high < f64::from(left) && low as i32 == high as i32 {
+            return Some(low as u32);
+        }
+        let gap = libm::log(u) / self.log_keep;
+        (gap < f64::from(left)).then_some(gap as u32)
+    }
+}
+
+/// Bound of the error of [`estimated_log`].
+const LOG_ERROR: f64 = 1e-12;
+
+/// ln x for a normal x in (0, 1): with x = 2^e m, m within a factor sqrt 2 of 1, and s = (m - 1)/(m + 1), it is
+/// e ln 2 + 2 artanh s. The series is left off after s^13; what is missing is below 2 s^15/15 / (1 - s^2) < 5e-13.
+#[inline(always)]
+fn estimated_log(x: f64) -> f64 {
+    const ONE: u64 = 1f64.to_bits();
+    const HALF_ROOT: u64 = std::f64::consts::FRAC_1_SQRT_2.to_bits();
+    /// Added to a small whole number, it leaves that in the mantissa: so vectors turn it into f64.
+    const SHIFT: f64 = 1.5 * (1u64 << 52) as f64;
+    // e + 1023 without its fraction.
+    let biased = (x.to_bits() + (ONE - HALF_ROOT)) >> 52;
+    let m = f64::from_bits(x.to_bits() + ONE - (biased << 52));
+    let e = f64::from_bits(SHIFT.to_bits() + biased) - (SHIFT + 1023.0);
+    let s = (m - 1.0) / (m + 1.0);
+    let q = s * s;
+    let (low, high) = (1.0 + q * (1.0 / 3.0), 1.0 / 5.0 + q * (1.0 / 7.0));
+    let (above, top) = (1.0 / 9.0 + q * (1.0 / 11.0), q * q * (1.0 / 13.0));
+    let q2 = q * q;
+    e * std::f64::consts::LN_2 + 2.0 * s * (low + q2 * (high + q2 * (above + top)))
+}
+
+/// Quantiles of many gaps, and about their logarithms.
+#[inline]
+fn quantiles([high, low, ..]: &[Words; 4]) -> ([f64; MANY], [f64; MANY]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
+        return unsafe { quantiles_avx2(high, low) };
+    }
+    quantiles_any(high, low)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn quantiles_avx2(high: &Words, low: &Words) -> ([f64; MANY], [f64; MANY]) {
+    quantiles_any(high, low)
+}
+
+#[inline(always)]
+fn quantiles_any(high: &Words, low: &Words) -> ([f64; MANY], [f64; MANY]) {
+    let (mut us, mut logs) = ([0.0; MANY], [0.0; MANY]);
+    for i in 0..MANY {
+        us[i] = uniform(high[i], low[i]);
+    }
+    for i in 0..MANY {
+        logs[i] = estimated_log(us[i]);
+    }
+    (us, logs)
 }
 
 /// Where the draws of a stream are taken from.
@@ -77,82 +156,238 @@ pub(crate) struct StreamId {
 }
 
 /// A candidate for an error of the first read: whether it is one depends on the true residue.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Candidate {
     pub position: u64,
+    pub row: u32,
     pub modulus: u32,
-    /// Its number among the candidates of its block.
-    number: u32,
-    /// Accepted when below the rate of the true residue.
-    thin: f64,
+    pub quantiles: Quantiles,
 }
 
-impl Candidate {
-    /// The residue that is read instead of `truth`; `None` when this candidate is thinned away.
-    pub fn read(self, table: &ChannelTable, truth: u32, id: StreamId) -> Option<u32> {
-        (self.thin < table.rate(truth)).then(|| {
-            let block = (self.position / BLOCK) as u32;
-            let words = philox([2 * self.number + 1, id.row, block, id.modulus], id.key);
-            table.pick(truth, uniform(words[0], words[1]))
-        })
+/// What decides what a candidate reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Quantiles {
+    /// Accepted when below the rate of the true residue.
+    thin: f64,
+    /// Quantile of the wrong residue.
+    which: f64,
+}
+
+impl Quantiles {
+    /// The residue that is read instead of `truth`; `None` when the candidate is thinned away.
+    #[inline]
+    pub fn read(self, table: &ChannelTable, truth: u32) -> Option<u32> {
+        (self.thin < table.rate(truth)).then(|| table.pick(truth, self.which))
     }
 }
 
-/// The candidates of one block of some rows, for the modulus of number `modulus`: handed over with the number of the row from
-/// 0, by row and in rising position. A row has `positions` reads; `stream` is that of a row.
-pub(crate) fn candidates(
-    (key, modulus, block): ([u32; 2], u32, u64),
-    rows: Range<usize>,
-    positions: u64,
-    stream: impl Fn(usize) -> Stream,
-    mut found: impl FnMut(u32, Candidate),
-) {
-    for start in rows.clone().step_by(MANY) {
-        let first = philox_many([0, start as u32, block as u32, modulus], key);
-        for row in start..(start + MANY).min(rows.end) {
-            let (stream, words) = (stream(row), first.map(|words| words[row - start]));
-            // Most streams of a rare error have no hit at all: one comparison settles those.
-            if stream.rate > 0.0 && uniform(words[0], words[1]) > stream.no_hit {
-                let id = StreamId { key, row: row as u32, modulus };
-                candidates_of(id, stream, words, block, positions, |c| found((row - rows.start) as u32, c));
+/// A block whose candidates are asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<'a> {
+    pub key: [u32; 2],
+    pub block: u64,
+    /// How many moduli there are.
+    pub moduli: usize,
+    /// Reads that a row has.
+    pub positions: u64,
+    /// The gap streams, by row of the chip and modulus.
+    pub streams: &'a [Vec<Stream>],
+}
+
+impl<'a> Block<'a> {
+    fn stream(&self, row: u32, modulus: u32) -> &'a Stream {
+        // Most channels are the same for all rows: a division saved.
+        let of_row = if self.streams.len() == 1 { 0 } else { row as usize % self.streams.len() };
+        &self.streams[of_row][modulus as usize]
+    }
+}
+
+/// Draws candidates, of many streams at a time.
+#[derive(Default)]
+pub(crate) struct Drawer {
+    /// Streams of a block that may have another candidate.
+    active: Vec<Active>,
+    /// Candidates whose wrong residue is still to be drawn.
+    waiting: Vec<(u32, Candidate)>,
+}
+
+#[derive(Clone, Copy)]
+struct Active {
+    row: u32,
+    modulus: u32,
+    /// Number of the next candidate.
+    number: u32,
+    /// First position that it may have in the block.
+    at: u32,
+}
+
+/// One draw of a stream: the quantile of the gap, about its logarithm, and the words of the thinning.
+struct Draw {
+    u: f64,
+    log: f64,
+    thin: [u32; 2],
+}
+
+impl Drawer {
+    /// Hands over the candidates of one block of some rows, in no order; those before the position `from` are left out.
+    pub fn draw(
+        &mut self,
+        block: Block<'_>,
+        rows: Range<usize>,
+        from: u64,
+        mut found: impl FnMut(Candidate),
+    ) {
+        self.active.clear();
+        self.first(block, rows);
+        while !self.active.is_empty() {
+            let mut kept = 0;
+            for start in (0..self.active.len()).step_by(MANY) {
+                let count = (self.active.len() - start).min(MANY);
+                let now = &self.active[start..][..count];
+                let mut counters = [[0; MANY], [0; MANY], [block.block as u32; MANY], [0; MANY]];
+                for (i, a) in now.iter().enumerate() {
+                    (counters[0][i], counters[1][i], counters[3][i]) = (2 * a.number, a.row, a.modulus);
+                }
+                let words = philox_many(counters, block.key);
+                let (us, logs) = quantiles(&words);
+                for i in 0..count {
+                    let active = self.active[start + i];
+                    let draw = Draw { u: us[i], log: logs[i], thin: [words[2][i], words[3][i]] };
+                    if let Some(next) = self.step(block, active, draw, from, &mut found) {
+                        self.active[kept] = next;
+                        kept += 1;
+                    }
+                }
+            }
+            self.active.truncate(kept);
+        }
+        self.pick(block, &mut found);
+    }
+
+    /// Finds the streams whose first draw may be a candidate.
+    fn first(&mut self, block: Block<'_>, rows: Range<usize>) {
+        for modulus in 0..block.moduli as u32 {
+            for start in rows.clone().step_by(MANY) {
+                let row: Words = std::array::from_fn(|i| (start as u32).wrapping_add(i as u32));
+                let counters = [[0; MANY], row, [block.block as u32; MANY], [modulus; MANY]];
+                let words = philox_many(counters, block.key);
+                // Whether there is one is not foreseeable: so each stream is written down, and kept or overwritten.
+                let (mut some, mut count) = ([0; MANY], 0);
+                for i in 0..MANY.min(rows.end - start) {
+                    some[count] = row[i];
+                    count += usize::from(words[0][i] >= block.stream(row[i], modulus).least);
+                }
+                let active = |&row: &u32| Active { row, modulus, number: 0, at: 0 };
+                self.active.extend(some[..count].iter().map(active));
             }
         }
     }
-}
 
-/// The candidates of a stream that may have some; `words` are its first draw.
-fn candidates_of(
-    id: StreamId,
-    stream: Stream,
-    mut words: [u32; 4],
-    block: u64,
-    positions: u64,
-    mut found: impl FnMut(Candidate),
-) {
-    let (mut at, end) = (block * BLOCK, ((block + 1) * BLOCK).min(positions));
-    for number in 0.. {
-        if number > 0 {
-            words = philox([2 * number, id.row, block as u32, id.modulus], id.key);
+    /// Takes a draw of a stream; returns the stream if it may have another candidate.
+    #[inline]
+    fn step(
+        &mut self,
+        block: Block<'_>,
+        Active { row, modulus, number, at }: Active,
+        draw: Draw,
+        from: u64,
+        found: &mut impl FnMut(Candidate),
+    ) -> Option<Active> {
+        let (start, stream) = (block.block * BLOCK, block.stream(row, modulus));
+        // Most streams of a rare error have no hit at all: a comparison settles those.
+        if number == 0 && (draw.u <= stream.no_hit || stream.rate <= 0.0) {
+            return None;
         }
-        let u = uniform(words[0], words[1]);
-        // The gap is the whole part.
-        let gap = if stream.rate < 1.0 { libm::log(u) / stream.log_keep } else { 0.0 };
-        if gap >= (end - at) as f64 {
-            return;
+        let end = (block.positions - start).min(BLOCK) as u32;
+        let at = at + stream.gap(draw.u, draw.log, end - at)?;
+        let position = start + u64::from(at);
+        if position >= from {
+            let thin = uniform(draw.thin[0], draw.thin[1]) * stream.rate;
+            let quantiles = Quantiles { thin, which: 0.0 };
+            self.waiting.push((2 * number + 1, Candidate { position, row, modulus, quantiles }));
+            if self.waiting.len() == MANY {
+                self.pick(block, found);
+            }
         }
-        at += gap as u64;
-        let thin = uniform(words[2], words[3]) * stream.rate;
-        found(Candidate { position: at, modulus: id.modulus, number, thin });
-        at += 1;
-        if at >= end {
-            return;
+        (at + 1 < end).then_some(Active { row, modulus, number: number + 1, at: at + 1 })
+    }
+
+    /// Draws which residue the waiting candidates read, and hands them over.
+    fn pick(&mut self, block: Block<'_>, found: &mut impl FnMut(Candidate)) {
+        let mut counters = [[0; MANY], [0; MANY], [block.block as u32; MANY], [0; MANY]];
+        for (i, (draw, candidate)) in self.waiting.iter().enumerate() {
+            (counters[0][i], counters[1][i], counters[3][i]) = (*draw, candidate.row, candidate.modulus);
         }
+        let words = philox_many(counters, block.key);
+        for (i, (_, candidate)) in self.waiting.iter().enumerate() {
+            let quantiles = Quantiles { which: uniform(words[0][i], words[1][i]), ..candidate.quantiles };
+            found(Candidate { quantiles, ..*candidate });
+        }
+        self.waiting.clear();
     }
 }
 
-/// The two uniform numbers of a repeat: whether it is wrong, and which residue is read then.
-pub(crate) fn repeat(id: StreamId, position: u64, attempt: u32) -> (f64, f64) {
-    let counter = [(position % BLOCK) as u32, id.row, (position / BLOCK) as u32, id.modulus | attempt << 8];
-    let words = philox(counter, id.key);
-    (uniform(words[0], words[1]), uniform(words[2], words[3]))
+/// The draws of a repeat for up to [`MANY`] moduli from that of the number `modulus` on.
+pub(crate) struct Repeat([Words; 4]);
+
+impl Repeat {
+    pub fn new(id: StreamId, position: u64, attempt: u32) -> Self {
+        let (mut index, block) = ([0; MANY], (position / BLOCK) as u32);
+        for (i, index) in index.iter_mut().enumerate() {
+            *index = (id.modulus + i as u32) | attempt << 8;
+        }
+        let counters = [[(position % BLOCK) as u32; MANY], [id.row; MANY], [block; MANY], index];
+        Self(philox_many(counters, id.key))
+    }
+
+    /// Uniform number that tells whether the modulus with the number `modulus` + i is wrong.
+    #[inline]
+    pub fn wrong(&self, i: usize) -> f64 {
+        uniform(self.0[0][i], self.0[1][i])
+    }
+
+    /// Quantile of the residue that is read then.
+    #[inline]
+    pub fn which(&self, i: usize) -> f64 {
+        uniform(self.0[2][i], self.0[3][i])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gaps by estimate are those that the logarithm of `libm` gives, whatever is left.
+    #[test]
+    fn gaps_are_whole_parts_of_the_logarithm() {
+        for rate in [1e-300, 1e-17, 1e-12, 1e-8, 1e-4, 1e-2, 0.3, 0.5, 0.999, 1.0 - 1e-16, 1.0] {
+            let stream = Stream::new(rate);
+            for i in 0..20_000u32 {
+                let words = philox([i, 1, 2, 3], [4, 5]);
+                // Quantiles of all sizes, and those next to whole gaps.
+                let at_whole =
+                    if rate < 1.0 { libm::exp(stream.log_keep * f64::from(i % 4096)) } else { 0.5 };
+                let near = f64::from_bits(at_whole.to_bits().wrapping_add(u64::from(i % 7)).wrapping_sub(3));
+                let small = uniform(words[0] >> (i % 33).min(31), words[1]);
+                for u in
+                    [uniform(words[0], words[1]), small, near.clamp(2f64.powi(-53), 1.0 - 2f64.powi(-53))]
+                {
+                    let exact = if rate < 1.0 { libm::log(u) / stream.log_keep } else { 0.0 };
+                    for left in [1, 7, 4096] {
+                        let expected = (exact < f64::from(left)).then_some(exact as u32);
+                        assert_eq!(stream.gap(u, estimated_log(u), left), expected, "{rate} {u} {left}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_estimated_logarithm_keeps_its_bound() {
+        for i in 0..200_000u32 {
+            let words = philox([i, 0, 0, 0], [1, 1]);
+            let u = uniform(words[0] >> (i % 32), words[1]);
+            assert!((estimated_log(u) - u.ln()).abs() < LOG_ERROR, "{u}");
+        }
+    }
 }

@@ -21,7 +21,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `moduli`, `special`, `redundant` | residue number systems: CRT, shift-and-add forms, codes that detect and correct |
+//! | `moduli`, `special`, `redundant`, `divisor` | residue number systems: CRT, shift-and-add forms, codes that detect and correct |
 //! | `slip`, `code_search` | how residues lie on phase levels, so that a slip is seen; which way leaves least unseen |
 //! | `bfp` | block floating point |
 //! | `formats` | bfloat16, HFP8 and integers, for comparison |
@@ -39,6 +39,7 @@ mod channel_csv;
 mod code_search;
 mod counters;
 mod detection;
+mod divisor;
 mod draws;
 mod formats;
 mod gemm;

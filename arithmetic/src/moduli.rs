@@ -1,5 +1,7 @@
 use thiserror::Error;
 
+use crate::divisor::Divisor;
+
 /// Why a set of moduli cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs)]
@@ -47,6 +49,8 @@ pub struct Moduli {
     product: u64,
     /// Weights modulo M, where sums of residues times these fit 64 bits.
     small: Option<Vec<u64>>,
+    by_product: Divisor,
+    by_modulus: Vec<Divisor>,
 }
 
 impl Moduli {
@@ -80,7 +84,9 @@ impl Moduli {
         let weights: Vec<u64> = moduli.iter().map(weight).collect();
         let sum: u128 = moduli.iter().map(|&m| u128::from(m) * u128::from(product)).sum();
         let small = u64::try_from(sum).ok().map(|_| weights.iter().map(|w| w % product).collect());
-        Ok(Self { weights, moduli: moduli.to_vec(), product, small })
+        let by_modulus = moduli.iter().map(|&m| Divisor::new(m.into())).collect();
+        let by_product = Divisor::new(product);
+        Ok(Self { weights, moduli: moduli.to_vec(), product, small, by_product, by_modulus })
     }
 
     /// {2^k-1, 2^k, 2^k+1}; see [`crate::SpecialSet`] for the shift-and-add forms.
@@ -125,11 +131,9 @@ impl Moduli {
 
     /// The residue of a signed value for the modulus at `index`; negatives wrap.
     pub fn residue(&self, value: i64, index: usize) -> u32 {
-        let m = self.moduli[index];
         match i32::try_from(value) {
-            // Division is faster by half a word.
-            Ok(value) => value.rem_euclid(m as i32) as u32,
-            Err(_) => value.rem_euclid(i64::from(m)) as u32,
+            Ok(value) => self.by_modulus[index].residue(value) as u32,
+            Err(_) => value.rem_euclid(i64::from(self.moduli[index])) as u32,
         }
     }
 
@@ -143,7 +147,7 @@ impl Moduli {
         debug_assert_eq!(residues.len(), self.len());
         if let Some(weights) = &self.small {
             let sum = residues.iter().zip(weights).fold(0, |s, (&r, &w)| s + u64::from(r) * w);
-            return self.wrap(sum % self.product);
+            return self.wrap(self.by_product.remainder(sum));
         }
         let sum =
             residues.iter().zip(&self.weights).fold(0u128, |s, (&r, &w)| s + u128::from(r) * u128::from(w));

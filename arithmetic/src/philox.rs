@@ -24,47 +24,62 @@ pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 /// Counters that are drawn at once.
 pub(crate) const MANY: usize = 8;
 
-/// [`philox`] for counters that differ in word 1 only: `counter[1]` and those that follow it.
+/// A word of each of many counters, or of each of many draws.
+pub(crate) type Words = [u32; MANY];
+
+/// [`philox`] for many counters, word by word.
 #[inline]
-pub(crate) fn philox_many(counter: [u32; 4], key: [u32; 2]) -> [[u32; MANY]; 4] {
+pub(crate) fn philox_many(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
-        return unsafe { many_avx2(counter, key) };
+        return unsafe { many_avx2(counters, key) };
     }
-    many(counter, key)
+    many(counters, key)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn many_avx2(counter: [u32; 4], key: [u32; 2]) -> [[u32; MANY]; 4] {
-    many(counter, key)
+fn many_avx2(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
+    many(counters, key)
 }
 
+/// Words stand in the low halves of 64 bits, where vectors multiply them; what is in the high halves is left there.
 #[inline(always)]
-fn many(counter: [u32; 4], mut key: [u32; 2]) -> [[u32; MANY]; 4] {
-    let [mut x, mut y, mut z, mut w] =
-        [[counter[0]; MANY], [counter[1]; MANY], [counter[2]; MANY], [counter[3]; MANY]];
-    for (i, y) in y.iter_mut().enumerate() {
-        *y = y.wrapping_add(i as u32);
+fn many(counters: [Words; 4], mut key: [u32; 2]) -> [Words; 4] {
+    const LOW: u64 = 0xffff_ffff;
+    let mut wide = [[0u64; MANY]; 4];
+    for (wide, words) in wide.iter_mut().zip(&counters) {
+        for (wide, &word) in wide.iter_mut().zip(words) {
+            *wide = u64::from(word);
+        }
     }
+    let [mut x, mut y, mut z, mut w] = wide;
     for _ in 0..10 {
         for i in 0..MANY {
-            let a = u64::from(MULTIPLIERS[0]) * u64::from(x[i]);
-            let b = u64::from(MULTIPLIERS[1]) * u64::from(z[i]);
-            (x[i], y[i], z[i], w[i]) =
-                ((b >> 32) as u32 ^ y[i] ^ key[0], b as u32, (a >> 32) as u32 ^ w[i] ^ key[1], a as u32);
+            let a = u64::from(MULTIPLIERS[0]) * (x[i] & LOW);
+            let b = u64::from(MULTIPLIERS[1]) * (z[i] & LOW);
+            (x[i], z[i]) = (b >> 32 ^ y[i] ^ u64::from(key[0]), a >> 32 ^ w[i] ^ u64::from(key[1]));
+            (y[i], w[i]) = (b, a);
         }
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
-    [x, y, z, w]
+    let mut words = [[0; MANY]; 4];
+    for (words, wide) in words.iter_mut().zip(&[x, y, z, w]) {
+        for (word, &wide) in words.iter_mut().zip(wide) {
+            *word = wide as u32;
+        }
+    }
+    words
 }
 
 /// A uniform number in (0, 1) of 52 bits and a half, never 0 and never 1.
-#[inline]
+#[inline(always)]
 pub(crate) fn uniform(high: u32, low: u32) -> f64 {
+    // The whole number stands in the mantissa of 2^52 + it, an exact f64: so it is had without a conversion.
+    const SHIFT: f64 = (1u64 << 52) as f64;
     let bits = (u64::from(high) << 32 | u64::from(low)) >> 12;
-    (bits as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
+    (f64::from_bits(SHIFT.to_bits() | bits) - SHIFT + 0.5) * (1.0 / SHIFT)
 }
 
 #[cfg(test)]
@@ -87,11 +102,14 @@ mod tests {
 
     #[test]
     fn many_draws_are_those_of_each() {
-        for counter in [[3, 5, 7, 11], [u32::MAX, u32::MAX - 2, 1 << 31, 0]] {
-            let (words, plain) = (philox_many(counter, [13, 17]), many(counter, [13, 17]));
+        let word = |seed: u32| -> Words {
+            std::array::from_fn(|i| if i == 5 { u32::MAX } else { philox([i as u32, seed, 0, 0], [1, 2])[0] })
+        };
+        for seed in 0..100 {
+            let counters = [word(4 * seed), word(4 * seed + 1), word(4 * seed + 2), word(4 * seed + 3)];
+            let (words, plain) = (philox_many(counters, [13, u32::MAX]), many(counters, [13, u32::MAX]));
             for i in 0..MANY {
-                let one =
-                    philox([counter[0], counter[1].wrapping_add(i as u32), counter[2], counter[3]], [13, 17]);
+                let one = philox(counters.map(|c| c[i]), [13, u32::MAX]);
                 assert_eq!(words.map(|w| w[i]), one);
                 assert_eq!(plain.map(|w| w[i]), one);
             }
@@ -102,5 +120,8 @@ mod tests {
     fn uniforms_stay_inside() {
         assert!(uniform(0, 0) > 0.0);
         assert!(uniform(u32::MAX, u32::MAX) < 1.0);
+        assert_eq!(uniform(0, 0), 2f64.powi(-53));
+        assert_eq!(uniform(1 << 31, 0), 0.5 + 2f64.powi(-53));
+        assert_eq!(uniform(u32::MAX, u32::MAX), 1.0 - 2f64.powi(-53));
     }
 }

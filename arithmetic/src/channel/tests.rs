@@ -30,6 +30,40 @@ fn picks_follow_the_row() {
     assert_eq!(table.pick(0, 0.999_999), 2);
 }
 
+/// Also at the edges of residues, and for probabilities of all sizes.
+#[test]
+fn quick_picks_are_the_slow_ones() {
+    for (m, seed) in [(2u32, 1), (3, 2), (5, 3), (31, 4), (32, 5), (33, 6), (257, 7)] {
+        let word = |i: u32| crate::philox::philox([i, seed, 9, 9], [1, 2]);
+        let value = |i: u32| match word(i) {
+            [x, y, ..] if !x.is_multiple_of(3) => {
+                f64::from(y) / f64::from(u32::MAX) * 2f64.powi(-(x as i32 & 31))
+            }
+            _ => 0.0,
+        };
+        let values: Vec<f64> = (0..m * m).map(value).collect();
+        let scale = f64::from(m);
+        let table = ChannelTable::new(m, values.iter().map(|p| p / scale).collect(), None).unwrap();
+        let mut quick = 0;
+        for truth in (0..m).filter(|&t| table.rate(t) > 0.0) {
+            let mut sum = 0.0;
+            for r in (0..m).filter(|&r| r != truth) {
+                sum += table.probability(truth, r);
+                let edge = (sum / table.rate(truth)).clamp(2f64.powi(-53), 1.0 - 2f64.powi(-53));
+                let near = [-(1i64 << 30), -(1 << 29), -2, -1, 0, 1, 2, 1 << 29, 1 << 30];
+                let near = near.map(|i| f64::from_bits((edge.to_bits() as i64 + i) as u64));
+                let [x, y, ..] = word(truth * m + r);
+                for u in near.into_iter().filter(|&u| u < 1.0).chain([crate::philox::uniform(x, y)]) {
+                    assert_eq!(table.pick(truth, u), table.pick_slowly(truth, u), "{m} {truth} {u}");
+                }
+                let found = table.picks.pick(m as usize, truth as usize, crate::philox::uniform(x, y));
+                quick += u32::from(found.is_some());
+            }
+        }
+        assert!(quick >= m / 2, "modulus {m}: the quick way hardly ever tells");
+    }
+}
+
 #[test]
 fn moduli_can_have_factors_of_their_own() {
     let moduli = Moduli::mirage();

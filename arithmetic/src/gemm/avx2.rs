@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::packed::{First, Line, Second, Word};
-use super::tile::{Place, Sums};
+use super::tile::{Patch, Place, Sums, of_block};
 
 /// Rows of A at once: as many as registers hold sums for.
 pub(super) const ROWS: usize = 3;
@@ -25,40 +25,61 @@ macro_rules! settled {
 }
 
 /// A tile on a processor that has AVX2 and FMA.
-pub(super) fn tile(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
+pub(super) fn tile(a: &First, b: &Second, at: Place, patches: &[Patch], sums: &mut [Sums]) {
     assert!(super::CpuPath::Avx2.available());
     // SAFETY: the processor has AVX2 and FMA, as was just asserted; the function has no other precondition.
-    unsafe { rows(a, b, at, sums) }
+    unsafe { rows(a, b, at, patches, sums) }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn rows(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
-    let mut row = at.row;
+fn rows(a: &First, b: &Second, mut at: Place, mut patches: &[Patch], sums: &mut [Sums]) {
     let (blocks, rest) = sums.as_chunks_mut::<ROWS>();
-    for block in blocks {
-        block_of(a, b, Place { row, ..at.clone() }, block);
-        row += ROWS;
+    let count = blocks.len();
+    for (i, block) in blocks.iter_mut().enumerate() {
+        block_of(a, b, &at, of_block(&mut patches, i), block);
+        at.row += ROWS;
     }
-    for one in rest.as_chunks_mut::<1>().0 {
-        block_of(a, b, Place { row, ..at.clone() }, one);
-        row += 1;
+    let patches = of_block(&mut patches, count);
+    if let Ok(pair) = <&mut [Sums; 2]>::try_from(&mut *rest) {
+        block_of(a, b, &at, patches, pair);
+    } else if let Ok(one) = <&mut [Sums; 1]>::try_from(rest) {
+        block_of(a, b, &at, patches, one);
+    }
+}
+
+/// A block of rows with its patches.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn block_of<const R: usize>(a: &First, b: &Second, at: &Place, patches: &[Patch], sums: &mut [Sums; R]) {
+    // Most blocks have none: those need no look at every group.
+    if patches.is_empty() {
+        groups_of::<R, false>(a, b, at, patches, sums);
+    } else {
+        groups_of::<R, true>(a, b, at, patches, sums);
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn block_of<const R: usize>(a: &First, b: &Second, at: Place, sums: &mut [Sums; R]) {
+fn groups_of<const R: usize, const PATCHED: bool>(
+    a: &First,
+    b: &Second,
+    at: &Place,
+    mut patches: &[Patch],
+    sums: &mut [Sums; R],
+) {
     let mut acc = [[_mm256_setzero_ps(); 2]; R];
     let mut rows: [&[u32]; R] = [&[]; R];
     for r in 0..R {
         acc[r] = load_sums(&sums[r]);
         rows[r] = a.row(at.row + r, at.groups.clone());
     }
-    let panel = b.panel(at.panel, at.groups);
-    let steps = a.layout.steps;
-    let run = a.layout.run;
+    let panel = b.panel(at.panel, at.groups.clone());
+    let (steps, run, first) = (a.layout.steps, a.layout.run, at.groups.start);
     match a.layout.word {
-        Word::Bytes if steps == 4 && run >= 4 => groups_of_16(&mut acc, rows, panel),
+        Word::Bytes if steps == 4 && run >= 4 => {
+            groups_of_16::<R, PATCHED>(&mut acc, rows, panel, (first, patches));
+        }
         word => {
             for (group, lines) in panel.chunks_exact(steps + 1).enumerate() {
                 let mut words: [&[u32]; R] = [&[]; R];
@@ -69,8 +90,12 @@ fn block_of<const R: usize>(a: &First, b: &Second, at: Place, sums: &mut [Sums; 
                     Word::Bytes => bytes(words, &lines[..steps], run),
                     Word::Halves => halves(words, &lines[..steps]),
                 };
+                let before = acc;
                 for r in 0..R {
                     add(&mut acc[r], dots[r], words[r][steps], words[r][steps + 1], &lines[steps]);
+                }
+                if PATCHED {
+                    patches = patch(&mut acc, before, first + group, patches);
                 }
             }
         }
@@ -80,10 +105,15 @@ fn block_of<const R: usize>(a: &First, b: &Second, at: Place, sums: &mut [Sums; 
     }
 }
 
-/// Groups of 16 bytes, four words, whose sums stay within i16.
+/// Groups of 16 bytes, four words, whose sums stay within i16; with the number of the first group.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn groups_of_16<const R: usize>(acc: &mut [Floats; R], rows: [&[u32]; R], panel: &[Line]) {
+fn groups_of_16<const R: usize, const PATCHED: bool>(
+    acc: &mut [Floats; R],
+    rows: [&[u32]; R],
+    panel: &[Line],
+    (first, mut patches): (usize, &[Patch]),
+) {
     let panel = panel.as_chunks::<5>().0;
     let mut words: [&[[u32; 6]]; R] = [&[]; R];
     for r in 0..R {
@@ -100,12 +130,44 @@ fn groups_of_16<const R: usize>(acc: &mut [Floats; R], rows: [&[u32]; R], panel:
                 settled!(sums[0], sums[1]);
             }
         }
+        let before = *acc;
         for r in 0..R {
             let [.., s, c] = words[r][group];
             add(&mut acc[r], widened(sums[r]), s, c, &lines[4]);
             settled!(acc[r][0], acc[r][1]);
         }
+        if PATCHED {
+            patches = patch(acc, before, first + group, patches);
+        }
     }
+}
+
+/// Puts right what was added in a group where a read is wrong; returns the patches of later groups.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn patch<'a, const R: usize>(
+    acc: &mut [Floats; R],
+    before: [Floats; R],
+    group: usize,
+    mut patches: &'a [Patch],
+) -> &'a [Patch] {
+    let lanes = [_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)];
+    while let [patch, later @ ..] = patches {
+        if patch.group as usize != group {
+            break;
+        }
+        let product = _mm256_set1_ps(patch.product);
+        for r in 0..R {
+            // Rows of other numbers have no such lane. The row is no index, so that sums can stay in registers.
+            let lane = if usize::from(patch.row) == r { i32::from(patch.lane) } else { -1 };
+            for v in 0..2 {
+                let here = _mm256_castsi256_ps(_mm256_cmpeq_epi32(lanes[v], _mm256_set1_epi32(lane)));
+                acc[r][v] = _mm256_blendv_ps(acc[r][v], _mm256_add_ps(before[r][v], product), here);
+            }
+        }
+        patches = later;
+    }
+    patches
 }
 
 /// Any number of words of bytes, `run` at once in i16.

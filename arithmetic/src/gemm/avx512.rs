@@ -3,38 +3,52 @@
 //! Its speed has not been measured, and its tests run only on a processor that has these instructions: they hold every path
 //! that the processor at hand has against the reference, and this one was not among them when it was written.
 //!
-//! No closures here: what a closure does would be compiled apart, without these instructions around it.
+//! No closures in the loops here: what a closure does would be compiled apart, without these instructions around it.
 
 use std::arch::x86_64::*;
 
 use super::packed::{First, Line, Second, Word};
-use super::tile::{Place, Sums};
+use super::tile::{Patch, Place, Sums, cut, of_block};
 
 /// Rows of A at once: enough to hide the latency of the additions.
 pub(super) const ROWS: usize = 8;
 
 /// A tile on a processor that has AVX-512 VNNI.
-pub(super) fn tile(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
+pub(super) fn tile(a: &First, b: &Second, at: Place, patches: &[Patch], sums: &mut [Sums]) {
     assert!(super::CpuPath::Avx512.available());
     // SAFETY: the processor has these instructions, as was just asserted; the function has no other precondition.
-    unsafe { rows(a, b, at, sums) }
+    unsafe { rows(a, b, at, patches, sums) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn rows(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
-    let mut row = at.row;
+fn rows(a: &First, b: &Second, mut at: Place, mut patches: &[Patch], sums: &mut [Sums]) {
     let (blocks, rest) = sums.as_chunks_mut::<ROWS>();
-    for block in blocks {
-        block_of(a, b, Place { row, ..at.clone() }, block);
-        row += ROWS;
+    let count = blocks.len();
+    for (i, block) in blocks.iter_mut().enumerate() {
+        patched(a, b, &at, of_block(&mut patches, i), block);
+        at.row += ROWS;
     }
-    let (pairs, rest) = rest.as_chunks_mut::<2>();
-    for pair in pairs {
-        block_of(a, b, Place { row, ..at.clone() }, pair);
-        row += 2;
+    // The last block may have fewer rows: every size is a function of its own.
+    let patches = of_block(&mut patches, count);
+    macro_rules! of_rows {
+        ($($n:literal)*) => {
+            $(if let Ok(rows) = <&mut [Sums; $n]>::try_from(&mut *rest) {
+                patched(a, b, &at, patches, rows);
+            })*
+        };
     }
-    for one in rest.as_chunks_mut::<1>().0 {
-        block_of(a, b, Place { row, ..at.clone() }, one);
+    of_rows!(1 2 3 4 5 6 7);
+}
+
+/// A block of rows with its patches.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn patched<const R: usize>(a: &First, b: &Second, at: &Place, patches: &[Patch], sums: &mut [Sums; R]) {
+    let place = |groups| Place { groups, ..*at };
+    if patches.is_empty() {
+        block_of(a, b, place(at.groups.clone()), sums);
+    } else {
+        cut(at.groups.clone(), patches, sums, |groups, sums| block_of(a, b, place(groups), sums));
     }
 }
 

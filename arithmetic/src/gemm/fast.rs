@@ -2,16 +2,16 @@
 //! put right on the way.
 //!
 //! A is packed as a whole. B is packed in *slabs* of columns that fit the second-level cache, once each, and every *strip* of
-//! rows meets a slab panel by panel. Where a read is hit, the tile is cut: the groups before it, then its group, whose wrong
-//! value takes the place of the true one in the one element, then the groups after it. So nothing is formed twice.
+//! rows meets a slab panel by panel. The reads that the channel hit are known before a tile is formed, and so are the wrong
+//! products that come of them: the tile is cut at each, as a [`Patch`], and nothing is formed twice.
 
 use rayon::prelude::*;
 
 use super::pack::Packer;
 use super::packed::{First, LANES, Layout, Second, Span, dot};
-use super::queue::{Hit, Queue};
+use super::queue::{Hit, Meeting, Queue};
 use super::read::Reads;
-use super::tile::{Place, Sums, any_exponent};
+use super::tile::{Patch, Place, Sums, any_exponent};
 use super::{EmulatedGemm, canonical};
 use crate::bfp::scale;
 use crate::{Counters, Matrix, Site};
@@ -22,6 +22,12 @@ const STRIP: usize = 96;
 
 /// Bytes of a slab of B, for each thread.
 const SLAB: usize = 256 << 10;
+
+/// Panels whose sums are written to C at once, so that stretches of a row are whole lines of the cache.
+const WRITTEN: usize = 8;
+
+/// The most candidates of a strip that are expected to wait at once.
+const CANDIDATES: f64 = 4096.0;
 
 /// Products smaller than this are not worth a second thread.
 const SMALL: usize = 1 << 21;
@@ -48,32 +54,32 @@ pub(super) fn multiply(
     let (first, packer) = (packer(a, 0).first(), packer(b.transposed(), 1));
 
     let panels = columns.div_ceil(LANES);
-    let slab = (threads * SLAB / (groups * layout.panel_group() * 4 * LANES)).clamp(1, panels);
+    let slab = (threads * SLAB / (groups * layout.panel_bytes())).clamp(1, panels.min(Hit::PANELS));
     let mut second = Second::new(layout, slab, groups);
     let size = strip_rows(gemm, rows, groups, threads);
-    let mut strips: Vec<Strip> = (0..rows)
-        .step_by(size)
-        .map(|row| Strip::new(gemm, site, &first, row..rows.min(row + size), columns))
-        .collect();
+    let worker = || Worker::new(gemm, site, &first, columns);
+    let mut one = worker();
+    let mut counters = Counters::default();
     for panel in (0..panels).step_by(slab) {
         packer.second(panel, &mut second);
         let slab = panel..panels.min(panel + slab);
-        let run = |(strip, out): (&mut Strip, &mut [f32])| strip.slab(&second, slab.clone(), out);
-        if parallel {
-            strips.par_iter_mut().zip(out.par_chunks_mut(size * columns)).for_each(run);
+        let run = |worker: &mut Worker<'_>, (strip, out): (usize, &mut [f32])| {
+            let rows = strip * size..rows.min((strip + 1) * size);
+            worker.slab(&second, rows, slab.clone(), out)
+        };
+        counters += if parallel {
+            out.par_chunks_mut(size * columns).enumerate().map_init(worker, run).sum::<Counters>()
         } else {
-            strips.iter_mut().zip(out.chunks_mut(size * columns)).for_each(run);
-        }
+            out.chunks_mut(size * columns).enumerate().map(|strip| run(&mut one, strip)).sum()
+        };
     }
     let residues = rows as u64 * columns as u64 * groups as u64 * gemm.config.moduli.len() as u64;
-    strips.iter().map(|strip| strip.reads.counters).sum::<Counters>()
-        + Counters { residues, ..Counters::default() }
+    counters + Counters { residues, ..Counters::default() }
 }
 
 /// Rows of a strip: enough strips for all threads, and where errors are frequent so few rows that their candidates take
 /// little memory.
 fn strip_rows(gemm: &EmulatedGemm, rows: usize, groups: usize, threads: usize) -> usize {
-    const CANDIDATES: f64 = 262_144.0;
     let block = gemm.path.rows();
     let share = if threads == 1 { STRIP } else { rows.div_ceil(2 * threads).min(STRIP) };
     let of_row = gemm.candidates() * Queue::reach(groups) as f64;
@@ -81,143 +87,138 @@ fn strip_rows(gemm: &EmulatedGemm, rows: usize, groups: usize, threads: usize) -
     share.max(1).next_multiple_of(block)
 }
 
-/// Some rows of C.
-struct Strip<'a> {
+/// What a thread forms strips of C with.
+struct Worker<'a> {
     gemm: &'a EmulatedGemm,
     first: &'a First,
-    rows: Range<usize>,
     columns: usize,
-    span: Span,
     queue: Queue,
     reads: Reads<'a>,
-    /// By panel of the slab and row.
+    /// By panel and row.
     sums: Vec<Sums>,
-    /// Elements before the group that was hit.
-    before: Vec<f32>,
+    patches: Vec<Patch>,
 }
 
-impl<'a> Strip<'a> {
-    fn new(gemm: &'a EmulatedGemm, site: Site, first: &'a First, rows: Range<usize>, columns: usize) -> Self {
-        let span = first.spans[rows.clone()].iter().fold(Span::EMPTY, |s, &row| s.with(row));
+impl<'a> Worker<'a> {
+    fn new(gemm: &'a EmulatedGemm, site: Site, first: &'a First, columns: usize) -> Self {
         let reads = Reads::new(gemm, site, first.groups);
-        let queue = Queue::new(rows.clone(), columns, first.groups);
-        Self { gemm, first, rows, columns, span, queue, reads, sums: Vec::new(), before: Vec::new() }
+        let (queue, sums, patches) = (Queue::default(), Vec::new(), Vec::new());
+        Self { gemm, first, columns, queue, reads, sums, patches }
     }
 
-    /// Forms the columns of a slab, which holds the given panels.
-    fn slab(&mut self, second: &Second, panels: Range<usize>, out: &mut [f32]) {
-        let rows = self.rows.len();
-        self.sums.clear();
-        self.sums.resize(panels.len() * rows, [0.0; LANES]);
+    /// Forms some rows of a slab, which holds the given panels.
+    fn slab(
+        &mut self,
+        second: &Second,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        out: &mut [f32],
+    ) -> Counters {
+        let span = self.first.spans[rows.clone()].iter().fold(Span::EMPTY, |s, &row| s.with(row));
+        let (block, chunk, count) = (self.gemm.path.rows(), self.first.layout.chunk(), rows.len());
+        let (columns, groups) = (self.columns, self.first.groups);
+        let meeting = Meeting { rows, panels: panels.clone(), columns, groups, block, chunk };
+        self.queue.start(&meeting);
         let mut sums = std::mem::take(&mut self.sums);
-        for ((at, panel), sums) in panels.clone().enumerate().zip(sums.chunks_exact_mut(rows)) {
-            self.panel(second, (at, panel), sums);
-        }
-        // Whole stretches of a row of C are written at once.
-        let (first, end) = (panels.start * LANES, (panels.end * LANES).min(self.columns));
-        for (r, out) in out.chunks_exact_mut(self.columns).enumerate() {
-            for (panel, out) in out[first..end].chunks_mut(LANES).enumerate() {
-                let sums = &mut sums[panel * rows + r];
-                canonical(sums);
-                match out.first_chunk_mut() {
-                    Some(out) => *out = *sums,
-                    None => out.copy_from_slice(&sums[..out.len()]),
-                }
+        for start in (0..panels.len()).step_by(WRITTEN) {
+            let several = start..panels.len().min(start + WRITTEN);
+            sums.clear();
+            sums.resize(several.len() * count, [0.0; LANES]);
+            for (panel, sums) in several.zip(sums.chunks_exact_mut(count)) {
+                self.panel(second, &meeting, span, panel, sums);
+            }
+            let column = (panels.start + start) * LANES;
+            for (r, out) in out.chunks_exact_mut(columns).enumerate() {
+                write(sums[r..].iter_mut().step_by(count), &mut out[column..]);
             }
         }
         self.sums = sums;
+        std::mem::take(&mut self.reads.counters)
     }
 
-    /// Forms the columns of a panel, the one `at` in its slab.
-    fn panel(&mut self, second: &Second, (at, panel): (usize, usize), sums: &mut [Sums]) {
-        let (groups, chunk) = (self.first.groups, self.first.layout.chunk());
-        let hits = self.queue.panel(&self.reads, panel, self.gemm.path.rows(), chunk);
-        let mut left = &hits[..];
+    /// Forms the columns of a panel, which counts from the first of the slab.
+    fn panel(&mut self, second: &Second, meeting: &Meeting, span: Span, panel: usize, sums: &mut [Sums]) {
+        let Meeting { groups, chunk, .. } = *meeting;
+        let mut left = self.queue.panel(&self.reads, meeting, panel);
         for (i, start) in (0..groups).step_by(chunk).enumerate() {
             let here = left.iter().take_while(|hit| hit.chunk() == i).count();
             let (hits, rest) = left.split_at(here);
             left = rest;
-            self.chunk(second, (at, panel), start..groups.min(start + chunk), hits, sums);
+            let reads = Chunk { first: self.first, second, meeting, panel, start };
+            reads.patches(hits, &mut self.reads, &mut self.patches);
+            let tile = Place { row: meeting.rows.start, panel, groups: start..groups.min(start + chunk) };
+            add(self.gemm, (self.first, second), span, tile, &self.patches, sums);
         }
-        self.queue.take_back(hits);
+    }
+}
+
+/// Where reads lie: in a panel of a meeting, in the chunk that begins with group `start`.
+struct Chunk<'a> {
+    first: &'a First,
+    second: &'a Second,
+    meeting: &'a Meeting,
+    panel: usize,
+    start: usize,
+}
+
+impl Chunk<'_> {
+    /// Finds what is read wrong in the chunk, whose candidates are `hits`.
+    fn patches(&self, hits: &[Hit], reads: &mut Reads<'_>, patches: &mut Vec<Patch>) {
+        patches.clear();
+        patches.extend(hits.chunk_by(Hit::same_read).filter_map(|hits| self.patch(hits, reads)));
     }
 
-    /// Adds a chunk of groups to all rows.
-    fn chunk(
-        &mut self,
-        second: &Second,
-        (at, panel): (usize, usize),
-        groups: Range<usize>,
-        hits: &[Hit],
-        sums: &mut [Sums],
-    ) {
-        let (block, mut row) = (self.gemm.path.rows(), 0);
-        for hits in hits.chunk_by(|x, y| x.block() == y.block()) {
-            let start = hits[0].block() * block;
-            let end = (start + block).min(self.rows.len());
-            self.add(second, at, groups.clone(), row..start, sums);
-            self.block(second, (at, panel), groups.clone(), start..end, hits, sums);
-            row = end;
-        }
-        self.add(second, at, groups, row..self.rows.len(), sums);
+    /// What is wrong of a read with these candidates.
+    fn patch(&self, hits: &[Hit], reads: &mut Reads<'_>) -> Option<Patch> {
+        let (hit, meeting) = (&hits[0], self.meeting);
+        let (group, lane) = (self.start + hit.group(), hit.lane());
+        let row = meeting.rows.start + hit.block() * meeting.block + hit.row();
+        let truth = i64::from(dot(self.first, self.second, row, group, (self.panel, lane)));
+        let column = (meeting.panels.start + self.panel) * LANES + lane;
+        let candidates = hits.iter().map(|hit| (hit.modulus(), hit.quantiles));
+        let value = reads.value(row, column, group, truth, candidates);
+        (value != truth).then(|| {
+            let ea = self.first.exponents[row * meeting.groups + group];
+            let eb = self.second.exponents[self.panel * meeting.groups + group][lane];
+            let (block, row, lane) = (hit.block() as u16, hit.row() as u8, lane as u8);
+            Patch { block, row, lane, group: group as u32, product: scale(value as f32, ea, eb) }
+        })
     }
+}
 
-    /// Adds a chunk of groups to a block of rows some of whose reads were hit.
-    fn block(
-        &mut self,
-        second: &Second,
-        (at, panel): (usize, usize),
-        groups: Range<usize>,
-        rows: Range<usize>,
-        hits: &[Hit],
-        sums: &mut [Sums],
-    ) {
-        let mut next = groups.start;
-        for hits in hits.chunk_by(|x, y| x.group() == y.group()) {
-            let group = groups.start + hits[0].group();
-            self.add(second, at, next..group, rows.clone(), sums);
-            let reads = || hits.chunk_by(|x, y| x.same_read(y));
-            self.before.clear();
-            self.before.extend(reads().map(|hits| sums[hits[0].row()][hits[0].lane()]));
-            self.add(second, at, group..group + 1, rows.clone(), sums);
-            for (i, hits) in reads().enumerate() {
-                let (r, lane) = (hits[0].row(), hits[0].lane());
-                let (row, column) = (self.rows.start + r, panel * LANES + lane);
-                let truth = i64::from(dot(self.first, second, row, group, (at, lane)));
-                let candidates = hits.iter().map(|hit| hit.candidate);
-                let value = self.reads.value(row, column, group, truth, candidates);
-                if value != truth {
-                    let ea = self.first.exponents[row * self.first.groups + group];
-                    let eb = second.exponents[at * second.groups + group][lane];
-                    sums[r][lane] = self.before[i] + scale(value as f32, ea, eb);
-                }
-            }
-            next = group + 1;
-        }
-        self.add(second, at, next..groups.end, rows, sums);
+/// Adds a tile to the sums of its rows, with vectors where exponents let them.
+fn add(
+    gemm: &EmulatedGemm,
+    (first, second): (&First, &Second),
+    span: Span,
+    at: Place,
+    patches: &[Patch],
+    sums: &mut [Sums],
+) {
+    let (tile, block, of_second) = (gemm.path.tile(), gemm.path.rows(), second.spans[at.panel]);
+    if span.fits(of_second) {
+        tile(first, second, at, patches, sums);
+        return;
     }
+    for (r, sums) in sums.chunks_mut(1).enumerate() {
+        let row = at.row + r;
+        let tile = if first.spans[row].fits(of_second) { tile } else { any_exponent };
+        let mine = |patch: &&Patch| usize::from(patch.block) * block + usize::from(patch.row) == r;
+        let patches: Vec<Patch> =
+            patches.iter().filter(mine).map(|patch| Patch { block: 0, row: 0, ..*patch }).collect();
+        tile(first, second, Place { row, ..at.clone() }, &patches, sums);
+    }
+}
 
-    /// Adds groups to rows, with vectors where exponents let them.
-    fn add(
-        &self,
-        second: &Second,
-        panel: usize,
-        groups: Range<usize>,
-        rows: Range<usize>,
-        sums: &mut [Sums],
-    ) {
-        if groups.is_empty() || rows.is_empty() {
-            return;
-        }
-        let (tile, row) = (self.gemm.path.tile(), self.rows.start + rows.start);
-        if self.span.fits(second.spans[panel]) {
-            tile(self.first, second, Place { row, panel, groups }, &mut sums[rows]);
-            return;
-        }
-        for r in rows {
-            let (row, groups) = (self.rows.start + r, groups.clone());
-            let tile = if self.first.spans[row].fits(second.spans[panel]) { tile } else { any_exponent };
-            tile(self.first, second, Place { row, panel, groups }, &mut sums[r..=r]);
+/// Writes sums to C, of which `out` is the rest of a row.
+fn write<'s>(sums: impl Iterator<Item = &'s mut Sums>, out: &mut [f32]) {
+    let (whole, rest) = out.as_chunks_mut::<LANES>();
+    let mut whole = whole.iter_mut();
+    for sums in sums {
+        canonical(sums);
+        match whole.next() {
+            Some(out) => *out = *sums,
+            None => rest.copy_from_slice(&sums[..rest.len()]),
         }
     }
 }

@@ -65,6 +65,11 @@ impl Layout {
         self.steps + 1
     }
 
+    /// Bytes that a group of a panel takes, with exponents.
+    pub fn panel_bytes(self) -> usize {
+        self.panel_group() * size_of::<Line>() + LANES * size_of::<i16>()
+    }
+
     /// What is added to mantissas of the second operand.
     pub fn offset(self) -> i32 {
         if self.word == Word::Bytes { self.format.largest() } else { 0 }
@@ -119,11 +124,16 @@ impl Word {
         }
     }
 
-    /// Sum of the mantissas of a word of the first operand.
-    fn sum(self, first: u32) -> i32 {
+    /// The same with `offset` taken away from each mantissa of the second.
+    #[inline(always)]
+    fn dot_without(self, first: u32, second: u32, offset: i32) -> i32 {
         match self {
-            Self::Bytes => (0..4).map(|i| i32::from((first >> (8 * i)) as i8)).sum(),
-            Self::Halves => (0..2).map(|i| i32::from((first >> (16 * i)) as i16)).sum(),
+            Self::Bytes => {
+                let [x, y] = [first, second].map(u32::to_le_bytes);
+                let part = |i: usize| i32::from(x[i] as i8) * (i32::from(y[i]) - offset);
+                part(0) + part(1) + part(2) + part(3)
+            }
+            Self::Halves => self.dot(first, second),
         }
     }
 }
@@ -228,9 +238,23 @@ impl Second {
 
 /// The true dot product of one group of a row and a column.
 pub(super) fn dot(a: &First, b: &Second, row: usize, group: usize, (panel, lane): (usize, usize)) -> i32 {
-    let (word, steps) = (a.layout.word, a.layout.steps);
+    let Layout { word, steps, .. } = a.layout;
     let first = &a.row(row, group..group + 1)[..steps];
-    let second = b.panel(panel, group..group + 1);
-    let products = first.iter().zip(second).map(|(&x, y)| word.dot(x, y.0[lane]));
-    products.sum::<i32>() - a.layout.offset() * first.iter().map(|&x| word.sum(x)).sum::<i32>()
+    let second = &b.panel(panel, group..group + 1)[..steps];
+    let offset = a.layout.offset();
+    if let (Word::Bytes, Ok(x), Ok(y)) = (word, <&[u32; 4]>::try_from(first), <&[Line; 4]>::try_from(second))
+    {
+        // The usual size is known to the compiler.
+        let (mut xs, mut ys) = ([0u8; 16], [0u8; 16]);
+        for i in 0..4 {
+            xs[4 * i..][..4].copy_from_slice(&x[i].to_le_bytes());
+            ys[4 * i..][..4].copy_from_slice(&y[i].0[lane].to_le_bytes());
+        }
+        let mut dot = 0;
+        for i in 0..16 {
+            dot += i32::from(i16::from(xs[i] as i8)) * i32::from(i16::from(ys[i]) - offset as i16);
+        }
+        return dot;
+    }
+    first.iter().zip(second).map(|(&x, y)| word.dot_without(x, y.0[lane], offset)).sum()
 }

@@ -1,106 +1,182 @@
-//! Candidates for errors of a strip of rows, drawn block by block as its panels pass.
+//! Candidates for errors of a strip of rows, drawn block by block as the panels of a slab pass.
 
 use std::ops::Range;
 
 use super::packed::LANES;
 use super::read::Reads;
-use crate::draws::{BLOCK, Candidate};
+use crate::divisor::Divisor;
+use crate::draws::{BLOCK, Candidate, Drawer, Quantiles};
 
-/// A candidate and where it strikes: from the highest bits down the chunk of groups, the block of rows, the group in its
-/// chunk, the row in its strip, the lane and the modulus, which is the order in which they are taken.
+/// A candidate and where it strikes: from the highest bits down the panel in its slab, the chunk of groups, the block of rows,
+/// the group in its chunk, the row in its block, the lane and the modulus, which is the order in which they are taken.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
     key: u64,
-    pub candidate: Candidate,
+    pub quantiles: Quantiles,
 }
 
+/// Bits of a [`Hit`]'s key, the lowest first. There are at most 15 coprime moduli whose product stays below 2^62, and at most
+/// 2^26 chunks where K stays below 2^32.
+const MODULUS: (u32, u32) = (0, 4);
+const LANE: (u32, u32) = (4, 4);
+const ROW: (u32, u32) = (8, 3);
+const GROUP: (u32, u32) = (11, 6);
+const BLOCK_OF_ROWS: (u32, u32) = (17, 7);
+const CHUNK: (u32, u32) = (24, 26);
+const PANEL: (u32, u32) = (50, 13);
+
 impl Hit {
+    /// The most panels of a slab.
+    pub const PANELS: usize = 1 << PANEL.1;
+
     pub fn chunk(&self) -> usize {
-        (self.key >> 34) as usize
+        self.bits(CHUNK)
     }
 
     /// The block of rows in its strip.
     pub fn block(&self) -> usize {
-        self.bits(27, 7)
+        self.bits(BLOCK_OF_ROWS)
     }
 
     /// The group in its chunk.
     pub fn group(&self) -> usize {
-        self.bits(20, 7)
+        self.bits(GROUP)
     }
 
-    /// The row in its strip.
+    /// The row in its block.
     pub fn row(&self) -> usize {
-        self.bits(13, 7)
+        self.bits(ROW)
+    }
+
+    pub fn modulus(&self) -> usize {
+        self.bits(MODULUS)
     }
 
     pub fn lane(&self) -> usize {
-        self.bits(8, 5)
+        self.bits(LANE)
     }
 
     pub fn same_read(&self, other: &Self) -> bool {
-        self.key >> 8 == other.key >> 8
+        self.key >> LANE.0 == other.key >> LANE.0
     }
 
-    fn bits(&self, at: u32, count: u32) -> usize {
+    fn bits(&self, (at, count): (u32, u32)) -> usize {
         (self.key >> at & ((1 << count) - 1)) as usize
     }
 }
 
-/// The candidates of a strip that are still to come.
+/// A strip of rows meets a slab.
+#[derive(Clone)]
+pub(super) struct Meeting {
+    pub rows: Range<usize>,
+    pub panels: Range<usize>,
+    pub columns: usize,
+    pub groups: usize,
+    /// Rows in a block, and groups in a chunk.
+    pub block: usize,
+    pub chunk: usize,
+}
+
+/// The candidates of a strip and a slab that are still to come.
+#[derive(Default)]
 pub(super) struct Queue {
-    rows: Range<usize>,
-    columns: usize,
-    groups: usize,
     /// The first block that was not drawn yet.
     block: u64,
-    /// Row in the strip, and candidate.
-    waiting: Vec<(u32, Candidate)>,
-    spare: Vec<Hit>,
+    /// In their order.
+    hits: Vec<Hit>,
+    /// How many of them were taken.
+    taken: usize,
+    drawer: Drawer,
 }
 
 impl Queue {
-    pub fn new(rows: Range<usize>, columns: usize, groups: usize) -> Self {
-        Self { rows, columns, groups, block: 0, waiting: Vec::new(), spare: Vec::new() }
-    }
-
     /// Positions of a row whose candidates may wait at once.
     pub fn reach(groups: usize) -> u64 {
         (LANES * groups) as u64 + BLOCK
     }
 
-    /// Takes the candidates of the next panel, in their order; panels must be taken in turn. `block` is the number of rows
-    /// in a block, `chunk` that of groups in a chunk.
-    pub fn panel(&mut self, reads: &Reads<'_>, panel: usize, block: usize, chunk: usize) -> Vec<Hit> {
-        let mut hits = std::mem::take(&mut self.spare);
-        hits.clear();
-        if !reads.any() {
-            return hits;
-        }
-        let column = panel * LANES;
-        let end = ((column + LANES).min(self.columns) * self.groups) as u64;
-        let positions = (self.columns * self.groups) as u64;
-        while self.block * BLOCK < end {
-            reads.draw(self.rows.clone(), self.block, positions, &mut self.waiting);
-            self.block += 1;
-        }
-        let groups = self.groups as u64;
-        self.waiting.retain(|&(row, candidate)| {
-            if candidate.position >= end {
-                return true;
-            }
-            let (lane, group) = (candidate.position / groups - column as u64, candidate.position % groups);
-            let (chunk, group, row) = (group / chunk as u64, group % chunk as u64, u64::from(row));
-            let key = chunk << 34 | (row / block as u64) << 27 | group << 20 | row << 13 | lane << 8;
-            hits.push(Hit { key: key | u64::from(candidate.modulus), candidate });
-            false
-        });
-        hits.sort_unstable_by_key(|hit| hit.key);
-        hits
+    /// Begins with the first panel of a slab.
+    pub fn start(&mut self, meeting: &Meeting) {
+        self.block = (meeting.panels.start * LANES * meeting.groups) as u64 / BLOCK;
+        self.hits.clear();
+        self.taken = 0;
     }
 
-    /// Takes back the memory of a panel's hits.
-    pub fn take_back(&mut self, hits: Vec<Hit>) {
-        self.spare = hits;
+    /// Takes the candidates of the next panel, in their order; `panel` counts from that of the start.
+    pub fn panel(&mut self, reads: &Reads<'_>, meeting: &Meeting, panel: usize) -> &[Hit] {
+        if !reads.any() {
+            return &[];
+        }
+        let of_columns = |columns: usize| (columns.min(meeting.columns) * meeting.groups) as u64;
+        let end = of_columns((meeting.panels.start + panel + 1) * LANES);
+        if self.block * BLOCK < end {
+            self.hits.drain(..self.taken);
+            self.taken = 0;
+            self.draw(reads, meeting, end);
+            self.hits.sort_unstable_by_key(|hit| hit.key);
+        }
+        let start = self.taken;
+        let left = &self.hits[start..];
+        self.taken += left.iter().take_while(|hit| hit.bits(PANEL) == panel).count();
+        &self.hits[start..self.taken]
+    }
+
+    /// Draws the blocks that begin before the position `end`.
+    fn draw(&mut self, reads: &Reads<'_>, meeting: &Meeting, end: u64) {
+        let Meeting { rows, panels, columns, groups, .. } = meeting.clone();
+        let (from, to) = (panels.start * LANES, (panels.end * LANES).min(columns));
+        let [from, to, positions] = [from, to, columns].map(|columns| (columns * groups) as u64);
+        let blocks = end.div_ceil(BLOCK) - self.block;
+        let expected = reads.expected(rows.len() as u64 * blocks * BLOCK);
+        self.hits.reserve_exact((expected + 4.0 * expected.sqrt() + 4.0) as usize);
+        let split = Split::new(meeting);
+        while self.block * BLOCK < end {
+            let Self { drawer, hits, .. } = self;
+            drawer.draw(reads.block(self.block, positions), rows.clone(), from, |candidate| {
+                if candidate.position < to {
+                    hits.push(split.hit(candidate));
+                }
+            });
+            self.block += 1;
+        }
+    }
+}
+
+/// Finds where a candidate strikes.
+struct Split {
+    groups: Divisor,
+    chunk: Divisor,
+    block: Divisor,
+    first_row: u64,
+    first_column: u64,
+}
+
+impl Split {
+    fn new(meeting: &Meeting) -> Self {
+        let [groups, chunk, block] =
+            [meeting.groups, meeting.chunk, meeting.block].map(|divisor| Divisor::new(divisor as u64));
+        let first_column = (meeting.panels.start * LANES) as u64;
+        Self { groups, chunk, block, first_row: meeting.rows.start as u64, first_column }
+    }
+
+    fn hit(&self, candidate: Candidate) -> Hit {
+        let (column, group) = self.groups.divide(candidate.position);
+        let column = column - self.first_column;
+        let (chunk, group) = self.chunk.divide(group);
+        let (block, row) = self.block.divide(u64::from(candidate.row) - self.first_row);
+        let parts = [
+            (MODULUS, u64::from(candidate.modulus)),
+            (LANE, column % LANES as u64),
+            (ROW, row),
+            (GROUP, group),
+            (BLOCK_OF_ROWS, block),
+            (CHUNK, chunk),
+            (PANEL, column / LANES as u64),
+        ];
+        let key = parts.into_iter().fold(0, |key, ((at, count), part)| {
+            debug_assert!(part >> count == 0);
+            key | part << at
+        });
+        Hit { key, quantiles: candidate.quantiles }
     }
 }

@@ -1,10 +1,9 @@
 //! What happens to one read that the channel hit: shared by both paths, so that they cannot drift apart.
 
-use std::ops::Range;
-
 use super::{EmulatedGemm, Protection};
 use crate::channel::ChannelTable;
-use crate::draws::{Candidate, Domain, StreamId, candidates, key, repeat};
+use crate::draws::{BLOCK, Block, Candidate, Domain, Drawer, Quantiles, Repeat, StreamId, key};
+use crate::philox::MANY;
 use crate::{Counters, Decoded, Site};
 
 /// The reads of a product.
@@ -29,7 +28,8 @@ struct At {
 impl<'a> Reads<'a> {
     pub fn new(gemm: &'a EmulatedGemm, site: Site, groups: usize) -> Self {
         let key = key(gemm.config.seed, site, Domain::Errors);
-        Self { gemm, key, groups, counters: Counters::default(), right: Vec::new(), read: Vec::new() }
+        let none = vec![0; gemm.config.moduli.len()];
+        Self { gemm, key, groups, counters: Counters::default(), right: none.clone(), read: none }
     }
 
     /// Whether any read can be wrong.
@@ -37,34 +37,27 @@ impl<'a> Reads<'a> {
         !self.gemm.streams.is_empty()
     }
 
-    /// Draws the candidates of one block of each of some rows, which have `positions` reads; each with the number of its row,
-    /// from 0.
-    pub fn draw(&self, rows: Range<usize>, block: u64, positions: u64, out: &mut Vec<(u32, Candidate)>) {
-        let streams = &self.gemm.streams;
-        // Most channels are the same for all rows: a division saved.
-        let of_row =
-            |row: usize| if streams.len() == 1 { &streams[0] } else { &streams[row % streams.len()] };
-        for (index, _) in self.gemm.config.moduli.as_slice().iter().enumerate() {
-            let found = |row, candidate| out.push((row, candidate));
-            let what = (self.key, index as u32, block);
-            candidates(what, rows.clone(), positions, |row| of_row(row)[index], found);
-        }
+    /// What the candidates of a block are drawn from, where rows have `positions` reads.
+    pub fn block(&self, block: u64, positions: u64) -> Block<'a> {
+        let (gemm, key) = (self.gemm, self.key);
+        Block { key, block, moduli: gemm.config.moduli.len(), positions, streams: &gemm.streams }
+    }
+
+    /// Candidates that are expected among some reads of a row.
+    pub fn expected(&self, reads: u64) -> f64 {
+        self.gemm.candidates() * reads as f64
     }
 
     /// Draws all candidates of a row of `positions` reads, in the order of their positions.
     pub fn draw_row(&self, row: usize, positions: u64) -> Vec<Candidate> {
-        let mut all = Vec::new();
+        let (mut all, mut drawer) = (Vec::new(), Drawer::default());
         if self.any() {
-            for block in 0..positions.div_ceil(crate::draws::BLOCK) {
-                self.draw(row..row + 1, block, positions, &mut all);
+            for block in 0..positions.div_ceil(BLOCK) {
+                drawer.draw(self.block(block, positions), row..row + 1, 0, |candidate| all.push(candidate));
             }
         }
-        all.sort_by_key(|(_, c)| (c.position, c.modulus));
-        all.into_iter().map(|(_, c)| c).collect()
-    }
-
-    fn id(&self, row: usize, index: usize) -> StreamId {
-        StreamId { key: self.key, row: row as u32, modulus: index as u32 }
+        all.sort_by_key(|c| (c.position, c.modulus));
+        all
     }
 
     fn table(&self, at: At, index: usize) -> (&'a ChannelTable, Option<f64>) {
@@ -72,26 +65,25 @@ impl<'a> Reads<'a> {
         seats.table(&self.gemm.config, at.row, at.group, self.groups, index)
     }
 
-    /// The value that a read of the true value `truth` ends with, given the candidates at its position.
+    /// The value that a read of the true value `truth` ends with, given the candidates at its position, each with its modulus.
     pub fn value(
         &mut self,
         row: usize,
         column: usize,
         group: usize,
         truth: i64,
-        hits: impl Iterator<Item = Candidate>,
+        hits: impl Iterator<Item = (usize, Quantiles)>,
     ) -> i64 {
         let moduli = &self.gemm.config.moduli;
         let at = At { row, group, position: column as u64 * self.groups as u64 + group as u64 };
-        self.right.clear();
-        self.right.extend((0..moduli.len()).map(|index| moduli.residue(truth, index)));
-        self.read.clear();
-        self.read.extend_from_slice(&self.right);
+        for (index, (right, read)) in self.right.iter_mut().zip(&mut self.read).enumerate() {
+            *right = moduli.residue(truth, index);
+            *read = *right;
+        }
         let mut changed = false;
-        for hit in hits {
-            let index = hit.modulus as usize;
+        for (index, quantiles) in hits {
             let right = self.right[index];
-            if let Some(r) = hit.read(self.table(at, index).0, right, self.id(row, index)) {
+            if let Some(r) = quantiles.read(self.table(at, index).0, right) {
                 self.read[index] = r;
                 self.counters.wrong += 1;
                 changed |= r != right;
@@ -126,9 +118,7 @@ impl<'a> Reads<'a> {
         }
         for attempt in 1..=repeats {
             self.counters.repeated += 1;
-            for index in 0..self.read.len() {
-                self.read[index] = self.read_again(at, index, attempt);
-            }
+            self.read_again(at, attempt);
             value = config.moduli.signed(&self.read);
             if value.abs() <= bound {
                 return (value, false);
@@ -149,17 +139,21 @@ impl<'a> Reads<'a> {
         }
     }
 
-    /// One residue of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, and what goes
+    /// All residues of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, and what goes
     /// beyond the rate of fresh errors returns the residue of before. Rows with tables of their own have it in their rates.
-    fn read_again(&self, at: At, index: usize, attempt: u32) -> u32 {
-        let (right, before) = (self.right[index], self.read[index]);
-        let (table, again) = self.table(at, index);
-        let rate = table.rate(right);
-        let (u, pick) = repeat(self.id(at.row, index), at.position, attempt);
-        match again {
-            _ if u < rate => table.pick(right, pick),
-            Some(again) if before != right && u < again => before,
-            _ => right,
+    fn read_again(&mut self, at: At, attempt: u32) {
+        for start in (0..self.read.len()).step_by(MANY) {
+            let id = StreamId { key: self.key, row: at.row as u32, modulus: start as u32 };
+            let draws = Repeat::new(id, at.position, attempt);
+            for (i, index) in (start..self.read.len()).take(MANY).enumerate() {
+                let (right, before, u) = (self.right[index], self.read[index], draws.wrong(i));
+                let (table, again) = self.table(at, index);
+                self.read[index] = match again {
+                    _ if u < table.rate(right) => table.pick(right, draws.which(i)),
+                    Some(again) if before != right && u < again => before,
+                    _ => right,
+                };
+            }
         }
     }
 }

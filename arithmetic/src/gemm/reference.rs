@@ -24,7 +24,7 @@ pub(super) fn multiply(
                 let position = (column * groups + group) as u64;
                 let mut hits = Vec::new();
                 while let Some(c) = next.next_if(|c| c.position == position) {
-                    hits.push(c);
+                    hits.push((c.modulus as usize, c.quantiles));
                 }
                 let residues = dot_residues(moduli, a.mantissas(row, group), b.mantissas(column, group));
                 reads.counters.residues += residues.len() as u64;

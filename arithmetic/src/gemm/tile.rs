@@ -22,42 +22,99 @@ pub(super) struct Place {
     pub groups: Range<usize>,
 }
 
-/// Adds a tile's groups to the sums of its rows.
-pub(super) type Tile = fn(&First, &Second, Place, &mut [Sums]);
+/// A product that is read wrong: it takes the place of the true one in one element.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patch {
+    /// The block of rows in its tile, and the row in that block; a block has as many rows as the path takes at once.
+    pub block: u16,
+    pub row: u8,
+    pub lane: u8,
+    pub group: u32,
+    /// Scaled as the sums are.
+    pub product: f32,
+}
+
+/// Adds a tile's groups to the sums of its rows; patches are in the order of block and group.
+pub(super) type Tile = fn(&First, &Second, Place, &[Patch], &mut [Sums]);
+
+/// The patches of the block of number `block`, which stand at the head of `left`; they are taken from there.
+#[inline]
+pub(super) fn of_block<'a>(left: &mut &'a [Patch], block: usize) -> &'a [Patch] {
+    let count = left.iter().take_while(|patch| usize::from(patch.block) == block).count();
+    let (here, rest) = left.split_at(count);
+    *left = rest;
+    here
+}
+
+/// Adds groups to the sums of a block by `add`, cut where patches lie: the groups before, then the group by itself, after which
+/// the wrong product is added to what there was before, then the groups after it.
+#[inline(always)]
+pub(super) fn cut<const R: usize>(
+    groups: Range<usize>,
+    patches: &[Patch],
+    sums: &mut [Sums; R],
+    add: impl Fn(Range<usize>, &mut [Sums; R]),
+) {
+    let mut next = groups.start;
+    for patches in patches.chunk_by(|x, y| x.group == y.group) {
+        let group = patches[0].group as usize;
+        if next < group {
+            add(next..group, sums);
+        }
+        let before = *sums;
+        add(group..group + 1, sums);
+        for patch in patches {
+            let (row, lane) = (usize::from(patch.row), usize::from(patch.lane));
+            sums[row][lane] = before[row][lane] + patch.product;
+        }
+        next = group + 1;
+    }
+    if next < groups.end {
+        add(next..groups.end, sums);
+    }
+}
 
 /// For any processor.
-pub(super) fn portable(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
+pub(super) fn portable(a: &First, b: &Second, at: Place, mut patches: &[Patch], sums: &mut [Sums]) {
+    for (r, sums) in sums.as_chunks_mut::<1>().0.iter_mut().enumerate() {
+        cut(at.groups.clone(), of_block(&mut patches, r), sums, |groups, sums| {
+            portable_row(a, b, (at.row + r, at.panel), groups, &mut sums[0]);
+        });
+    }
+}
+
+fn portable_row(a: &First, b: &Second, (row, panel): (usize, usize), groups: Range<usize>, sums: &mut Sums) {
     let (word, steps) = (a.layout.word, a.layout.steps);
-    let panel = b.panel(at.panel, at.groups.clone());
-    for (r, sums) in sums.iter_mut().enumerate() {
-        let row = a.row(at.row + r, at.groups.clone());
-        let groups = row.chunks_exact(a.layout.row_group()).zip(panel.chunks_exact(b.layout.panel_group()));
-        for (first, second) in groups {
-            let mut dots = [0i32; LANES];
-            for (&x, line) in first[..steps].iter().zip(second) {
-                for (dot, &y) in dots.iter_mut().zip(&line.0) {
-                    *dot += word.dot(x, y);
-                }
+    let panel = b.panel(panel, groups.clone());
+    let row = a.row(row, groups);
+    let groups = row.chunks_exact(a.layout.row_group()).zip(panel.chunks_exact(b.layout.panel_group()));
+    for (first, second) in groups {
+        let mut dots = [0i32; LANES];
+        for (&x, line) in first[..steps].iter().zip(second) {
+            for (dot, &y) in dots.iter_mut().zip(&line.0) {
+                *dot += word.dot(x, y);
             }
-            let (s, c) = (f32::from_bits(first[steps]), f32::from_bits(first[steps + 1]));
-            for ((sum, dot), &t) in sums.iter_mut().zip(dots).zip(&second[steps].0) {
-                *sum += (dot as f32 * s + c) * f32::from_bits(t);
-            }
+        }
+        let (s, c) = (f32::from_bits(first[steps]), f32::from_bits(first[steps + 1]));
+        for ((sum, dot), &t) in sums.iter_mut().zip(dots).zip(&second[steps].0) {
+            *sum += (dot as f32 * s + c) * f32::from_bits(t);
         }
     }
 }
 
-/// For exponents of all kinds, as the reference does it.
-pub(super) fn any_exponent(a: &First, b: &Second, at: Place, sums: &mut [Sums]) {
-    for (r, sums) in sums.iter_mut().enumerate() {
+/// For exponents of all kinds, as the reference does it; blocks of one row.
+pub(super) fn any_exponent(a: &First, b: &Second, at: Place, mut patches: &[Patch], sums: &mut [Sums]) {
+    for (r, sums) in sums.as_chunks_mut::<1>().0.iter_mut().enumerate() {
         let row = at.row + r;
-        for group in at.groups.clone() {
-            let ea = a.exponents[row * a.groups + group];
-            let eb = &b.exponents[at.panel * b.groups + group];
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                let dot = super::packed::dot(a, b, row, group, (at.panel, lane));
-                *sum += scale(dot as f32, ea, eb[lane]);
+        cut(at.groups.clone(), of_block(&mut patches, r), sums, |groups, sums| {
+            for group in groups {
+                let ea = a.exponents[row * a.groups + group];
+                let eb = &b.exponents[at.panel * b.groups + group];
+                for (lane, sum) in sums[0].iter_mut().enumerate() {
+                    let dot = super::packed::dot(a, b, row, group, (at.panel, lane));
+                    *sum += scale(dot as f32, ea, eb[lane]);
+                }
             }
-        }
+        });
     }
 }
