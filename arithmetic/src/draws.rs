@@ -365,8 +365,7 @@ mod tests {
             for i in 0..20_000u32 {
                 let words = philox([i, 1, 2, 3], [4, 5]);
                 // Quantiles of all sizes, and those next to whole gaps.
-                let at_whole =
-                    if rate < 1.0 { libm::exp(stream.log_keep * f64::from(i % 4096)) } else { 0.5 };
+                let at_whole = libm::exp(stream.log_keep * f64::from(i % 4096)).max(2f64.powi(-52));
                 let near = f64::from_bits(at_whole.to_bits().wrapping_add(u64::from(i % 7)).wrapping_sub(3));
                 let small = uniform(words[0] >> (i % 33).min(31), words[1]);
                 for u in

@@ -129,7 +129,7 @@ impl<'a> Worker<'a> {
             }
             let column = (panels.start + start) * LANES;
             for (r, out) in out.chunks_exact_mut(columns).enumerate() {
-                write(sums[r..].iter_mut().step_by(count), &mut out[column..]);
+                write(sums[r..].iter().step_by(count), &mut out[column..]);
             }
         }
         self.sums = sums;
@@ -211,14 +211,11 @@ fn add(
 }
 
 /// Writes sums to C, of which `out` is the rest of a row.
-fn write<'s>(sums: impl Iterator<Item = &'s mut Sums>, out: &mut [f32]) {
-    let (whole, rest) = out.as_chunks_mut::<LANES>();
-    let mut whole = whole.iter_mut();
-    for sums in sums {
-        canonical(sums);
-        match whole.next() {
-            Some(out) => *out = *sums,
-            None => rest.copy_from_slice(&sums[..rest.len()]),
+fn write<'s>(sums: impl Iterator<Item = &'s Sums>, out: &mut [f32]) {
+    for (out, sums) in out.chunks_mut(LANES).zip(sums) {
+        match out.first_chunk_mut::<LANES>() {
+            Some(out) => *out = sums.map(canonical),
+            None => out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = canonical(sum)),
         }
     }
 }

@@ -204,8 +204,9 @@ impl EmulatedGemm {
     /// For each element: exact dot products of the groups in ascending order of K, each turned to f32 (nearest even), scaled
     /// exactly by the two shared exponents, and added in f32. Residues are formed of those reads alone that the channel hit.
     /// Bit-identical to [`EmulatedGemm::multiply_reference`] on any number of threads and on every [`CpuPath`].
-    /// Transposed operands are taken as they lie. Beside the operands it takes about 0.4 times the size of A, 256 KiB for
-    /// each thread, and what candidates for errors need.
+    /// Transposed operands are taken as they lie. Beside the operands it takes about 0.4 times the size of A, and for
+    /// each thread a part of B of up to 300 KiB, sums of up to 50 KiB, and candidates for errors, about 100 KiB where these are
+    /// frequent.
     ///
     /// A NaN or an infinity in A or B makes every element of C that its group takes part in NaN, always the same one. Sums
     /// beyond the range of f32 become infinite, as in any sum of f32. What is not finite changes no draw and no counter of
@@ -306,10 +307,8 @@ pub(crate) fn dot(a: &[i16], b: &[i16]) -> i32 {
 
 /// One bit pattern for every NaN, since processors differ in theirs.
 #[inline]
-fn canonical(out: &mut [f32]) {
-    for x in out {
-        *x = if x.is_nan() { f32::NAN } else { *x };
-    }
+fn canonical(x: f32) -> f32 {
+    if x.is_nan() { f32::NAN } else { x }
 }
 
 #[cfg(test)]

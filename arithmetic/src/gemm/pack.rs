@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::CpuPath;
 use super::packed::{First, LANES, Layout, Line, Second, Span, Word};
-use super::round::{self, Cell, Lanes, Scale, Sink};
+use super::round::{self, Across, Cell, Lanes, Scale, Sink};
 use crate::bfp::{POISON, Rounder};
 use crate::{Matrix, Rounding};
 
@@ -104,11 +104,19 @@ impl Packer<'_> {
             for lane in 0..spans.len() {
                 let at = lane * groups + group;
                 let words = &mut words[at * size..][..size];
-                for (word, lanes) in words.iter_mut().zip(steps) {
-                    *word = lanes[lane];
+                let correction = correction(self.layout.offset() * sums[lane], scales[lane]);
+                match (<&mut [u32; 6]>::try_from(&mut *words), &steps[..]) {
+                    // The usual size is known to the compiler.
+                    (Ok(words), [x, y, z, w]) => {
+                        *words = [x[lane], y[lane], z[lane], w[lane], scales[lane], correction];
+                    }
+                    _ => {
+                        for (word, lanes) in words.iter_mut().zip(steps) {
+                            *word = lanes[lane];
+                        }
+                        (words[size - 2], words[size - 1]) = (scales[lane], correction);
+                    }
                 }
-                words[size - 2] = scales[lane];
-                words[size - 1] = correction(self.layout.offset() * sums[lane], scales[lane]);
                 exponents[at] = of_lanes[lane];
             }
         }
@@ -186,12 +194,10 @@ impl Packer<'_> {
         let g = self.layout.format.group;
         let columns = group * g..((group + 1) * g).min(self.matrix.cols());
         if self.nearest() {
-            let values = &mut scratch.values[..];
-            if self.matrix.row_stride() == 1 && rows.len() == LANES {
-                for (to, k) in values.iter_mut().zip(columns.clone()) {
-                    let from = &self.matrix.data()[rows.start + k * self.matrix.col_stride()..];
-                    *to = *from.first_chunk().expect("sixteen rows");
-                }
+            let Scratch { values, cell, .. } = scratch;
+            let across = if self.matrix.row_stride() == 1 && rows.len() == LANES {
+                let stride = self.matrix.col_stride();
+                Across::new(&self.matrix.data()[rows.start + columns.start * stride..], stride, columns.len())
             } else {
                 for (to, k) in values.iter_mut().zip(columns.clone()) {
                     *to = [0.0; LANES];
@@ -199,9 +205,9 @@ impl Packer<'_> {
                         *to = self.matrix.at(row, k);
                     }
                 }
-            }
-            values[columns.len()..].fill([0.0; LANES]);
-            if round::across(self.path, self.layout, values, offset, &mut scratch.cell) {
+                Across::new(values.as_flattened(), LANES, columns.len())
+            };
+            if round::across(self.path, self.layout, across, offset, cell) {
                 return;
             }
         }

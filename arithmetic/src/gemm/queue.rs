@@ -126,8 +126,8 @@ impl Queue {
         let Meeting { rows, panels, columns, groups, .. } = meeting.clone();
         let (from, to) = (panels.start * LANES, (panels.end * LANES).min(columns));
         let [from, to, positions] = [from, to, columns].map(|columns| (columns * groups) as u64);
-        let blocks = end.div_ceil(BLOCK) - self.block;
-        let expected = reads.expected(rows.len() as u64 * blocks * BLOCK);
+        let drawn = (end.next_multiple_of(BLOCK).min(to) - from.max(self.block * BLOCK)) * rows.len() as u64;
+        let expected = reads.expected(drawn);
         self.hits.reserve_exact((expected + 4.0 * expected.sqrt() + 4.0) as usize);
         let split = Split::new(meeting);
         while self.block * BLOCK < end {

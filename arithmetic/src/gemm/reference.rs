@@ -36,10 +36,9 @@ pub(super) fn multiply(
                 };
                 sum += scale(value as f32, a.exponent(row, group), b.exponent(column, group));
             }
-            out[row * columns + column] = sum;
+            out[row * columns + column] = canonical(sum);
         }
     }
-    canonical(out);
     reads.counters
 }
 

@@ -1,8 +1,8 @@
 //! Quantising to the nearest mantissas.
 //!
 //! Only ordinary groups are taken, whose scale's inverse is a normal f32, and groups of zeros; the functions refuse all others,
-//! and the caller takes [`Rounder::group`](crate::bfp::Rounder::group), whose results these have bit for bit. Where values lie
-//! across, plain code over arrays is compiled for each path; where they lie along K, AVX2 has a function of its own.
+//! and the caller takes [`Rounder::group`](crate::bfp::Rounder::group), whose results these have bit for bit. Beside the plain
+//! code, AVX2 has functions of its own for words of bytes.
 
 use super::CpuPath;
 use super::packed::{LANES, Layout, Span, Word};
@@ -57,19 +57,45 @@ impl Cell {
     }
 }
 
-/// Values that lie across: the K of a group, each for sixteen rows.
+/// Values that lie across: some K of a group, each for sixteen rows that lie side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Across<'a> {
+    values: &'a [f32],
+    /// From one K to the next.
+    stride: usize,
+    count: usize,
+}
+
+impl<'a> Across<'a> {
+    /// `count` K, the first at the beginning of `values`.
+    pub fn new(values: &'a [f32], stride: usize, count: usize) -> Self {
+        Self { values, stride, count }
+    }
+
+    /// The values of one K; `None` where there are no more.
+    #[inline(always)]
+    pub fn get(self, k: usize) -> Option<&'a Lanes<f32>> {
+        if k < self.count { self.values[k * self.stride..].first_chunk() } else { None }
+    }
+
+    #[inline(always)]
+    pub fn iter(self) -> impl Iterator<Item = &'a Lanes<f32>> {
+        (0..self.count).filter_map(move |k| self.get(k))
+    }
+}
+
+/// Quantises one group of sixteen rows, with `offset` added to each mantissa and to those of K that are missing; `false` when it
+/// is not ordinary.
 pub(super) fn across(
     path: CpuPath,
     layout: Layout,
-    values: &[Lanes<f32>],
+    values: Across<'_>,
     offset: i32,
     cell: &mut Cell,
 ) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if path != CpuPath::Portable {
-        assert!(CpuPath::Avx2.available());
-        // SAFETY: the processor has AVX2 and FMA, as was just asserted; the function has no other precondition.
-        return unsafe { across_avx2(layout, values, offset, cell) };
+    if path != CpuPath::Portable && layout.word == Word::Bytes {
+        return super::round_avx2::across(layout, values, offset, cell);
     }
     let _ = path;
     across_any(layout, values, offset, cell)
@@ -113,12 +139,7 @@ pub(super) fn along(
     values.len()
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn across_avx2(layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cell) -> bool {
-    across_any(layout, values, offset, cell)
-}
-
+/// Bits of |x|, which are in the order of |x|.
 #[inline(always)]
 fn magnitude(x: f32) -> u32 {
     x.to_bits() & 0x7fff_ffff
@@ -152,16 +173,12 @@ pub(super) fn ordinary(layout: Layout, top: u32) -> bool {
     top == 0 || (top >= lowest && top < f32::INFINITY.to_bits())
 }
 
+/// Scales of sixteen groups with these largest magnitudes go into the cell; returns their inverses, and `None` when one of the
+/// groups is not ordinary.
 #[inline(always)]
-fn across_any(layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cell) -> bool {
-    let mut tops = [0u32; LANES];
-    for row in values {
-        for lane in 0..LANES {
-            tops[lane] = tops[lane].max(magnitude(row[lane]));
-        }
-    }
+pub(super) fn scales(layout: Layout, tops: &Lanes<u32>, cell: &mut Cell) -> Option<Lanes<f32>> {
     if !tops.iter().fold(true, |all, &top| all & ordinary(layout, top)) {
-        return false;
+        return None;
     }
     let mut inverse = [0f32; LANES];
     for lane in 0..LANES {
@@ -174,22 +191,33 @@ fn across_any(layout: Layout, values: &[Lanes<f32>], offset: i32, cell: &mut Cel
         cell.low[lane] = cell.low[lane].min(low);
         cell.high[lane] = cell.high[lane].max(high);
     }
+    Some(inverse)
+}
+
+fn across_any(layout: Layout, values: Across<'_>, offset: i32, cell: &mut Cell) -> bool {
+    let mut tops = [0u32; LANES];
+    for row in values.iter() {
+        for lane in 0..LANES {
+            tops[lane] = tops[lane].max(magnitude(row[lane]));
+        }
+    }
+    let Some(inverse) = scales(layout, &tops, cell) else { return false };
     let largest = layout.format.largest();
     let (count, shift, mask) = match layout.word {
         Word::Bytes => (4, 8, 0xff),
         Word::Halves => (2, 16, 0xffff),
     };
     let mut sums = [0i32; LANES];
-    for (words, rows) in cell.words.iter_mut().zip(values.chunks(count)) {
-        let mut joined = [0u32; LANES];
-        for (i, row) in rows.iter().enumerate() {
+    for (step, words) in cell.words.iter_mut().enumerate() {
+        *words = [0; LANES];
+        for i in 0..count {
+            let row = values.get(step * count + i).unwrap_or(&[0.0; LANES]);
             for lane in 0..LANES {
                 let q = nearest(row[lane] * inverse[lane], largest);
                 sums[lane] += q;
-                joined[lane] |= ((q + offset) as u32 & mask) << (shift * i);
+                words[lane] |= ((q + offset) as u32 & mask) << (shift * i);
             }
         }
-        *words = joined;
     }
     cell.sums = sums;
     true
