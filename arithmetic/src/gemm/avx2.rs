@@ -19,6 +19,8 @@ type Floats = [__m256; 2];
 /// several steps together and run out of registers, which costs two thirds of the speed.
 macro_rules! settled {
     ($x:expr, $y:expr) => {
+        // Miri knows no assembler.
+        #[cfg(not(miri))]
         // SAFETY: there is no instruction; the values are only said to pass through registers.
         unsafe { asm!("/* {0} {1} */", inout(ymm_reg) $x, inout(ymm_reg) $y, options(nomem, nostack, preserves_flags)) }
     };

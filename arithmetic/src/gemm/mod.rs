@@ -312,4 +312,6 @@ fn canonical(x: f32) -> f32 {
 }
 
 #[cfg(test)]
+mod channel_tests;
+#[cfg(test)]
 mod tests;

@@ -35,9 +35,9 @@ fn across_avx2(layout: Layout, values: Across<'_>, offset: i32, cell: &mut Cell)
     let mut sums = [_mm256_setzero_si256(); 2];
     for (step, words) in cell.words.iter_mut().enumerate() {
         let mut rows = [[_mm256_setzero_ps(); 2]; 4];
-        for i in 0..4 {
-            if let Some(row) = values.get(4 * step + i) {
-                rows[i] = load(row);
+        for (i, row) in rows.iter_mut().enumerate() {
+            if let Some(values) = values.get(4 * step + i) {
+                *row = load(values);
             }
         }
         let mut joined = [_mm256_setzero_si256(); 2];

@@ -44,22 +44,27 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-const SHAPES: [(usize, usize, usize); 9] = [
-    (1, 1, 1),
-    (3, 16, 5),
-    (33, 47, 18),
-    (5, 0, 4),
-    (0, 3, 4),
-    (4, 3, 0),
-    (2, 1100, 9),
-    (40, 160, 33),
-    (7, 15, 100),
-];
+/// Miri takes a thousand times as long: it gets the small ones.
+const SHAPES: &[(usize, usize, usize)] = if cfg!(miri) {
+    &[(1, 1, 1), (3, 16, 5), (5, 47, 18), (5, 0, 4), (0, 3, 4), (4, 3, 0), (2, 33, 33)]
+} else {
+    &[
+        (1, 1, 1),
+        (3, 16, 5),
+        (33, 47, 18),
+        (5, 0, 4),
+        (0, 3, 4),
+        (4, 3, 0),
+        (2, 1100, 9),
+        (40, 160, 33),
+        (7, 15, 100),
+    ]
+};
 
 #[test]
 fn fast_equals_reference_without_errors() {
     let gemm = EmulatedGemm::new(GemmConfig::mirage(1), None).unwrap();
-    for (i, shape) in SHAPES.into_iter().enumerate() {
+    for (i, &shape) in SHAPES.iter().enumerate() {
         both(&gemm, shape, i as u64);
     }
 }
@@ -74,7 +79,7 @@ fn fast_equals_reference_with_errors_and_every_protection() {
             let mut channel = ResidueChannel::slip(&config.moduli, &config.code, rate).unwrap();
             channel.set_again(32, 0.3);
             let gemm = EmulatedGemm::new(config, Some(channel)).unwrap();
-            for (i, shape) in SHAPES.into_iter().enumerate() {
+            for (i, &shape) in SHAPES.iter().enumerate() {
                 let (_, counters) = both(&gemm, shape, 50 + i as u64);
                 assert!(rate < 0.01 || counters.residues < 300 || counters.wrong > 0);
             }
@@ -341,7 +346,7 @@ fn config() -> impl Strategy<Value = GemmConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 128 }))]
 
     #[test]
     fn fast_equals_reference_everywhere(
