@@ -174,6 +174,12 @@ pub(crate) struct Quantiles {
 }
 
 impl Quantiles {
+    /// Whether the candidate is accepted for any true residue.
+    #[inline]
+    pub fn possible(self, table: &ChannelTable) -> bool {
+        self.thin < table.largest_rate()
+    }
+
     /// The residue that is read instead of `truth`; `None` when the candidate is thinned away.
     #[inline]
     pub fn read(self, table: &ChannelTable, truth: u32) -> Option<u32> {

@@ -134,7 +134,7 @@ impl Queue {
             let Self { drawer, hits, .. } = self;
             drawer.draw(reads.block(self.block, positions), rows.clone(), from, |candidate| {
                 if candidate.position < to {
-                    hits.push(split.hit(candidate));
+                    hits.extend(split.hit(reads, candidate));
                 }
             });
             self.block += 1;
@@ -159,8 +159,12 @@ impl Split {
         Self { groups, chunk, block, first_row: meeting.rows.start as u64, first_column }
     }
 
-    fn hit(&self, candidate: Candidate) -> Hit {
+    /// `None` where the candidate is surely no wrong read.
+    fn hit(&self, reads: &Reads<'_>, candidate: Candidate) -> Option<Hit> {
         let (column, group) = self.groups.divide(candidate.position);
+        if !reads.possible(&candidate, group as usize) {
+            return None;
+        }
         let column = column - self.first_column;
         let (chunk, group) = self.chunk.divide(group);
         let (block, row) = self.block.divide(u64::from(candidate.row) - self.first_row);
@@ -177,6 +181,6 @@ impl Split {
             debug_assert!(part >> count == 0);
             key | part << at
         });
-        Hit { key, quantiles: candidate.quantiles }
+        Some(Hit { key, quantiles: candidate.quantiles })
     }
 }

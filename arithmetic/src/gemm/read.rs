@@ -1,5 +1,6 @@
 //! What happens to one read that the channel hit: shared by both paths, so that they cannot drift apart.
 
+use super::seats::Seats;
 use super::{EmulatedGemm, Protection};
 use crate::channel::ChannelTable;
 use crate::draws::{BLOCK, Block, Candidate, Domain, Drawer, Quantiles, Repeat, StreamId, key};
@@ -11,6 +12,7 @@ pub(super) struct Reads<'a> {
     gemm: &'a EmulatedGemm,
     key: [u32; 2],
     groups: usize,
+    by_row: bool,
     pub counters: Counters,
     /// Residues as they are and as they were read.
     right: Vec<u32>,
@@ -29,7 +31,8 @@ impl<'a> Reads<'a> {
     pub fn new(gemm: &'a EmulatedGemm, site: Site, groups: usize) -> Self {
         let key = key(gemm.config.seed, site, Domain::Errors);
         let none = vec![0; gemm.config.moduli.len()];
-        Self { gemm, key, groups, counters: Counters::default(), right: none.clone(), read: none }
+        let by_row = gemm.seats.as_ref().is_some_and(Seats::by_row);
+        Self { gemm, key, groups, by_row, counters: Counters::default(), right: none.clone(), read: none }
     }
 
     /// Whether any read can be wrong.
@@ -46,6 +49,14 @@ impl<'a> Reads<'a> {
     /// Candidates that are expected among some reads of a row.
     pub fn expected(&self, reads: u64) -> f64 {
         self.gemm.candidates() * reads as f64
+    }
+
+    /// Whether a candidate may be a wrong read at its place, of a row and a group. Candidates come at the largest rate of the
+    /// row on any unit: those of a single bad unit are many, and most are told here, before anything is formed for them.
+    #[inline]
+    pub fn possible(&self, candidate: &Candidate, group: usize) -> bool {
+        let at = At { row: candidate.row as usize, group, position: candidate.position };
+        !self.by_row || candidate.quantiles.possible(self.table(at, candidate.modulus as usize).0)
     }
 
     /// Draws all candidates of a row of `positions` reads, in the order of their positions.

@@ -36,6 +36,11 @@ impl Seats {
         Ok(Self { by_row, rows, tables })
     }
 
+    /// Whether tables differ from row to row.
+    pub fn by_row(&self) -> bool {
+        self.by_row
+    }
+
     /// The streams of each row of the chip: the largest rate over the units that may form its groups.
     pub fn streams(&self, moduli: usize) -> Vec<Vec<Stream>> {
         let places = self.rows as usize * moduli;
