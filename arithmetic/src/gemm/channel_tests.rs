@@ -71,7 +71,8 @@ impl Statistic {
 
 /// Rates differ between true residues, probabilities between the residues read; some are never read.
 fn uneven(m: u32) -> ChannelTable {
-    let weight = |t: u32, r: u32| if r == t || (t + r) % 5 == 0 { 0 } else { 2 + (7 * t + 13 * r) % 11 };
+    let weight =
+        |t: u32, r: u32| if r == t || (t + r).is_multiple_of(5) { 0 } else { 2 + (7 * t + 13 * r) % 11 };
     let probability = |t: u32, r: u32| {
         let all: u32 = (0..m).map(|r| weight(t, r)).sum();
         let rate = 0.2 + 0.5 * f64::from(t) / f64::from(m);
