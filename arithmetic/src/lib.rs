@@ -32,6 +32,8 @@
 //! | `histogram`, `group_sample` | operand distributions, and a sample of whole reads |
 //! | `placement`, `gemm_list`, `site`, `counters`, `matrix` | plain types that training and system share |
 //! | `section` | the design file's `[arithmetic]` |
+//!
+//! What is unsafe, the vectors of `gemm`, `draws` and `philox`, is run under Miri and the address sanitizer by `sanitize.sh`.
 
 mod bfp;
 mod channel;
