@@ -65,3 +65,22 @@ impl<'a> Row<'a> {
         self.text(column).parse().unwrap_or(f64::NAN)
     }
 }
+
+/// Prints lines of texts under their columns, or with `json` as a list of objects.
+pub fn say_rows(header: &[String], rows: &[Vec<String>], json: bool) -> Result<()> {
+    if json {
+        let line = |row: &Vec<String>| -> serde_json::Map<String, serde_json::Value> {
+            header.iter().cloned().zip(row.iter().map(|text| text.clone().into())).collect()
+        };
+        say!("{}", serde_json::to_string_pretty(&rows.iter().map(line).collect::<Vec<_>>())?);
+        return Ok(());
+    }
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header);
+    rows.iter().for_each(|row| {
+        table.add_row(row);
+    });
+    say!("{table}");
+    Ok(())
+}

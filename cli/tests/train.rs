@@ -9,24 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{columns_are_documented, mirage};
+use rand::Rng;
+use rand_pcg::Pcg64;
 
-/// Writes a set of CIFAR-10's form: 60 training images and 10 test images, bright where their class is.
-fn cifar(folder: &Path) {
-    fs::create_dir(folder).unwrap();
-    let names =
-        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
-    for (file, name) in names.into_iter().enumerate() {
-        let image = |i: usize| {
-            let label = i % 10;
-            let pixel =
-                move |p: usize| if p / 307 == label { 200 } else { (p * 31 + i * 17 + file * 7) % 97 };
-            std::iter::once(label as u8).chain((0..3072).map(move |p| pixel(p) as u8))
-        };
-        let images: Vec<u8> = (0..12).flat_map(image).collect();
-        fs::write(folder.join(format!("{name}.bin")), images).unwrap();
-    }
-}
+use common::{cifar, columns_are_documented, mirage};
 
 fn train(data: &Path, folder: &Path) -> Command {
     let mut command = mirage();
@@ -40,6 +26,8 @@ fn train(data: &Path, folder: &Path) -> Command {
         "6",
         "--threads",
         "1",
+        "--set",
+        "training.deep.batch=50",
     ]);
     command
         .args(["--checkpoint-every", "2", "--on-divergence=continue", "--data"])
@@ -121,6 +109,41 @@ fn an_interrupted_run_goes_on_and_gives_the_same_bytes() {
     let message = String::from_utf8(resumed.stderr).unwrap();
     assert!(resumed.status.success(), "{message}");
     assert!(message.contains("warning: ") && message.contains("an older checkpoint was used"), "{message}");
+    assert_eq!(results(&parts), results(&whole));
+}
+
+/// Killed at ten random moments, as often as not before the first checkpoint or while one is written.
+#[test]
+fn a_run_killed_at_ten_random_moments_ends_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, whole, parts] = ["data", "whole", "parts"].map(|name| folder.path().join(name));
+    cifar(&data);
+    let train = |folder: &Path| {
+        let mut command = mirage();
+        command.args(["train", "--error-rate", "1e-4", "--error-shape", "slip", "--epochs", "60", "--threads", "1"]);
+        command.args(["--set", "training.batch=10", "--checkpoint-every", "3", "--data"]).arg(&data).arg("-o").arg(folder);
+        command
+    };
+    let start = Instant::now();
+    let output = train(&whole).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let most = start.elapsed().as_millis() as u64;
+
+    let mut generator = Pcg64::new(6, 28);
+    let mut killed = 0;
+    for _ in 0..10 {
+        let mut command = train(&parts);
+        if !checkpoints(&parts).is_empty() {
+            command.arg("--resume");
+        }
+        let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(generator.next_u64() % (most / 3 + 1)));
+        child.kill().unwrap();
+        killed += u32::from(child.wait().unwrap().code().is_none());
+    }
+    assert!(killed >= 3, "{killed} of ten runs were killed before they ended");
+    let output = train(&parts).arg("--resume").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(results(&parts), results(&whole));
 }
 

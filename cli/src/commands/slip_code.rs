@@ -1,6 +1,5 @@
 //! `mirage slip-code`
 
-use comfy_table::Table;
 use mirage_arithmetic::{CodeJudge, GemmConfig, OperandHistogram, RankedCode, ResidueChannel, SlipCode};
 
 use crate::args::SlipCodeArgs;
@@ -48,20 +47,8 @@ pub fn run(args: &SlipCodeArgs) -> Result<()> {
     folder.table("slip-codes.csv", &COLUMNS, rows.clone())?;
     folder.repeatable(&design, &crate::command_line(setup.config.seed))?;
     folder.finish();
-    if args.common.json {
-        let line = |row: &Vec<String>| -> serde_json::Map<String, serde_json::Value> {
-            let pairs = COLUMNS.iter().zip(row);
-            pairs.map(|(name, text)| ((*name).to_owned(), text.clone().into())).collect()
-        };
-        say!("{}", serde_json::to_string_pretty(&rows.iter().map(line).collect::<Vec<_>>())?);
-    } else {
-        let mut table = Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        table.set_header(COLUMNS);
-        rows.into_iter().for_each(|row| {
-            table.add_row(row);
-        });
-        say!("{table}");
+    crate::table::say_rows(&COLUMNS.map(str::to_owned), &rows, args.common.json)?;
+    if !args.common.json {
         say!("{wrong:.3e} residues are wrong in a read; results in {}", folder.path().display());
     }
     Ok(())

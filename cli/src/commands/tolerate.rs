@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use comfy_table::Table;
 use mirage_arithmetic::GroupSample;
 use mirage_training::SweepProtection;
 
@@ -38,19 +37,8 @@ pub fn run(args: &TolerateArgs) -> Result<()> {
     folder.table("tolerated.csv", &header.iter().map(String::as_str).collect::<Vec<_>>(), rows.clone())?;
     folder.repeatable(&design, &crate::command_line(lines.seed))?;
     folder.finish();
-    if args.common.json {
-        let line = |row: &Vec<String>| -> serde_json::Map<String, serde_json::Value> {
-            header.iter().cloned().zip(row.iter().map(|text| text.clone().into())).collect()
-        };
-        say!("{}", serde_json::to_string_pretty(&rows.iter().map(line).collect::<Vec<_>>())?);
-    } else {
-        let mut table = Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        table.set_header(&header);
-        rows.into_iter().for_each(|row| {
-            table.add_row(row);
-        });
-        say!("{table}");
+    crate::table::say_rows(&header, &rows, args.common.json)?;
+    if !args.common.json {
         say!("results in {}", folder.path().display());
     }
     Ok(())

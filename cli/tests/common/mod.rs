@@ -36,6 +36,23 @@ pub fn columns_are_documented(folder: &Path) {
     }
 }
 
+/// Writes a set of CIFAR-10's form: 60 training images and 10 test images, bright where their class is.
+pub fn cifar(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    let names =
+        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+    for (file, name) in names.into_iter().enumerate() {
+        let image = |i: usize| {
+            let label = i % 10;
+            let pixel =
+                move |p: usize| if p / 307 == label { 200 } else { (p * 31 + i * 17 + file * 7) % 97 };
+            std::iter::once(label as u8).chain((0..3072).map(move |p| pixel(p) as u8))
+        };
+        let images: Vec<u8> = (0..12).flat_map(image).collect();
+        fs::write(folder.join(format!("{name}.bin")), images).unwrap();
+    }
+}
+
 /// Writes a .npy file of float32, by the format's definition; `values` need not fill the shape.
 pub fn npy(path: &Path, rows: usize, cols: usize, values: &[f32]) {
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {cols}), }}");
