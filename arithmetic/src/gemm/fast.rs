@@ -96,14 +96,16 @@ struct Worker<'a> {
     reads: Reads<'a>,
     /// By panel and row.
     sums: Vec<Sums>,
+    /// Of several panels, and how many each has.
     patches: Vec<Patch>,
+    counts: Vec<usize>,
 }
 
 impl<'a> Worker<'a> {
     fn new(gemm: &'a EmulatedGemm, site: Site, first: &'a First, columns: usize) -> Self {
         let reads = Reads::new(gemm, site, first.groups);
-        let (queue, sums, patches) = (Queue::default(), Vec::new(), Vec::new());
-        Self { gemm, first, columns, queue, reads, sums, patches }
+        let (queue, sums, patches, counts) = (Queue::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { gemm, first, columns, queue, reads, sums, patches, counts }
     }
 
     /// Forms some rows of a slab, which holds the given panels.
@@ -122,10 +124,14 @@ impl<'a> Worker<'a> {
         let mut sums = std::mem::take(&mut self.sums);
         for start in (0..panels.len()).step_by(WRITTEN) {
             let several = start..panels.len().min(start + WRITTEN);
+            self.find(second, &meeting, several.clone());
             sums.clear();
             sums.resize(several.len() * count, [0.0; LANES]);
+            let mut patches = &self.patches[..];
             for (panel, sums) in several.zip(sums.chunks_exact_mut(count)) {
-                self.panel(second, &meeting, span, panel, sums);
+                let (here, later) = patches.split_at(self.counts[panel - start]);
+                self.panel(second, &meeting, span, (panel, here), sums);
+                patches = later;
             }
             let column = (panels.start + start) * LANES;
             for (r, out) in out.chunks_exact_mut(columns).enumerate() {
@@ -136,42 +142,54 @@ impl<'a> Worker<'a> {
         std::mem::take(&mut self.reads.counters)
     }
 
-    /// Forms the columns of a panel, which counts from the first of the slab.
-    fn panel(&mut self, second: &Second, meeting: &Meeting, span: Span, panel: usize, sums: &mut [Sums]) {
-        let Meeting { groups, chunk, .. } = *meeting;
-        let mut left = self.queue.panel(&self.reads, meeting, panel);
-        for (i, start) in (0..groups).step_by(chunk).enumerate() {
-            let here = left.iter().take_while(|hit| hit.chunk() == i).count();
-            let (hits, rest) = left.split_at(here);
-            left = rest;
-            let reads = Chunk { first: self.first, second, meeting, panel, start };
-            reads.patches(hits, &mut self.reads, &mut self.patches);
-            let tile = Place { row: meeting.rows.start, panel, groups: start..groups.min(start + chunk) };
-            add(self.gemm, (self.first, second), span, tile, &self.patches, sums);
+    /// Finds what is read wrong in some panels, which count from the first of the slab: in several at once, since tiles leave
+    /// nothing of the channel's tables in the first-level cache.
+    fn find(&mut self, second: &Second, meeting: &Meeting, panels: Range<usize>) {
+        self.patches.clear();
+        self.counts.clear();
+        for panel in panels {
+            let (before, of_panel) =
+                (self.patches.len(), OfPanel { first: self.first, second, meeting, panel });
+            for hits in self.queue.panel(&self.reads, meeting, panel).chunk_by(Hit::same_read) {
+                self.patches.extend(of_panel.patch(hits, &mut self.reads));
+            }
+            self.counts.push(self.patches.len() - before);
+        }
+    }
+
+    /// Forms the columns of a panel, which has the given patches.
+    fn panel(
+        &self,
+        second: &Second,
+        meeting: &Meeting,
+        span: Span,
+        (panel, mut patches): (usize, &[Patch]),
+        sums: &mut [Sums],
+    ) {
+        for start in (0..meeting.groups).step_by(meeting.chunk) {
+            let groups = start..meeting.groups.min(start + meeting.chunk);
+            let count = patches.iter().take_while(|patch| groups.contains(&(patch.group as usize))).count();
+            let (here, later) = patches.split_at(count);
+            let tile = Place { row: meeting.rows.start, panel, groups };
+            add(self.gemm, (self.first, second), span, tile, here, sums);
+            patches = later;
         }
     }
 }
 
-/// Where reads lie: in a panel of a meeting, in the chunk that begins with group `start`.
-struct Chunk<'a> {
+/// A panel of a meeting.
+struct OfPanel<'a> {
     first: &'a First,
     second: &'a Second,
     meeting: &'a Meeting,
     panel: usize,
-    start: usize,
 }
 
-impl Chunk<'_> {
-    /// Finds what is read wrong in the chunk, whose candidates are `hits`.
-    fn patches(&self, hits: &[Hit], reads: &mut Reads<'_>, patches: &mut Vec<Patch>) {
-        patches.clear();
-        patches.extend(hits.chunk_by(Hit::same_read).filter_map(|hits| self.patch(hits, reads)));
-    }
-
+impl OfPanel<'_> {
     /// What is wrong of a read with these candidates.
     fn patch(&self, hits: &[Hit], reads: &mut Reads<'_>) -> Option<Patch> {
         let (hit, meeting) = (&hits[0], self.meeting);
-        let (group, lane) = (self.start + hit.group(), hit.lane());
+        let (group, lane) = (hit.chunk() * meeting.chunk + hit.group(), hit.lane());
         let row = meeting.rows.start + hit.block() * meeting.block + hit.row();
         let truth = i64::from(dot(self.first, self.second, row, group, (self.panel, lane)));
         let column = (meeting.panels.start + self.panel) * LANES + lane;

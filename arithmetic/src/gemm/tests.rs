@@ -90,7 +90,9 @@ fn fast_equals_reference_with_errors_and_every_protection() {
 #[test]
 fn every_format_and_rounding_agrees() {
     let moduli = Moduli::new(&[2047, 2048, 2049]).unwrap();
-    for mantissa_bits in 2..=8 {
+    let (bits, shape) =
+        if cfg!(miri) { (vec![4, 6, 8], (4, 35, 18)) } else { ((2..=8).collect(), (9, 70, 21)) };
+    for mantissa_bits in bits {
         for (group, rounding) in [
             (16, Rounding::NearestEven),
             (15, Rounding::NearestEven),
@@ -101,7 +103,7 @@ fn every_format_and_rounding_agrees() {
             let code = SlipCode::natural(&moduli);
             let config = GemmConfig { moduli: moduli.clone(), format, code, ..GemmConfig::mirage(2) };
             let channel = ResidueChannel::uniform(&moduli, 1e-2).unwrap();
-            both(&EmulatedGemm::new(config, Some(channel)).unwrap(), (9, 70, 21), u64::from(mantissa_bits));
+            both(&EmulatedGemm::new(config, Some(channel)).unwrap(), shape, u64::from(mantissa_bits));
         }
     }
 }
