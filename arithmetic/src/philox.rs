@@ -120,8 +120,9 @@ mod tests {
     fn uniforms_stay_inside() {
         assert!(uniform(0, 0) > 0.0);
         assert!(uniform(u32::MAX, u32::MAX) < 1.0);
-        assert_eq!(uniform(0, 0), 2f64.powi(-53));
-        assert_eq!(uniform(1 << 31, 0), 0.5 + 2f64.powi(-53));
-        assert_eq!(uniform(u32::MAX, u32::MAX), 1.0 - 2f64.powi(-53));
+        const STEP: f64 = f64::EPSILON / 2.0;
+        assert_eq!(uniform(0, 0), STEP);
+        assert_eq!(uniform(1 << 31, 0), 0.5 + STEP);
+        assert_eq!(uniform(u32::MAX, u32::MAX), 1.0 - STEP);
     }
 }

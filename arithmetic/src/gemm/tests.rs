@@ -74,7 +74,11 @@ fn fast_equals_reference_with_errors_and_every_protection() {
     for protection in
         [Protection::None, Protection::Count, Protection::Saturate, Protection::ReadAgain { repeats: 3 }]
     {
+        let again = matches!(protection, Protection::ReadAgain { .. });
         for rate in [1e-4, 3e-2, 0.9] {
+            if cfg!(miri) && !(again && rate == 3e-2) {
+                continue;
+            }
             let config = GemmConfig { protection, ..GemmConfig::mirage(9) };
             let mut channel = ResidueChannel::slip(&config.moduli, &config.code, rate).unwrap();
             channel.set_again(32, 0.3);
@@ -90,8 +94,7 @@ fn fast_equals_reference_with_errors_and_every_protection() {
 #[test]
 fn every_format_and_rounding_agrees() {
     let moduli = Moduli::new(&[2047, 2048, 2049]).unwrap();
-    let (bits, shape) =
-        if cfg!(miri) { (vec![4, 6, 8], (4, 35, 18)) } else { ((2..=8).collect(), (9, 70, 21)) };
+    let (bits, shape) = if cfg!(miri) { (vec![6, 8], (2, 20, 17)) } else { ((2..=8).collect(), (9, 70, 21)) };
     for mantissa_bits in bits {
         for (group, rounding) in [
             (16, Rounding::NearestEven),
