@@ -120,8 +120,22 @@ fn a_run_killed_at_ten_random_moments_ends_with_the_same_bytes() {
     cifar(&data);
     let train = |folder: &Path| {
         let mut command = mirage();
-        command.args(["train", "--error-rate", "1e-4", "--error-shape", "slip", "--epochs", "60", "--threads", "1"]);
-        command.args(["--set", "training.batch=10", "--checkpoint-every", "3", "--data"]).arg(&data).arg("-o").arg(folder);
+        command.args([
+            "train",
+            "--error-rate",
+            "1e-4",
+            "--error-shape",
+            "slip",
+            "--epochs",
+            "60",
+            "--threads",
+            "1",
+        ]);
+        command
+            .args(["--set", "training.batch=10", "--checkpoint-every", "3", "--data"])
+            .arg(&data)
+            .arg("-o")
+            .arg(folder);
         command
     };
     let start = Instant::now();
