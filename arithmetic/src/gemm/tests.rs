@@ -56,22 +56,19 @@ const SHAPES: [(usize, usize, usize); 9] = [
     (7, 15, 100),
 ];
 
-/// Every kind of word and tile, so small that Miri can take it.
+/// Every kind of word, values along K and across, so small that Miri can take it.
 #[test]
 fn small_products_agree() {
-    let moduli = Moduli::new(&[61, 63, 64, 65]).unwrap();
-    for (mantissa_bits, group) in [(4, 16), (4, 6), (8, 5)] {
+    let mut all = Counters::default();
+    for (seed, (mantissa_bits, group)) in [(4, 16), (4, 6), (7, 1)].into_iter().enumerate() {
         let format = BfpFormat { mantissa_bits, group, rounding: Rounding::NearestEven };
-        let (code, protection) = (SlipCode::natural(&moduli), Protection::ReadAgain { repeats: 1 });
-        let config = GemmConfig { moduli: moduli.clone(), format, code, protection, ..GemmConfig::mirage(1) };
-        let channel = ResidueChannel::uniform(&moduli, 0.2).unwrap();
+        let protection = Protection::ReadAgain { repeats: 1 };
+        let config = GemmConfig { format, protection, ..GemmConfig::mirage(1) };
+        let channel = ResidueChannel::uniform(&config.moduli, 0.3).unwrap();
         let gemm = EmulatedGemm::new(config, Some(channel)).unwrap();
-        // Values along K, and across.
-        for seed in [0, 1] {
-            let (_, counters) = both(&gemm, (4, 18, 17), seed);
-            assert!(counters.wrong > 0 && counters.repeated > 0);
-        }
+        all += both(&gemm, (4, 18, 3), seed as u64).1;
     }
+    assert!(all.wrong > 0 && all.repeated > 0);
 }
 
 #[test]
