@@ -149,8 +149,9 @@ pub struct TolerateArgs {
     /// Design file [default: the built-in design].
     #[arg(long, value_name = "FILE")]
     pub design: Option<PathBuf>,
-    /// Points of accuracy (per cent) that errors may cost.
-    #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = points)]
+    /// Points of accuracy (per cent) that errors may cost; the mean over three seeds on the 2,000 test images of the built-in set is
+    /// itself sure to half a point only.
+    #[arg(long, value_name = "POINTS", default_value_t = 2.0, value_parser = points)]
     pub within: f64,
     /// Operands of the units: `training` (those of the design's network in training), or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
