@@ -2,7 +2,7 @@
 //! their channel with each protection, and the chip does the same training with its repeats.
 
 use mirage_arithmetic::{GemmConfig, GroupSample, OperandHistogram, ResidueChannel};
-use mirage_devices::{Bench, SampledChips, Solution, characterise};
+use mirage_devices::{Bench, SampledChips, Solution, UnitBudget, characterise};
 use mirage_system::Options;
 use mirage_training::{Arithmetic, Label, Plan, PlanResult, Sweep as TrainingSweep, SweepProtection};
 use serde::Serialize;
@@ -37,6 +37,13 @@ pub struct Point {
     laser_power: f64,
     rates: Vec<f64>,
     cost: Cost,
+}
+
+/// What the devices are at one value of the key: a channel, or one for each seed.
+struct Devices {
+    channels: Vec<ResidueChannel>,
+    laser_power: f64,
+    budget: UnitBudget,
 }
 
 /// The training run on the chip.
@@ -95,9 +102,22 @@ impl DeviceSweep<'_> {
             let mut changes = self.axis.changes(i);
             changes.extend(open.iter().filter(|(key, _)| !self.axis.keys.contains(key)).cloned());
             let here = design.with(&changes)?;
+            // Protections that share moduli and code share their devices.
+            let mut known: Vec<(GemmConfig, Devices)> = Vec::new();
             for &protection in &self.protections {
-                let gemm = GemmConfig { placement: base.placement, ..sweep.protected(protection)? };
-                points.push(self.point((&here, value), protection, gemm, (&histogram, &groups))?);
+                let gemm = sweep.protected(protection)?;
+                let same = |(other, _): &(GemmConfig, Devices)| {
+                    other.moduli == gemm.moduli && other.code == gemm.code
+                };
+                if !known.iter().any(same) {
+                    known.push((gemm.clone(), self.devices(&here, &gemm, &groups)?));
+                }
+                let devices = known
+                    .iter()
+                    .find(|k| same(k))
+                    .map(|(_, devices)| devices)
+                    .expect("it was just put there");
+                points.push(self.point((&here, value), (protection, gemm.clone()), devices, &histogram)?);
                 bar.inc(1);
                 setup.stop.check()?;
             }
@@ -125,23 +145,31 @@ impl DeviceSweep<'_> {
         Ok(Question { stop: setup.stop.clone(), ..question })
     }
 
-    fn point(
-        &self,
-        (design, value): (&Design, f64),
-        protection: SweepProtection,
-        gemm: GemmConfig,
-        (histogram, groups): (&OperandHistogram, &GroupSample),
-    ) -> Result<Point> {
-        let question = self.question(design, &gemm, groups)?;
+    /// The devices at a point, with the moduli and the code of a protection.
+    fn devices(&self, design: &Design, gemm: &GemmConfig, groups: &GroupSample) -> Result<Devices> {
+        let question = self.question(design, gemm, groups)?;
         let solution = question.solve()?;
         let moduli = gemm.moduli.as_slice();
         let bench = Bench::new(&solution.parameters, moduli, &question.operands)?;
-        let (power, provenance) = (solution.laser_power, question.provenance());
-        let found = characterise(&bench, power, &gemm.moduli, &gemm.code, &question.operands, &provenance)?;
-        let channels = match self.chips {
-            true => self.sampled(&question, &solution)?,
-            false => vec![found.channel],
+        let budget = question.budget(&solution, &bench);
+        let channels = if self.chips {
+            self.sampled(&question, &solution)?
+        } else {
+            let (power, provenance) = (solution.laser_power, question.provenance());
+            let (operands, code) = (&question.operands, &gemm.code);
+            vec![characterise(&bench, power, &gemm.moduli, code, operands, &provenance)?.channel]
         };
+        Ok(Devices { channels, laser_power: solution.laser_power, budget })
+    }
+
+    fn point(
+        &self,
+        (design, value): (&Design, f64),
+        (protection, gemm): (SweepProtection, GemmConfig),
+        devices: &Devices,
+        histogram: &OperandHistogram,
+    ) -> Result<Point> {
+        let (moduli, channels) = (gemm.moduli.as_slice(), &devices.channels);
         let mean = |channel: &ResidueChannel| -> Result<Vec<f64>> {
             let rate = |&m: &u32| channel.error_rate_on(gemm.placement, m);
             Ok(moduli.iter().map(rate).collect::<std::result::Result<_, _>>()?)
@@ -149,8 +177,7 @@ impl DeviceSweep<'_> {
         let all = channels.iter().map(mean).collect::<Result<Vec<_>>>()?;
         let rates = (0..moduli.len()).map(|i| all.iter().map(|r| r[i]).sum::<f64>() / all.len() as f64);
         let rates = rates.collect();
-        let budget = question.budget(&solution, &bench);
-        let chip = system::chip(&design.system, &gemm, &budget)?;
+        let chip = system::chip(&design.system, &gemm, &devices.budget)?;
         let entries = training::gemms(self.setup);
         let run = |repeats| -> Result<(f64, f64)> {
             let options = Options { repeats, seed: self.setup.config.seed };
@@ -161,7 +188,8 @@ impl DeviceSweep<'_> {
         let repeats = system::repeat_model(&gemm, &channels[0], histogram)?;
         let (seconds, joules) = run(repeats)?;
         let cost = Cost { seconds, joules, slowdown: seconds / without };
-        Ok(Point { value, protection, gemm, channels, laser_power: power, rates, cost })
+        let (channels, laser_power) = (channels.clone(), devices.laser_power);
+        Ok(Point { value, protection, gemm, channels, laser_power, rates, cost })
     }
 
     /// A channel for each seed: that of the chip of its number, counted from 0.
