@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mirage_arithmetic::{ArithmeticSection, GemmConfig, Placement};
+use mirage_arithmetic::{ArithmeticSection, GemmConfig, Placement, ResidueChannel};
 use mirage_design::{Document, Value};
 use mirage_devices::{DevicesSection, Mdpu};
 use mirage_system::System;
@@ -147,10 +147,8 @@ impl Design {
                 return Err(CliError::message(format!("{}: {e}", self.document.file())));
             }
         }
-        if let Some(sweep) = &self.training.sweep {
-            sweep
-                .sweep(&gemm, None, &self.train_config(&self.training.network, None))
-                .map_err(|e| self.document.locate(e))?;
+        if self.training.sweep.is_some() {
+            self.sweep(&gemm, None, &self.train_config(&self.training.network, None))?;
         }
         self.devices.time_parameters(self.system.clock.si()).map_err(|e| {
             self.document.locate(self.system.clock.invalid(format!("does not fit [devices.time]: {e}")))
@@ -174,6 +172,23 @@ impl Design {
     pub fn train_config(&self, network: &str, given: Option<u64>) -> TrainConfig {
         let config = self.training.config_for(network, *self.run.seed);
         TrainConfig { seed: given.unwrap_or(config.seed), ..config }
+    }
+
+    /// The sweep over error rates that the design describes, with the devices' own channel if it is known.
+    pub fn sweep(
+        &self,
+        gemm: &GemmConfig,
+        own: Option<ResidueChannel>,
+        config: &TrainConfig,
+    ) -> Result<mirage_training::Sweep> {
+        let section = self.training.sweep.as_ref().ok_or_else(|| {
+            CliError::message(format!(
+                "{}: a section [training.sweep] is needed, for its slip code and redundant moduli; `mirage design show` prints \
+                 the built-in one",
+                self.document.file()
+            ))
+        })?;
+        section.sweep(gemm, own, config).map_err(|e| self.document.locate(e).into())
     }
 
     /// The products' configuration.

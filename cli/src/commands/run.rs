@@ -145,9 +145,8 @@ impl<'a> Study<'a> {
         let channel = &answer.characterisation.channel;
         let mut plans = training::comparison(setup, &self.gemm, channel);
         let compared = plans.len();
-        if let Some(section) = &self.design.training.sweep {
-            let sweep = section.sweep(&self.gemm, Some(channel.clone()), &setup.config);
-            let mut sweep = sweep.map_err(|e| self.design.document.locate(e))?;
+        if self.design.training.sweep.is_some() {
+            let mut sweep = self.design.sweep(&self.gemm, Some(channel.clone()), &setup.config)?;
             if self.args.quick {
                 sweep.rates = sweep.rates.iter().copied().step_by(2).collect();
                 sweep.seeds.truncate(1);

@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::axis::column;
 use crate::study::devices::{self, Question};
-use crate::study::training::{self, Setup, Tolerance};
+use crate::study::training::{Setup, Tolerance};
 
 pub fn run(args: &TolerateArgs) -> Result<()> {
     let design = Design::read(args.design.as_deref())?;
@@ -123,21 +123,8 @@ impl<'a> Lines<'a> {
     fn new(design: &'a Design, setup: &'a Setup, operands: &str) -> Result<Self> {
         let seed = setup.config.seed;
         let gemm = design.gemm(seed)?;
-        let groups = match operands {
-            "training" => training::operands(setup, &gemm)?.1,
-            path => {
-                let sample =
-                    GroupSample::read_csv(open_text(path.as_ref(), "a table of reads, groups.csv")?, path)?;
-                sample.check(gemm.format).map_err(|e| CliError::message(format!("{path}: {e}")))?;
-                sample
-            }
-        };
-        let section = design.training.sweep.as_ref().ok_or_else(|| {
-            CliError::message(
-                "the design's [training.sweep] is needed for its slip code and redundant moduli",
-            )
-        })?;
-        let sweep = section.sweep(&gemm, None, &setup.config).map_err(|e| design.document.locate(e))?;
+        let groups = devices::groups_named(operands, setup, &gemm)?;
+        let sweep = design.sweep(&gemm, None, &setup.config)?;
         let point = design.devices.design_point(gemm.format.group);
         let open = point.required.iter().map(|t| (t.key().to_owned(), t.unit())).collect();
         Ok(Self { design, setup, groups, sweep, seed, open })

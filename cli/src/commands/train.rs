@@ -249,14 +249,8 @@ fn sweep(
     own: Option<ResidueChannel>,
 ) -> Result<TrainingSweep> {
     let gemm = design.gemm(setup.config.seed)?;
-    let section = design.training.sweep.as_ref();
-    let section = section.ok_or_else(|| {
-        CliError::message(
-            "a sweep needs the design's [training.sweep] for its slip code and redundant moduli",
-        )
-    })?;
     let protections = protections(args)?;
-    let sweep = section.sweep(&gemm, own, &setup.config).map_err(|e| design.document.locate(e))?;
+    let sweep = design.sweep(&gemm, own, &setup.config)?;
     let seeds = configs(setup, args.seeds).map(|c| c.seed).collect();
     Ok(TrainingSweep { protections, seeds, config: setup.config.clone(), ..sweep })
 }

@@ -72,19 +72,26 @@ pub fn operands_from(sample: &GroupSample, gemm: &GemmConfig, name: &str) -> Res
 
 /// What `--operands` names: `uniform`, `training` (of `setup`), or a groups.csv.
 pub fn operands_named(what: &str, setup: &Setup, gemm: &GemmConfig) -> Result<Vec<Operands>> {
-    match what {
-        "uniform" => Ok(gemm.moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect()),
-        "training" => operands_from(&training::operands(setup, gemm)?.1, gemm, &setup.operands_name()),
-        path => {
-            let file = open_text(path.as_ref(), "a table of reads, groups.csv").map_err(|e| match e {
-                CliError::Read { source, .. } => no_operands(path, source),
-                other => other,
-            })?;
-            let sample = GroupSample::read_csv(file, path)?;
-            sample.check(gemm.format).map_err(|e| CliError::message(format!("{path}: {e}")))?;
-            operands_from(&sample, gemm, path)
-        }
+    let name = match what {
+        "uniform" => return Ok(gemm.moduli.as_slice().iter().map(|&m| Operands::uniform(m)).collect()),
+        "training" => setup.operands_name(),
+        path => path.to_owned(),
+    };
+    operands_from(&groups_named(what, setup, gemm)?, gemm, &name)
+}
+
+/// Whole reads: `training` (of `setup`), or a groups.csv.
+pub fn groups_named(what: &str, setup: &Setup, gemm: &GemmConfig) -> Result<GroupSample> {
+    if what == "training" {
+        return Ok(training::operands(setup, gemm)?.1);
     }
+    let file = open_text(what.as_ref(), "a table of reads, groups.csv").map_err(|e| match e {
+        CliError::Read { source, .. } => no_operands(what, source),
+        other => other,
+    })?;
+    let sample = GroupSample::read_csv(file, what)?;
+    sample.check(gemm.format).map_err(|e| CliError::message(format!("{what}: {e}")))?;
+    Ok(sample)
 }
 
 /// A file of operands that cannot be read: perhaps none was meant.
