@@ -153,7 +153,7 @@ pub struct TolerateArgs {
     /// itself sure to half a point only.
     #[arg(long, value_name = "POINTS", default_value_t = 2.0, value_parser = points)]
     pub within: f64,
-    /// Operands of the units: `training` (those of the design's network in training), or a groups.csv of a run.
+    /// Operands of the units: `training` (those of the design's network in training), `uniform`, or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
     pub operands: String,
     /// Folder for the results.

@@ -112,7 +112,10 @@ fn read(path: &Path, within: f64) -> Result<Vec<Curve>> {
 struct Lines<'a> {
     design: &'a Design,
     setup: &'a Setup,
-    groups: GroupSample,
+    /// Whole reads; none where operands are uniform.
+    groups: Option<GroupSample>,
+    /// What they are called.
+    operands: String,
     sweep: mirage_training::Sweep,
     seed: u64,
     /// Keys and units of what the design leaves open.
@@ -123,11 +126,15 @@ impl<'a> Lines<'a> {
     fn new(design: &'a Design, setup: &'a Setup, operands: &str) -> Result<Self> {
         let seed = setup.config.seed;
         let gemm = design.gemm(seed)?;
-        let groups = devices::groups_named(operands, setup, &gemm)?;
+        let groups = match operands {
+            "uniform" => None,
+            named => Some(devices::groups_named(named, setup, &gemm)?),
+        };
+        let operands = if operands == "training" { setup.operands_name() } else { operands.to_owned() };
         let sweep = design.sweep(&gemm, None, &setup.config)?;
         let point = design.devices.design_point(gemm.format.group);
         let open = point.required.iter().map(|t| (t.key().to_owned(), t.unit())).collect();
-        Ok(Self { design, setup, groups, sweep, seed, open })
+        Ok(Self { design, setup, groups, operands, sweep, seed, open })
     }
 
     fn header(&self) -> Vec<String> {
@@ -173,7 +180,10 @@ impl<'a> Lines<'a> {
     fn devices(&self, rate: f64, protection: SweepProtection) -> Result<Vec<String>> {
         let design = self.design.with(&[("devices.solve.target_error_rate".into(), format!("{rate:e}"))])?;
         let gemm = self.sweep.protected(protection)?;
-        let operands = devices::operands_from(&self.groups, &gemm, &self.setup.operands_name())?;
+        let operands = match &self.groups {
+            Some(groups) => devices::operands_from(groups, &gemm, &self.operands)?,
+            None => devices::operands_named("uniform", self.setup, &gemm)?,
+        };
         let question = Question::new(&design, gemm, operands, self.seed, self.setup.progress.quiet());
         let question = Question { stop: self.setup.stop.clone(), ..question };
         let answer = question.answer()?;
