@@ -151,6 +151,10 @@ fn a_sweep_of_a_key_trains_on_the_devices_as_they_are() {
 
     for (more, says) in [
         (vec!["--sweep", "devices.laser.powr=20mW:80mW:2"], "did you mean `devices.laser.power`?"),
+        (
+            vec!["--sweep", "arithmetic.mantissa_bits=3:4:2"],
+            "is no key of [devices]; give it another value with --set",
+        ),
         (vec!["--sweep", "error-rate=1e-4:1e-3:2", "--sampled-chips"], "at given rates there are no chips"),
         (vec!["--sweep", sweep, "--error-shape", "design"], "--error-shape is not used in a sweep of a key"),
         (vec!["--sweep", sweep, "--protection", "corect"], "did you mean \"correct\"?"),

@@ -94,8 +94,8 @@ pub struct TrainArgs {
     /// Shape of errors at a given rate: slip, uniform or design (the channel's own).
     #[arg(long, value_name = "SHAPE")]
     pub error_shape: Option<String>,
-    /// Sweep the error rate: `error-rate=FIRST:LAST:COUNT`, spaced evenly on a logarithmic axis; or any numeric key of the design
-    /// that makes the channel, as `mirage characterize --sweep` takes it, such as devices.laser.power=5mW:150mW:6:log: then the
+    /// Sweep the error rate: `error-rate=FIRST:LAST:COUNT`, spaced evenly on a logarithmic axis; or any numeric key of the design's
+    /// [devices], as `mirage characterize --sweep` takes it, such as devices.laser.power=5mW:150mW:6:log: then the
     /// network is trained on the devices as they are at each point (device-tolerance.csv).
     #[arg(long, value_name = "SWEEP")]
     pub sweep: Option<String>,

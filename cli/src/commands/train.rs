@@ -129,9 +129,16 @@ impl Asked {
                 "{flag} is not used in a sweep of a key of the design, which makes the channel at each point"
             )));
         }
-        match Sweep::parse(&[text.to_owned()], false, design)? {
-            Some(mut sweep) => Ok(Self::Key(sweep.axes.remove(0))),
-            None => Err(CliError::message(format!("--sweep {text}: nothing to sweep"))),
+        let axis = match Sweep::parse(&[text.to_owned()], false, design)? {
+            Some(mut sweep) => sweep.axes.remove(0),
+            None => return Err(CliError::message(format!("--sweep {text}: nothing to sweep"))),
+        };
+        // Another arithmetic has other operands, and other runs without errors.
+        match axis.keys.iter().find(|key| !key.starts_with("devices.")) {
+            Some(key) => Err(CliError::message(format!(
+                "--sweep {text}: `{key}` is no key of [devices]; give it another value with --set, and sweep a key of the devices"
+            ))),
+            None => Ok(Self::Key(axis)),
         }
     }
 }
