@@ -95,7 +95,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "SHAPE")]
     pub error_shape: Option<String>,
     /// Sweep the error rate: `error-rate=FIRST:LAST:COUNT`, spaced evenly on a logarithmic axis; or any numeric key of the design's
-    /// [devices], as `mirage characterize --sweep` takes it, such as devices.laser.power=5mW:150mW:6:log: then the
+    /// `[devices]`, as `mirage characterize --sweep` takes it, such as devices.laser.power=5mW:150mW:6:log: then the
     /// network is trained on the devices as they are at each point (device-tolerance.csv).
     #[arg(long, value_name = "SWEEP")]
     pub sweep: Option<String>,
