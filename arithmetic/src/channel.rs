@@ -218,8 +218,9 @@ pub(crate) struct Share<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResidueChannel {
     moduli: Vec<u32>,
-    tables: BTreeMap<(ChannelKey, u32), Arc<ChannelTable>>,
-    again: BTreeMap<u32, f64>,
+    pub(crate) tables: BTreeMap<(ChannelKey, u32), Arc<ChannelTable>>,
+    /// P(wrong again | wrong) of the tables that have one.
+    again: BTreeMap<(ChannelKey, u32), f64>,
     /// Header lines `# key: value`: design hash, seed, samples, estimator, operand distribution, slip code.
     pub header: BTreeMap<String, String>,
 }
@@ -274,14 +275,14 @@ impl ResidueChannel {
         let mut channel = Self::average(tables?);
         channel.header.insert("estimator".into(), "given rate".into());
         // A given rate means fresh errors: a repeat is wrong as often as the first read.
-        channel.again = moduli.as_slice().iter().map(|&m| (m, p)).collect();
+        moduli.as_slice().iter().for_each(|&m| channel.set_again(m, p));
         Ok(channel)
     }
 
     /// The same shape of errors at another mean rate `p`, the same for each table.
     ///
     /// P(wrong again | wrong) is taken as q + s (1 - q): a share s of the wrong reads is static, the others are as often
-    /// wrong as any read, at the mean rate q of the average table. Scaling keeps s, so that independent attempts stay
+    /// wrong as any read, at the mean rate q of the table. Scaling keeps s, so that independent attempts stay
     /// independent; an `again` below q has no such share and counts as independent too. This is a rule for stand-ins at
     /// rates that the devices do not have: a chip whose static errors grow has another s.
     pub fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
@@ -307,31 +308,41 @@ impl ResidueChannel {
         for (key, table) in &self.tables {
             changed.tables.insert(*key, Arc::new(change(table)?));
         }
-        let rate = |channel: &Self, m: u32| channel.table(m).map_or(0.0, ChannelTable::mean_rate);
-        let again = self.again.iter().map(|(&m, &again)| {
-            let (q, p) = (rate(self, m), rate(&changed, m));
+        let rate = |channel: &Self, of| channel.tables.get(&of).map_or(0.0, |table| table.mean_rate());
+        let again = self.again.iter().map(|(&of, &again)| {
+            let (q, p) = (rate(self, of), rate(&changed, of));
             let fixed = if again > q { (again - q) / (1.0 - q) } else { 0.0 };
-            (m, p + fixed * (1.0 - p))
+            (of, p + fixed * (1.0 - p))
         });
         changed.again = again.collect();
         Ok(changed)
     }
 
-    /// Sets P(wrong again | wrong) for each further attempt on the same operands, by modulus.
+    /// Sets P(wrong again | wrong) of the average table for each further attempt on the same operands, by modulus.
     pub fn set_again(&mut self, modulus: u32, probability: f64) {
-        self.again.insert(modulus, probability);
+        self.set_again_of(ChannelKey::default(), modulus, probability);
     }
 
-    /// P(wrong again | wrong) of the average table; `None` where attempts are independent. Tables of single rows carry their
-    /// own static errors: attempts on them are independent.
+    /// The same for the table of one row: it meets the same chip and the same operands, so what is static of both comes back.
+    pub fn set_again_of(&mut self, key: ChannelKey, modulus: u32, probability: f64) {
+        self.again.insert((key, modulus), probability);
+    }
+
+    /// P(wrong again | wrong) of the average table; `None` where attempts are independent.
     pub fn again(&self, modulus: u32) -> Option<f64> {
-        self.again.get(&modulus).copied()
+        self.again_of(ChannelKey::default(), modulus)
+    }
+
+    /// P(wrong again | wrong) of a table; `None` where attempts are independent.
+    pub fn again_of(&self, key: ChannelKey, modulus: u32) -> Option<f64> {
+        self.again.get(&(key, modulus)).copied()
     }
 
     /// P(wrong again | wrong) of the table used at `place`, `None` where attempts are independent.
     pub(crate) fn again_at(&self, place: Place, modulus: u32) -> Option<f64> {
-        let key = ChannelKey { chip: self.chip(), place: Some(place) };
-        if self.tables.contains_key(&(key, modulus)) { None } else { self.again(modulus) }
+        let own = ChannelKey { chip: self.chip(), place: Some(place) };
+        let key = if self.tables.contains_key(&(own, modulus)) { own } else { ChannelKey::default() };
+        self.again_of(key, modulus)
     }
 
     /// Moduli in the order of the tables.
@@ -402,8 +413,9 @@ impl ResidueChannel {
         };
         let own = self.tables.iter().filter(|((key, m), _)| *m == modulus && used(key));
         let places = f64::from(placement.units) * f64::from(placement.rows);
-        let mut shares: Vec<_> =
-            own.map(|(_, table)| Share { share: 1.0 / places, table, again: None }).collect();
+        let share = 1.0 / places;
+        let of = |(key, m): &(ChannelKey, u32)| self.again_of(*key, *m);
+        let mut shares: Vec<_> = own.map(|(key, table)| Share { share, table, again: of(key) }).collect();
         let rest = u64::from(placement.units) * u64::from(placement.rows) - shares.len() as u64;
         if rest > 0 {
             let table = self.table(modulus).ok_or_else(|| self.missing(placement, modulus))?;

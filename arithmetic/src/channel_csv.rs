@@ -21,8 +21,10 @@ impl ResidueChannel {
             writeln!(out, "# {key}: {}", value.replace(['\n', '\r'], " "))?;
         }
         for &m in self.moduli() {
-            if let Some(again) = self.again(m) {
-                writeln!(out, "# again {m}: {again:e}")?;
+            for (key, _) in self.tables().filter(|(_, table)| table.modulus() == m) {
+                if let Some(again) = self.again_of(key, m) {
+                    writeln!(out, "# {}: {again:e}", of_text(m, key.place))?;
+                }
             }
         }
         writeln!(out, "{}", COLUMNS.join(","))?;
@@ -111,14 +113,41 @@ impl ResidueChannel {
         }
         let mut channel = Self::keyed(tables);
         channel.header = head.header;
-        for (m, (line, again)) in head.again {
-            if !channel.moduli().contains(&m) {
-                let message = format!("`again {m}` has no entries of modulus {m} to go with");
-                return Err(ChannelError::Syntax { file: file.into(), line, message });
+        let chip = channel.chip();
+        for ((modulus, place), (line, again)) in head.again {
+            let key = ChannelKey { chip: place.and(chip), place };
+            if !channel.tables.contains_key(&(key, modulus)) {
+                let (of, file) = (of_text(modulus, place), file.into());
+                let message = format!("`{of}` has no entries of modulus {modulus} {} to go with", of_whom(place));
+                return Err(ChannelError::Syntax { file, line, message });
             }
-            channel.set_again(m, again);
+            channel.set_again_of(key, modulus, again);
         }
         Ok(channel)
+    }
+}
+
+/// The header key of P(wrong again | wrong): of the average, or of a row.
+fn of_text(modulus: u32, place: Option<Place>) -> String {
+    let row = place.map_or(String::new(), |Place { unit, row }| format!(" {unit} {row}"));
+    format!("again {modulus}{row}")
+}
+
+fn of_whom(place: Option<Place>) -> String {
+    place.map_or("and of an average".into(), |p| format!("and of unit {}, row {}", p.unit, p.row))
+}
+
+/// What stands behind `again`: a modulus, or a modulus, a unit and a row.
+fn parse_of(text: &str) -> Result<(u32, Option<Place>), String> {
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    let number = |part: &str, what| part.parse().map_err(|_| format!("`{part}` is no {what}"));
+    match parts[..] {
+        [modulus] => Ok((number(modulus, "modulus")?, None)),
+        [modulus, unit, row] => {
+            let place = Place { unit: number(unit, "unit")?, row: number(row, "row")? };
+            Ok((number(modulus, "modulus")?, Some(place)))
+        }
+        _ => Err("reads `again MODULUS`, or `again MODULUS UNIT ROW` for a row".into()),
     }
 }
 
@@ -130,8 +159,8 @@ fn csv_error(error: &csv::Error, file: &str) -> ChannelError {
 /// The comment lines.
 struct Head {
     header: BTreeMap<String, String>,
-    /// By modulus: the line, and P(wrong again | wrong).
-    again: BTreeMap<u32, (u64, f64)>,
+    /// By modulus, and for a row by its place: the line, and P(wrong again | wrong).
+    again: BTreeMap<(u32, Option<Place>), (u64, f64)>,
 }
 
 impl Head {
@@ -162,9 +191,8 @@ impl Head {
     fn put(&mut self, comment: &str, line: u64) -> Result<(), String> {
         let (key, value) = comment.split_once(':').ok_or("a header line reads `# key: value`")?;
         let (key, value) = (key.trim(), value.trim());
-        let repeated = if let Some(modulus) = key.strip_prefix("again ") {
-            let modulus = modulus.trim().parse().map_err(|_| format!("`{modulus}` is no modulus"))?;
-            self.again.insert(modulus, (line, probability(value)?)).is_some()
+        let repeated = if let Some(of) = key.strip_prefix("again ") {
+            self.again.insert(parse_of(of)?, (line, probability(value)?)).is_some()
         } else {
             self.header.insert(key.to_owned(), value.to_owned()).is_some()
         };
@@ -300,10 +328,15 @@ mod tests {
             ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1.234_567_890_123e-5).unwrap();
         channel.header.insert("seed".into(), "7".into());
         channel.set_again(32, 0.02);
-        let written = text(&channel);
-        let read = ResidueChannel::read_csv(written.as_bytes(), "c.csv").unwrap();
-        assert_eq!(read, channel);
-        assert_eq!(text(&read), written);
+        let key = ChannelKey { chip: Some(3), place: Some(Place { unit: 1, row: 5 }) };
+        let mut rows = ResidueChannel::keyed(vec![(key, channel.table(31).unwrap().clone())]);
+        rows.set_again_of(key, 31, 0.4);
+        for channel in [channel, rows] {
+            let written = text(&channel);
+            let read = ResidueChannel::read_csv(written.as_bytes(), "c.csv").unwrap();
+            assert_eq!(read, channel);
+            assert_eq!(text(&read), written);
+        }
     }
 
     #[test]
@@ -351,6 +384,9 @@ mod tests {
             (with("# again 31: 0.1"), "`again 31` stands here a second time"),
             (with("# slip_code: natural"), "`slip_code` stands here a second time"),
             (with("# again 30: 0.1"), "c.csv:2: `again 30` has no entries"),
+            (with("# again 31 0 5: 0.1"), "c.csv:2: `again 31 0 5` has no entries"),
+            (with("# again 31 0: 0.1"), "`again MODULUS UNIT ROW` for a row"),
+            (with("# again 31 0 -1: 0.1"), "c.csv:2: `-1` is no row"),
             (with("# again x: 0.1"), "c.csv:2: `x` is no modulus"),
             (with("# again 31: 2"), "c.csv:2: `2` is no probability"),
             (format!("{good}# slip_code: changes 17 23 17\n"), "stand above the column names"),

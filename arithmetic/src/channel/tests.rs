@@ -134,7 +134,7 @@ fn a_chips_rate_weighs_its_rows() {
 }
 
 #[test]
-fn only_the_average_knows_of_static_errors() {
+fn a_row_repeats_its_own_errors_and_the_others_those_of_the_average() {
     let moduli = Moduli::new(&[3]).unwrap();
     let average = ResidueChannel::uniform(&moduli, 0.1).unwrap();
     let table = average.table(3).unwrap().clone();
@@ -142,6 +142,14 @@ fn only_the_average_knows_of_static_errors() {
     let key = ChannelKey { chip: Some(4), place: Some(place) };
     let mut channel = ResidueChannel::keyed(vec![(ChannelKey::default(), table.clone()), (key, table)]);
     channel.set_again(3, 0.7);
-    assert_eq!(channel.again_at(place, 3), None);
+    assert_eq!(channel.again_at(place, 3), None, "nothing is said of the row: its attempts are independent");
+    channel.set_again_of(key, 3, 0.2);
+    assert_eq!(channel.again_at(place, 3), Some(0.2));
     assert_eq!(channel.again_at(Place { unit: 0, row: 0 }, 3), Some(0.7));
+    let shares = channel.shares(Placement { units: 1, rows: 4 }, 3).unwrap();
+    let again: Vec<_> = shares.iter().map(|share| (share.share, share.again)).collect();
+    assert_eq!(again, [(0.25, Some(0.2)), (0.75, Some(0.7))]);
+    let scaled = channel.scaled(0.05).unwrap();
+    let fixed = (0.2 - 0.1) / 0.9;
+    assert!((scaled.again_of(key, 3).unwrap() - (0.05 + fixed * 0.95)).abs() < 1e-12);
 }

@@ -150,8 +150,8 @@ impl<'a> Reads<'a> {
         }
     }
 
-    /// All residues of a repeat. Static errors persist: an average table carries P(wrong again | wrong) for that, and what goes
-    /// beyond the rate of fresh errors returns the residue of before. Rows with tables of their own have it in their rates.
+    /// All residues of a repeat. Static errors persist: a table carries P(wrong again | wrong) for that, and what goes beyond the
+    /// rate of fresh errors returns the residue of before.
     fn read_again(&mut self, at: At, attempt: u32) {
         for start in (0..self.read.len()).step_by(MANY) {
             let id = StreamId { key: self.key, row: at.row as u32, modulus: start as u32 };

@@ -102,9 +102,8 @@ impl<'a> SampledChips<'a> {
         let rate = |(index, seat): (usize, Seat)| -> Result<(f64, f64), DeviceError> {
             watch.check()?;
             let at = &operating[seat.modulus];
-            let (offsets, error) =
-                offsets(at, &self.reads(chip, &made, index, seat), &self.units[seat.modulus].2);
-            Ok((offsets.iter().sum::<f64>() / f64::from(at.unit.modulus()), error))
+            let row = self.row(chip, &made, index, seat, at);
+            Ok((row.offsets.iter().sum::<f64>() / f64::from(at.unit.modulus()), row.error))
         };
         self.seats().into_iter().enumerate().collect::<Vec<_>>().into_par_iter().map(rate).collect()
     }
@@ -112,7 +111,9 @@ impl<'a> SampledChips<'a> {
     /// The residue channel of chip `chip`: one table for each unit, row and modulus, in residues of `code`.
     ///
     /// True levels are taken as equally likely at each read's deviation and loss, as in the average channel. The bounds are two
-    /// standard errors that the choice of operand vectors leaves.
+    /// standard errors that the choice of operand vectors leaves. Each row has its own P(wrong again | wrong), E\[p p'\] / E\[p\]
+    /// over its operand vectors: a repeat meets the same chip and operands, all noise anew (p the probability of a wrong
+    /// read, p' that of the repeat, when all phase shifters have settled).
     ///
     /// # Errors
     /// A code for another number of moduli, a channel that the arithmetic refuses, [`DeviceError::Cancelled`].
@@ -125,22 +126,27 @@ impl<'a> SampledChips<'a> {
     ) -> Result<ResidueChannel, DeviceError> {
         let (operating, seats, made) = (self.operating(), self.seats(), self.draw_chip(chip));
         let (done, steps) = (AtomicUsize::new(0), seats.len());
-        let one = |(index, seat): (usize, &Seat)| -> Result<(ChannelKey, ChannelTable), DeviceError> {
+        let one = |(index, seat): (usize, &Seat)| -> Result<(ChannelKey, ChannelTable, f64), DeviceError> {
             watch.check()?;
             let at = &operating[seat.modulus];
-            let reads = self.reads(chip, &made, index, *seat);
-            let (offsets, error) = offsets(at, &reads, &self.units[seat.modulus].2);
+            let Row { offsets, error, again } = self.row(chip, &made, index, *seat, at);
             let m = at.unit.modulus();
             let probability =
                 |t: usize, r: usize| offsets[t * m as usize + (r + m as usize - t) % m as usize];
             let scales = ((1.0 - 2.0 * error).max(0.0), 1.0 + 2.0 * error);
             let table = table(m, &probability, scales, code, seat.modulus)?;
             watch.done(done.fetch_add(1, Ordering::Relaxed) + 1, steps, "rows of the chip");
-            Ok((ChannelKey { chip: Some(chip), place: Some(seat.place) }, table))
+            Ok((ChannelKey { chip: Some(chip), place: Some(seat.place) }, table, again))
         };
-        let tables: Result<Vec<_>, _> =
+        let rows: Result<Vec<_>, _> =
             seats.iter().enumerate().collect::<Vec<_>>().into_par_iter().map(one).collect();
-        let mut channel = ResidueChannel::keyed(tables?);
+        let rows = rows?;
+        let again: Vec<_> = rows.iter().map(|(key, table, again)| (*key, table.modulus(), *again)).collect();
+        let mut channel =
+            ResidueChannel::keyed(rows.into_iter().map(|(key, table, _)| (key, table)).collect());
+        for (key, modulus, again) in again {
+            channel.set_again_of(key, modulus, again);
+        }
         let reads = self.units.first().map_or(0, |u| u.2.reads.len());
         for (key, value) in [
             ("design", provenance.design.clone()),
@@ -177,8 +183,8 @@ impl<'a> SampledChips<'a> {
         generator(self.setting.seed, Domain::Rows, [u64::from(chip), index])
     }
 
-    /// The reads of one MDPU of a chip, one for each operand vector.
-    fn reads(&self, chip: u32, made: &Made, index: usize, seat: Seat) -> Vec<Sample> {
+    /// How one MDPU of a chip errs.
+    fn row(&self, chip: u32, made: &Made, index: usize, seat: Seat, at: &Operating) -> Row {
         let (unit, _, vectors) = &self.units[seat.modulus];
         let mut rng = self.stream(chip, index as u64);
         let paths = || {
@@ -193,7 +199,10 @@ impl<'a> SampledChips<'a> {
             ..unit.sample_made(paths().as_ref(), &mut rng)
         };
         let mdpu = SampledMdpu::new(unit, &self.setting.operands[seat.modulus], &errors);
-        vectors.reads.iter().map(|(group, previous)| mdpu.read(group, previous)).collect()
+        let reads: Vec<Sample> =
+            vectors.reads.iter().map(|(group, previous)| mdpu.read(group, previous)).collect();
+        let settled = |read: usize| mdpu.read(&vectors.reads[read].0, &[]);
+        judge(at, &reads, &settled, vectors)
     }
 }
 
@@ -227,29 +236,32 @@ fn chip_maps(
     Maps::new(variation, (x.0, x.1 + extent.0), (y.0, y.1 + extent.1)).map(Some)
 }
 
-/// P(read `t + j` | true `t`) at t m + j, averaged over the reads of the vectors at every true level, and its relative standard
-/// error: of the choice of vectors, and of the groups that they were chosen from.
-fn offsets(at: &Operating, reads: &[Sample], vectors: &Vectors) -> (Vec<f64>, f64) {
+/// How an MDPU errs.
+struct Row {
+    /// P(read `t + j` | true `t`) at t m + j, averaged over the reads of the vectors at every true level.
+    offsets: Vec<f64>,
+    /// Relative standard error: of the choice of vectors, and of the groups that they were chosen from.
+    error: f64,
+    /// P(wrong again | wrong) on the same operands.
+    again: f64,
+}
+
+/// Judges an MDPU by its reads of the vectors; `settled` is what a repeat of one of them meets.
+fn judge(at: &Operating, reads: &[Sample], settled: &dyn Fn(usize) -> Sample, vectors: &Vectors) -> Row {
     let m = at.unit.modulus() as usize;
     let quick = |read: &Sample| {
         at.readout.wedge_error(at.noisy_snr(read.log_amplitude, read.dac_variance), read.deviation)
     };
-    let both = reads.iter().zip(&vectors.weights);
-    let mut judged: Vec<(f64, &Sample, f64)> =
-        both.map(|(read, &weight)| (weight * quick(read), read, weight)).collect();
-    let chance = judged.iter().zip(&vectors.sure).filter(|(_, sure)| !**sure).map(|(j, _)| j.0);
-    let chance: Vec<f64> = chance.collect();
-    let n = chance.len() as f64;
-    let mean = chance.iter().sum::<f64>() / n.max(1.0);
-    let squares: f64 = chance.iter().map(|share| (share - mean).powi(2)).sum();
-    let total: f64 = judged.iter().map(|j| j.0).sum();
-    let of_choice = if total > 0.0 { squares * n / (n - 1.0).max(1.0) / (total * total) } else { 0.0 };
-    let error = (of_choice + vectors.of_groups).sqrt();
-    judged.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let shares: Vec<f64> = reads.iter().zip(&vectors.weights).map(|(read, w)| w * quick(read)).collect();
+    let total: f64 = shares.iter().sum();
+    let mut order: Vec<usize> = (0..reads.len()).collect();
+    order.sort_by(|&a, &b| shares[b].total_cmp(&shares[a]));
     let own = at.own_levels();
     let mut table = vec![0.0; m * m];
     let (mut left, mut common) = (total, vec![0.0; m]);
-    for (share, read, weight) in judged {
+    let (mut once, mut twice, mut row) = (0.0, 0.0, vec![0.0; m]);
+    for index in order {
+        let (read, weight) = (&reads[index], vectors.weights[index]);
         if left <= REST * total {
             at.readout.add_wedges(
                 at.noisy_snr(read.log_amplitude, read.dac_variance),
@@ -258,21 +270,39 @@ fn offsets(at: &Operating, reads: &[Sample], vectors: &Vectors) -> (Vec<f64>, f6
                 &mut common,
             );
         } else {
-            for (truth, row) in table.chunks_mut(m).take(own).enumerate() {
-                at.readout.add_errors(truth, at.point_of(read, truth), weight, row);
+            // A repeat is as often wrong as this read, but for what had not settled.
+            let changed = quick(&settled(index)) * weight / shares[index];
+            for (truth, sums) in table.chunks_mut(m).take(own).enumerate() {
+                row.fill(0.0);
+                at.readout.add_errors(truth, at.point_of(read, truth), 1.0, &mut row);
+                let wrong: f64 = row.iter().sum();
+                once += weight * wrong;
+                twice += weight * wrong * (wrong * changed).min(1.0);
+                sums.iter_mut().zip(&row).for_each(|(sum, p)| *sum += weight * p);
             }
         }
-        left -= share;
+        left -= shares[index];
     }
-    for truth in 0..m {
-        if truth >= own {
-            table.copy_within((truth - own) * m..(truth - own + 1) * m, truth * m);
-        }
+    for truth in own..m {
+        table.copy_within((truth - own) * m..(truth - own + 1) * m, truth * m);
     }
     for row in table.chunks_mut(m) {
         row.iter_mut().zip(&common).skip(1).for_each(|(p, c)| *p += c);
     }
-    (table, error)
+    let again = if once > 0.0 { (twice / once).min(1.0) } else { 0.0 };
+    Row { offsets: table, error: choice_error(&shares, vectors), again }
+}
+
+/// Relative standard error of a rate: of the choice of vectors, and of the groups that they were chosen from.
+fn choice_error(shares: &[f64], vectors: &Vectors) -> f64 {
+    let chance = shares.iter().zip(&vectors.sure).filter(|(_, sure)| !**sure).map(|(share, _)| *share);
+    let chance: Vec<f64> = chance.collect();
+    let n = chance.len() as f64;
+    let mean = chance.iter().sum::<f64>() / n.max(1.0);
+    let squares: f64 = chance.iter().map(|share| (share - mean).powi(2)).sum();
+    let total: f64 = shares.iter().sum();
+    let of_choice = if total > 0.0 { squares * n / (n - 1.0).max(1.0) / (total * total) } else { 0.0 };
+    (of_choice + vectors.of_groups).sqrt()
 }
 
 #[cfg(test)]
@@ -322,7 +352,8 @@ mod tests {
             let scatter = own.iter().map(|r| (r - mean).powi(2)).sum::<f64>().sqrt() / own.len() as f64;
             let unit = Mdpu::new(&p, m).unwrap();
             let all = Population::new(&unit, &operands[index]);
-            let expected = rates(&unit, &all, 8e-5, Quantisation::Cells).error_rate;
+            let population = rates(&unit, &all, 8e-5, Quantisation::Cells);
+            let expected = population.error_rate;
             // Rows share their operand vectors, which adds to their scatter.
             assert!(
                 (mean - expected).abs() < 5.0 * scatter + 0.15 * expected,
@@ -332,6 +363,15 @@ mod tests {
                 own.iter().any(|r| *r > 1.3 * mean) && own.iter().any(|r| *r < 0.8 * mean),
                 "{m}: {own:?}"
             );
+            // Of all wrong reads of a chip as many are wrong again as of those of the population: its chips, and their operands.
+            let again = chips.seats().into_iter().filter(|seat| seat.modulus == index).map(|seat| {
+                let key = ChannelKey { chip: Some(1), place: Some(seat.place) };
+                channel.again_of(key, m).unwrap()
+            });
+            let both: f64 = own.iter().zip(again).map(|(rate, again)| rate * again).sum();
+            let ratio = both / own.iter().sum::<f64>() / population.again;
+            assert!((ratio - 1.0).abs() < 0.15, "{m}: {ratio}");
+            assert!(population.again > 1.5 * expected, "{m}: {} {expected}", population.again);
         }
     }
 
@@ -452,7 +492,7 @@ mod tests {
         let reads: Vec<Sample> = (0..8).map(read).collect();
         let vectors =
             Vectors { reads: Vec::new(), weights: vec![1.0 / 8.0; 8], sure: vec![false; 8], of_groups: 0.0 };
-        let (table, _) = offsets(&at, &reads, &vectors);
+        let table = judge(&at, &reads, &|read| reads[read], &vectors).offsets;
         for truth in 0..32 {
             let mut row = vec![0.0; 32];
             for read in &reads {
