@@ -38,13 +38,13 @@ pub enum Protection {
     Count,
     /// Replaced by the nearest value that is possible.
     Saturate,
-    /// Read again, at most `repeats` times; what is still wrong then is saturated and counted as exhausted.
+    /// Read again, at most `repeats` times; what is still wrong then is given up: zero, and counted as exhausted.
     ReadAgain {
         /// The most repeats of one read, at least 1.
         repeats: u32,
     },
     /// Decoded by the redundant moduli ([`crate::RedundantCode`]); what cannot be decoded is read again, at most `repeats`
-    /// times, each time decoded if need be, and is then saturated and counted as exhausted.
+    /// times, each time decoded if need be, and is then given up: zero, and counted as exhausted.
     Correct {
         /// How many of the moduli, the last ones, are redundant: at least 1; two correct one wrong residue.
         redundant: usize,

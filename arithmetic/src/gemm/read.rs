@@ -109,7 +109,8 @@ impl<'a> Reads<'a> {
         value
     }
 
-    /// Rebuilds the value and does what the protection says; the flag tells whether somebody knows that it is wrong.
+    /// Rebuilds the value and does what the protection says; the flag tells whether somebody knows that it is wrong. What is given
+    /// up is zero, as if the group were not there: of a read that is lost, the mean is the best guess, and the bound the worst.
     fn settle(&mut self, at: At) -> (i64, bool) {
         let config = &self.gemm.config;
         let bound = config.format.bound();
@@ -139,7 +140,7 @@ impl<'a> Reads<'a> {
             }
         }
         self.counters.exhausted += 1;
-        (value.clamp(-bound, bound), true)
+        (0, true)
     }
 
     /// The value that redundant moduli make of the residues as they were read.
