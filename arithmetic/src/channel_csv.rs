@@ -118,7 +118,8 @@ impl ResidueChannel {
             let key = ChannelKey { chip: place.and(chip), place };
             if !channel.tables.contains_key(&(key, modulus)) {
                 let (of, file) = (of_text(modulus, place), file.into());
-                let message = format!("`{of}` has no entries of modulus {modulus} {} to go with", of_whom(place));
+                let message =
+                    format!("`{of}` has no entries of modulus {modulus} {} to go with", of_whom(place));
                 return Err(ChannelError::Syntax { file, line, message });
             }
             channel.set_again_of(key, modulus, again);

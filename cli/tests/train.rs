@@ -161,6 +161,33 @@ fn a_run_killed_at_ten_random_moments_ends_with_the_same_bytes() {
     assert_eq!(results(&parts), results(&whole));
 }
 
+/// Dropout, embeddings and Adam's two memories go on too: a Transformer that translates.
+#[test]
+fn a_killed_transformer_goes_on_and_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, whole, parts] = ["pairs.tsv", "whole", "parts"].map(|name| folder.path().join(name));
+    let words = ["the", "cat", "sat", "on", "a", "mat", "and", "ran"];
+    let sentence = |i: usize| (0..5).map(|j| words[(i + j * (1 + i % 3)) % 8]).collect::<Vec<_>>().join(" ");
+    let pair = |i: usize| format!("{}\t{}\n", sentence(i * i / 3), sentence(i).to_uppercase());
+    fs::write(&data, (0..120).map(pair).collect::<String>()).unwrap();
+    let train = |folder: &Path| {
+        let mut command = mirage();
+        command.args(["train", "--network", "translation", "--error-rate", "1e-4", "--error-shape", "slip"]);
+        command.args(["--epochs", "2", "--threads", "1", "--set", "training.translation.batch=12"]);
+        command.args(["--checkpoint-every", "2", "--data"]).arg(&data).arg("-o").arg(folder);
+        command
+    };
+    let output = train(&whole).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let killed = interrupted(&mut train(&parts), &parts, "-KILL");
+    assert_eq!(killed.status.code(), None);
+    let killed = interrupted(train(&parts).arg("--resume"), &parts, "-KILL");
+    assert_eq!(killed.status.code(), None);
+    let output = train(&parts).arg("--resume").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(results(&parts), results(&whole));
+}
+
 #[test]
 fn a_sweep_leaves_no_checkpoints_and_wrong_names_are_answered() {
     let folder = tempfile::tempdir().unwrap();
