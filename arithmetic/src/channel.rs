@@ -207,8 +207,8 @@ pub(crate) struct Share<'a> {
     /// Share of the chip's rows that use it.
     pub share: f64,
     pub table: &'a ChannelTable,
-    /// P(wrong again | wrong); `None` where attempts are independent.
-    pub again: Option<f64>,
+    /// P(wrong again | wrong) of each further attempt; `None` where attempts are independent.
+    pub again: Option<&'a [f64]>,
 }
 
 /// The residue channel: with which probability a true residue is read as which other.
@@ -219,8 +219,8 @@ pub(crate) struct Share<'a> {
 pub struct ResidueChannel {
     moduli: Vec<u32>,
     pub(crate) tables: BTreeMap<(ChannelKey, u32), Arc<ChannelTable>>,
-    /// P(wrong again | wrong) of the tables that have one.
-    again: BTreeMap<(ChannelKey, u32), f64>,
+    /// P(wrong again | wrong) of each further attempt, of the tables that have one; none is an empty list.
+    again: BTreeMap<(ChannelKey, u32), Vec<f64>>,
     /// Header lines `# key: value`: design hash, seed, samples, estimator, operand distribution, slip code.
     pub header: BTreeMap<String, String>,
 }
@@ -275,13 +275,13 @@ impl ResidueChannel {
         let mut channel = Self::average(tables?);
         channel.header.insert("estimator".into(), "given rate".into());
         // A given rate means fresh errors: a repeat is wrong as often as the first read.
-        moduli.as_slice().iter().for_each(|&m| channel.set_again(m, p));
+        moduli.as_slice().iter().for_each(|&m| channel.set_again(m, &[p]));
         Ok(channel)
     }
 
     /// The same shape of errors at another mean rate `p`, the same for each table.
     ///
-    /// P(wrong again | wrong) is taken as q + s (1 - q): a share s of the wrong reads is static, the others are as often
+    /// Each P(wrong again | wrong) is taken as q + s (1 - q): a share s of the wrong reads is static, the others are as often
     /// wrong as any read, at the mean rate q of the table. Scaling keeps s, so that independent attempts stay
     /// independent; an `again` below q has no such share and counts as independent too. This is a rule for stand-ins at
     /// rates that the devices do not have: a chip whose static errors grow has another s.
@@ -309,37 +309,43 @@ impl ResidueChannel {
             changed.tables.insert(*key, Arc::new(change(table)?));
         }
         let rate = |channel: &Self, of| channel.tables.get(&of).map_or(0.0, |table| table.mean_rate());
-        let again = self.again.iter().map(|(&of, &again)| {
+        let again = self.again.iter().map(|(&of, again)| {
             let (q, p) = (rate(self, of), rate(&changed, of));
-            let fixed = if again > q { (again - q) / (1.0 - q) } else { 0.0 };
-            (of, p + fixed * (1.0 - p))
+            let fixed = |again: f64| if again > q { (again - q) / (1.0 - q) } else { 0.0 };
+            (of, again.iter().map(|&again| p + fixed(again) * (1.0 - p)).collect())
         });
         changed.again = again.collect();
         Ok(changed)
     }
 
-    /// Sets P(wrong again | wrong) of the average table for each further attempt on the same operands, by modulus.
-    pub fn set_again(&mut self, modulus: u32, probability: f64) {
-        self.set_again_of(ChannelKey::default(), modulus, probability);
+    /// Sets P(wrong again | wrong) of the average table, by modulus: for each further attempt on the same operands, the last one
+    /// for all after it too. The more often a read was wrong, the more of what makes it wrong is static, so they rise. An empty
+    /// list takes it away: attempts are independent.
+    pub fn set_again(&mut self, modulus: u32, attempts: &[f64]) {
+        self.set_again_of(ChannelKey::default(), modulus, attempts);
     }
 
     /// The same for the table of one row: it meets the same chip and the same operands, so what is static of both comes back.
-    pub fn set_again_of(&mut self, key: ChannelKey, modulus: u32, probability: f64) {
-        self.again.insert((key, modulus), probability);
+    pub fn set_again_of(&mut self, key: ChannelKey, modulus: u32, attempts: &[f64]) {
+        if attempts.is_empty() {
+            self.again.remove(&(key, modulus));
+        } else {
+            self.again.insert((key, modulus), attempts.to_vec());
+        }
     }
 
     /// P(wrong again | wrong) of the average table; `None` where attempts are independent.
-    pub fn again(&self, modulus: u32) -> Option<f64> {
+    pub fn again(&self, modulus: u32) -> Option<&[f64]> {
         self.again_of(ChannelKey::default(), modulus)
     }
 
     /// P(wrong again | wrong) of a table; `None` where attempts are independent.
-    pub fn again_of(&self, key: ChannelKey, modulus: u32) -> Option<f64> {
-        self.again.get(&(key, modulus)).copied()
+    pub fn again_of(&self, key: ChannelKey, modulus: u32) -> Option<&[f64]> {
+        self.again.get(&(key, modulus)).map(Vec::as_slice)
     }
 
     /// P(wrong again | wrong) of the table used at `place`, `None` where attempts are independent.
-    pub(crate) fn again_at(&self, place: Place, modulus: u32) -> Option<f64> {
+    pub(crate) fn again_at(&self, place: Place, modulus: u32) -> Option<&[f64]> {
         let own = ChannelKey { chip: self.chip(), place: Some(place) };
         let key = if self.tables.contains_key(&(own, modulus)) { own } else { ChannelKey::default() };
         self.again_of(key, modulus)

@@ -9,6 +9,8 @@ use crate::{Moduli, Place};
 const FORMAT: &str = "# mirage residue channel 1";
 /// Numbers that all tables of a file may hold, 512 MiB of them.
 const LARGEST: u64 = 1 << 26;
+/// Further attempts that can have a probability of their own: as many as a read is ever repeated.
+const ATTEMPTS: usize = 255;
 
 const COLUMNS: [&str; 9] =
     ["chip", "unit", "row", "modulus", "true", "read", "probability", "lower", "upper"];
@@ -23,7 +25,8 @@ impl ResidueChannel {
         for &m in self.moduli() {
             for (key, _) in self.tables().filter(|(_, table)| table.modulus() == m) {
                 if let Some(again) = self.again_of(key, m) {
-                    writeln!(out, "# {}: {again:e}", of_text(m, key.place))?;
+                    let again: Vec<String> = again.iter().map(|p| format!("{p:e}")).collect();
+                    writeln!(out, "# {}: {}", of_text(m, key.place), again.join(" "))?;
                 }
             }
         }
@@ -122,7 +125,7 @@ impl ResidueChannel {
                     format!("`{of}` has no entries of modulus {modulus} {} to go with", of_whom(place));
                 return Err(ChannelError::Syntax { file, line, message });
             }
-            channel.set_again_of(key, modulus, again);
+            channel.set_again_of(key, modulus, &again);
         }
         Ok(channel)
     }
@@ -160,8 +163,8 @@ fn csv_error(error: &csv::Error, file: &str) -> ChannelError {
 /// The comment lines.
 struct Head {
     header: BTreeMap<String, String>,
-    /// By modulus, and for a row by its place: the line, and P(wrong again | wrong).
-    again: BTreeMap<(u32, Option<Place>), (u64, f64)>,
+    /// By modulus, and for a row by its place: the line, and P(wrong again | wrong) of each attempt.
+    again: BTreeMap<(u32, Option<Place>), (u64, Vec<f64>)>,
 }
 
 impl Head {
@@ -193,7 +196,13 @@ impl Head {
         let (key, value) = comment.split_once(':').ok_or("a header line reads `# key: value`")?;
         let (key, value) = (key.trim(), value.trim());
         let repeated = if let Some(of) = key.strip_prefix("again ") {
-            self.again.insert(parse_of(of)?, (line, probability(value)?)).is_some()
+            let attempts: Vec<f64> = value.split_whitespace().map(probability).collect::<Result<_, _>>()?;
+            if attempts.is_empty() || attempts.len() > ATTEMPTS {
+                return Err(format!(
+                    "`{key}` needs one probability for each further attempt, {ATTEMPTS} at most"
+                ));
+            }
+            self.again.insert(parse_of(of)?, (line, attempts)).is_some()
         } else {
             self.header.insert(key.to_owned(), value.to_owned()).is_some()
         };
@@ -328,10 +337,10 @@ mod tests {
         let mut channel =
             ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1.234_567_890_123e-5).unwrap();
         channel.header.insert("seed".into(), "7".into());
-        channel.set_again(32, 0.02);
+        channel.set_again(32, &[0.02, 0.3, 0.5]);
         let key = ChannelKey { chip: Some(3), place: Some(Place { unit: 1, row: 5 }) };
         let mut rows = ResidueChannel::keyed(vec![(key, channel.table(31).unwrap().clone())]);
-        rows.set_again_of(key, 31, 0.4);
+        rows.set_again_of(key, 31, &[0.4]);
         for channel in [channel, rows] {
             let written = text(&channel);
             let read = ResidueChannel::read_csv(written.as_bytes(), "c.csv").unwrap();
@@ -370,7 +379,7 @@ mod tests {
     fn header_lines_are_all_read() {
         let moduli = Moduli::mirage();
         let mut channel = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-3).unwrap();
-        channel.set_again(32, 0.25);
+        channel.set_again(32, &[0.25]);
         let good = text(&channel);
         let first = "# mirage residue channel 1\n";
         let loose = good
@@ -390,6 +399,8 @@ mod tests {
             (with("# again 31 0 -1: 0.1"), "c.csv:2: `-1` is no row"),
             (with("# again x: 0.1"), "c.csv:2: `x` is no modulus"),
             (with("# again 31: 2"), "c.csv:2: `2` is no probability"),
+            (with("# again 31: 0.1 x"), "c.csv:2: `x` is no probability"),
+            (with("# again 31:"), "needs one probability for each further attempt"),
             (format!("{good}# slip_code: changes 17 23 17\n"), "stand above the column names"),
         ] {
             let error = ResidueChannel::read_csv(bad.as_bytes(), "c.csv").unwrap_err().to_string();

@@ -34,14 +34,24 @@ pub fn expected_reads(
             expected.detected += share * detected;
             expected.silent += share * silent;
             if let Some(repeats) = config.protection.repeats().filter(|_| !config.protection.corrects()) {
-                let again = again.unwrap_or_else(|| table.mean_rate());
-                // A repeat that is wrong again is taken to be detected again: 1 + q + q^2 + … repeats.
-                let repeats = (0..repeats).map(|i| again.powi(i as i32)).sum::<f64>();
-                expected.repeats += share * detected * repeats;
+                expected.repeats += share * detected * repeats_of_detected(table, again, repeats);
             }
         }
     }
     Ok(expected)
+}
+
+/// Mean repeats of a read that was found wrong, when a repeat that is wrong again is found wrong again: 1 + a1 + a1 a2 + …
+fn repeats_of_detected(table: &ChannelTable, again: Option<&[f64]>, repeats: u32) -> f64 {
+    let again = again.unwrap_or_default();
+    let last = again.len().saturating_sub(1);
+    let (mut left, mut sum) = (1.0, 0.0);
+    for attempt in 0..repeats as usize {
+        sum += left;
+        // A repeat is wrong at least as often as any read.
+        left *= again.get(attempt.min(last)).map_or(0.0, |&again| again).max(table.mean_rate());
+    }
+    sum
 }
 
 /// What reads hold in the residue of one modulus.
@@ -160,7 +170,7 @@ mod tests {
         all.extend(tables(4e-3, bad));
         let mut channel = ResidueChannel::keyed(all);
         for &m in moduli.as_slice() {
-            channel.set_again(m, 0.4);
+            channel.set_again(m, &[0.4]);
         }
         let protection = Protection::ReadAgain { repeats: 3 };
         let placement = Placement { units: 2, rows: 4 };

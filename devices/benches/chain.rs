@@ -55,7 +55,7 @@ fn main() {
             r.error_rate,
             r.adjacent,
             r.other,
-            r.again,
+            r.again[0],
             r.snr_db(),
             r.signal_power
         );

@@ -122,10 +122,9 @@ pub fn recoded(
         }
     }
     let mut new = ResidueChannel::keyed(tables);
-    for &modulus in moduli.as_slice() {
-        if let Some(again) = channel.again(modulus) {
-            new.set_again(modulus, again);
-        }
+    let of: Vec<_> = new.tables().map(|(key, table)| (key, table.modulus())).collect();
+    for (key, modulus) in of {
+        new.set_again_of(key, modulus, channel.again_of(key, modulus).unwrap_or_default());
     }
     new.header = channel.header.clone();
     new.header.insert("slip_code".into(), to.to_string());
@@ -213,19 +212,32 @@ pub fn operand_histogram(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mirage_arithmetic::{ChannelKey, Place};
 
     #[test]
     fn a_recoded_slip_channel_is_that_of_the_other_code() {
         let moduli = Moduli::mirage();
         let natural = SlipCode::natural(&moduli);
         let code = SlipCode::with_changes(&moduli, &[18, 27, 23]).unwrap();
-        let channel = |code| ResidueChannel::slip(&moduli, code, 1e-3).unwrap();
+        // The average, and a row of a chip that repeats its errors.
+        let row = ChannelKey { chip: Some(3), place: Some(Place { unit: 1, row: 2 }) };
+        let channel = |code| {
+            let average = ResidueChannel::slip(&moduli, code, 1e-3).unwrap();
+            let both = average.tables().flat_map(|(key, table)| [key, row].map(|key| (key, table.clone())));
+            let mut channel = ResidueChannel::keyed(both.collect());
+            channel.header = average.header.clone();
+            channel.set_again(32, &[0.1]);
+            channel.set_again_of(row, 31, &[0.2, 0.5]);
+            channel
+        };
         for (from, to) in [(&natural, &code), (&code, &natural)] {
             let got = recoded(&channel(from), &moduli, from, to).unwrap();
             let want = channel(to);
             assert_eq!(got.header, want.header);
             for &m in moduli.as_slice() {
-                assert_eq!(got.again(m), want.again(m));
+                for key in [ChannelKey::default(), row] {
+                    assert_eq!(got.again_of(key, m), want.again_of(key, m));
+                }
                 for (truth, read) in (0..m).flat_map(|t| (0..m).map(move |r| (t, r))) {
                     let [got, want] = [&got, &want].map(|c| c.table(m).unwrap().probability(truth, read));
                     assert!((got - want).abs() < 1e-15, "{m} {truth} {read}");

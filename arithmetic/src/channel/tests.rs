@@ -68,16 +68,16 @@ fn quick_picks_are_the_slow_ones() {
 fn moduli_can_have_factors_of_their_own() {
     let moduli = Moduli::mirage();
     let mut base = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-4).unwrap();
-    base.set_again(31, 0.3);
+    base.set_again(31, &[0.3]);
     let more = base.times(|m| if m == 31 { 10.0 } else { 2.0 }).unwrap();
     for (m, rate) in [(31, 1e-3), (32, 2e-4), (33, 2e-4)] {
         assert!((more.error_rate(m).unwrap() / rate - 1.0).abs() < 1e-12);
     }
     // A share (0.3 - 1e-4)/(1 - 1e-4) of the wrong reads is static; the others are wrong again at the new rate.
     let fixed = (0.3 - 1e-4) / (1.0 - 1e-4);
-    assert!((more.again(31).unwrap() - (1e-3 + fixed * (1.0 - 1e-3))).abs() < 1e-12);
+    assert!((more.again(31).unwrap()[0] - (1e-3 + fixed * (1.0 - 1e-3))).abs() < 1e-12);
     // Of a given rate nothing is static: a second attempt is wrong as often as the first.
-    assert!((more.again(32).unwrap() - 2e-4).abs() < 1e-12);
+    assert!((more.again(32).unwrap()[0] - 2e-4).abs() < 1e-12);
     for factor in [-1.0, f64::NAN, 1e5] {
         assert!(base.times(|_| factor).is_err(), "{factor}");
     }
@@ -99,17 +99,19 @@ fn a_scaled_channel_keeps_its_shape() {
 fn scaling_keeps_the_static_share() {
     let moduli = Moduli::mirage();
     let mut base = ResidueChannel::uniform(&moduli, 1e-3).unwrap();
-    base.set_again(32, 0.25);
-    base.set_again(33, 1e-4);
+    base.set_again(32, &[0.25, 0.5]);
+    base.set_again(33, &[1e-4]);
     for p in [0.0, 1e-8, 0.5] {
         let scaled = base.scaled(p).unwrap();
-        let near = |m: u32, again: f64| (scaled.again(m).unwrap() - again).abs() < 1e-12;
+        let near = |m: u32, again: f64| (scaled.again(m).unwrap()[0] - again).abs() < 1e-12;
         assert!(near(31, p), "a given rate means fresh errors at every attempt");
         assert!(near(32, p + (0.25 - 1e-3) / (1.0 - 1e-3) * (1.0 - p)));
         assert!(near(33, p));
+        let second = p + (0.5 - 1e-3) / (1.0 - 1e-3) * (1.0 - p);
+        assert!((scaled.again(32).unwrap()[1] - second).abs() < 1e-12);
     }
     let back = base.scaled(0.5).unwrap().scaled(1e-3).unwrap();
-    assert!((back.again(32).unwrap() - 0.25).abs() < 1e-12);
+    assert!((back.again(32).unwrap()[0] - 0.25).abs() < 1e-12);
     for p in [-0.1, f64::NAN, 1.1] {
         assert!(base.scaled(p).is_err(), "{p}");
     }
@@ -141,15 +143,15 @@ fn a_row_repeats_its_own_errors_and_the_others_those_of_the_average() {
     let place = Place { unit: 0, row: 1 };
     let key = ChannelKey { chip: Some(4), place: Some(place) };
     let mut channel = ResidueChannel::keyed(vec![(ChannelKey::default(), table.clone()), (key, table)]);
-    channel.set_again(3, 0.7);
+    channel.set_again(3, &[0.7]);
     assert_eq!(channel.again_at(place, 3), None, "nothing is said of the row: its attempts are independent");
-    channel.set_again_of(key, 3, 0.2);
-    assert_eq!(channel.again_at(place, 3), Some(0.2));
-    assert_eq!(channel.again_at(Place { unit: 0, row: 0 }, 3), Some(0.7));
+    channel.set_again_of(key, 3, &[0.2, 0.4]);
+    assert_eq!(channel.again_at(place, 3), Some(&[0.2, 0.4][..]));
+    assert_eq!(channel.again_at(Place { unit: 0, row: 0 }, 3), Some(&[0.7][..]));
     let shares = channel.shares(Placement { units: 1, rows: 4 }, 3).unwrap();
     let again: Vec<_> = shares.iter().map(|share| (share.share, share.again)).collect();
-    assert_eq!(again, [(0.25, Some(0.2)), (0.75, Some(0.7))]);
+    assert_eq!(again, [(0.25, Some(&[0.2, 0.4][..])), (0.75, Some(&[0.7][..]))]);
     let scaled = channel.scaled(0.05).unwrap();
     let fixed = (0.2 - 0.1) / 0.9;
-    assert!((scaled.again_of(key, 3).unwrap() - (0.05 + fixed * 0.95)).abs() < 1e-12);
+    assert!((scaled.again_of(key, 3).unwrap()[0] - (0.05 + fixed * 0.95)).abs() < 1e-12);
 }

@@ -129,14 +129,27 @@ fn repeats_follow_the_channel() {
         let p = if n == m { rate / f64::from(n - 1) } else { 0.0 };
         ChannelTable::new(n, vec![p; (n * n) as usize], None).unwrap()
     });
-    let mut channel = ResidueChannel::average(tables.collect());
+    let average = ResidueChannel::average(tables.collect());
     let (truths, _) = values(&gemm(Protection::None, None), None);
-    for again in [None, Some(0.1), Some(0.6)] {
-        if let Some(again) = again {
-            channel.set_again(m, again);
+    // Said of the average; and of each row, beside an average that says otherwise.
+    let cases: [(&[f64], bool); 5] =
+        [(&[], false), (&[0.1], false), (&[0.6], false), (&[0.35, 0.7], false), (&[0.35, 0.7], true)];
+    for (again, by_row) in cases {
+        let mut channel = average.clone();
+        channel.set_again(m, again);
+        if by_row {
+            let Placement { units, rows } = GemmConfig::mirage(0).placement;
+            let places = (0..units).flat_map(|unit| (0..rows).map(move |row| Place { unit, row }));
+            let keys: Vec<_> = places.map(|place| ChannelKey { chip: Some(1), place: Some(place) }).collect();
+            let own = average.tables().flat_map(|(_, t)| keys.iter().map(|&key| (key, t.clone())));
+            channel = ResidueChannel::keyed(own.collect());
+            keys.iter().for_each(|&key| channel.set_again_of(key, m, again));
         }
         // A rate of fresh errors above P(wrong again | wrong) leaves no share to static ones.
-        let stays = again.map_or(0.0, |again| f64::max(again - rate, 0.0));
+        let stays = |attempt: usize| {
+            let again = again.get(attempt.min(again.len().saturating_sub(1)));
+            again.map_or(0.0, |again| f64::max(again - rate, 0.0))
+        };
         let run = |protection, path| values(&gemm(protection, Some(channel.clone())), path).0;
         for path in paths() {
             let first = run(Protection::None, path);
@@ -144,7 +157,7 @@ fn repeats_follow_the_channel() {
             let twice = run(Protection::ReadAgain { repeats: 2 }, path);
             // What is given up after the last repeat is zero.
             let mut open: Vec<bool> = first.iter().map(|value| value.abs() > bound).collect();
-            for (before, after) in [(&first, &once), (&once, &twice)] {
+            for (attempt, (before, after)) in [(&first, &once), (&once, &twice)].into_iter().enumerate() {
                 // By how many wrong residues keep the value in range: counts of right, wrong in range, and out of range. Where
                 // the value could be zero all the same, nobody can tell.
                 let mut counts = vec![[0u32; 3]; m as usize];
@@ -166,14 +179,14 @@ fn repeats_follow_the_channel() {
                 for (inside, counts) in counts.iter().enumerate() {
                     let all = f64::from(counts.iter().sum::<u32>());
                     let within = rate * inside as f64 / f64::from(m - 1);
-                    let shares = [1.0 - rate - stays, within, rate - within + stays];
+                    let shares = [1.0 - rate - stays(attempt), within, rate - within + stays(attempt)];
                     if shares.iter().all(|share| all * share > 5.0) {
                         let classes = counts.iter().zip(shares);
                         statistic.add(classes.map(|(&count, share)| (f64::from(count), all * share)));
                     }
                 }
                 assert!(statistic.freedom >= 2);
-                statistic.check(&format!("again {again:?}, {path:?}"));
+                statistic.check(&format!("again {again:?}, by row {by_row}, attempt {attempt}, {path:?}"));
             }
         }
     }

@@ -71,7 +71,7 @@ impl<'a> Reads<'a> {
         all
     }
 
-    fn table(&self, at: At, index: usize) -> (&'a ChannelTable, Option<f64>) {
+    fn table(&self, at: At, index: usize) -> (&'a ChannelTable, &'a [f64]) {
         let seats = self.gemm.seats.as_ref().expect("candidates exist only with a channel");
         seats.table(&self.gemm.config, at.row, at.group, self.groups, index)
     }
@@ -151,8 +151,8 @@ impl<'a> Reads<'a> {
         }
     }
 
-    /// All residues of a repeat. Static errors persist: a table carries P(wrong again | wrong) for that, and what goes beyond the
-    /// rate of fresh errors returns the residue of before.
+    /// All residues of a repeat, `attempt` from 1. Static errors persist: a table carries P(wrong again | wrong) for that, and what
+    /// goes beyond the rate of fresh errors returns the residue of before.
     fn read_again(&mut self, at: At, attempt: u32) {
         for start in (0..self.read.len()).step_by(MANY) {
             let id = StreamId { key: self.key, row: at.row as u32, modulus: start as u32 };
@@ -160,9 +160,10 @@ impl<'a> Reads<'a> {
             for (i, index) in (start..self.read.len()).take(MANY).enumerate() {
                 let (right, before, u) = (self.right[index], self.read[index], draws.wrong(i));
                 let (table, again) = self.table(at, index);
-                self.read[index] = match again {
+                let last = again.len().saturating_sub(1);
+                self.read[index] = match again.get((attempt as usize - 1).min(last)) {
                     _ if u < table.rate(right) => table.pick(right, draws.which(i)),
-                    Some(again) if before != right && u < again => before,
+                    Some(&again) if before != right && u < again => before,
                     _ => right,
                 };
             }

@@ -12,8 +12,8 @@ use crate::{ChannelError, Place, Placement, ResidueChannel};
 pub(super) struct Seats {
     by_row: bool,
     rows: u32,
-    /// By unit, row and modulus: the table, and P(wrong again | wrong) where attempts are not independent.
-    tables: Vec<(Arc<ChannelTable>, Option<f64>)>,
+    /// By unit, row and modulus: the table, and P(wrong again | wrong) of each further attempt; none if they are independent.
+    tables: Vec<(Arc<ChannelTable>, Vec<f64>)>,
 }
 
 impl Seats {
@@ -30,7 +30,7 @@ impl Seats {
                     row: place.row,
                     modulus,
                 })?;
-                tables.push((table, channel.again_at(place, modulus)));
+                tables.push((table, channel.again_at(place, modulus).unwrap_or_default().to_vec()));
             }
         }
         Ok(Self { by_row, rows, tables })
@@ -50,7 +50,7 @@ impl Seats {
         (0..self.rows as usize).map(row).collect()
     }
 
-    /// The table that a read of a product goes through, and P(wrong again | wrong).
+    /// The table that a read of a product goes through, and P(wrong again | wrong) of each further attempt.
     pub fn table(
         &self,
         config: &GemmConfig,
@@ -58,7 +58,7 @@ impl Seats {
         group: usize,
         groups: usize,
         modulus: usize,
-    ) -> (&ChannelTable, Option<f64>) {
+    ) -> (&ChannelTable, &[f64]) {
         let place = if self.by_row {
             let Place { unit, row } = config.placement.place(row as u64, group as u64, groups as u64);
             (unit * self.rows + row) as usize
@@ -66,6 +66,6 @@ impl Seats {
             0
         };
         let (table, again) = &self.tables[place * config.moduli.len() + modulus];
-        (table, *again)
+        (table, again)
     }
 }

@@ -87,7 +87,7 @@ fn fast_equals_reference_with_errors_and_every_protection() {
         for rate in [1e-4, 3e-2, 0.9] {
             let config = GemmConfig { protection, ..GemmConfig::mirage(9) };
             let mut channel = ResidueChannel::slip(&config.moduli, &config.code, rate).unwrap();
-            channel.set_again(32, 0.3);
+            channel.set_again(32, &[0.3, 0.6]);
             let gemm = EmulatedGemm::new(config, Some(channel)).unwrap();
             for (i, shape) in SHAPES.into_iter().enumerate() {
                 let (_, counters) = both(&gemm, shape, 50 + i as u64);
@@ -296,8 +296,12 @@ fn channel(
             ResidueChannel::keyed(tables)
         }
     };
+    let first = config.moduli.as_slice()[0];
     if again {
-        channel.set_again(config.moduli.as_slice()[0], 0.6);
+        let keys: Vec<_> = channel.tables().filter(|t| t.1.modulus() == first).map(|t| t.0).collect();
+        for (i, key) in keys.into_iter().enumerate() {
+            channel.set_again_of(key, first, &[0.6 / (1 + i) as f64, 0.8]);
+        }
     }
     Some(channel)
 }

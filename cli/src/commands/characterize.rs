@@ -100,7 +100,8 @@ fn print(answer: &Answer, words: &[String]) {
     table.set_header(["modulus", "error rate", "lower", "upper", "adjacent", "again", "SNR (dB)"]);
     for (r, b) in answer.characterisation.rates.iter().zip(&answer.characterisation.bounds) {
         let (lower, upper) = (r.error_rate * b.lower_ratio, r.error_rate * b.upper_ratio);
-        let numbers = [r.error_rate, lower, upper.min(1.0), r.adjacent, r.again].map(|x| format!("{x:.3e}"));
+        let numbers =
+            [r.error_rate, lower, upper.min(1.0), r.adjacent, r.again[0]].map(|x| format!("{x:.3e}"));
         table.add_row(
             [r.modulus.to_string()].into_iter().chain(numbers).chain([format!("{:.1}", r.snr_db())]),
         );

@@ -289,7 +289,7 @@ impl<'a> Question<'a> {
                 let seen = e.reads as f64
                     * match judge {
                         Judge::Noise => found.error_rate,
-                        Judge::Conditional => found.error_rate / found.again.max(found.error_rate),
+                        Judge::Conditional => found.error_rate / found.again[0].max(found.error_rate),
                     };
                 verdicts.push(if seen < FEWEST {
                     format!(
@@ -410,7 +410,7 @@ pub fn summary(question: &Question<'_>, answer: &Answer) -> serde_json::Value {
             serde_json::json!({
                 "modulus": r.modulus, "error_rate": r.error_rate, "lower": r.error_rate * b.lower_ratio,
                 "upper": (r.error_rate * b.upper_ratio).min(1.0), "adjacent": r.adjacent, "other": r.other,
-                "again": r.again, "snr": r.snr, "snr_db": r.snr_db(), "signal_w": r.signal_power,
+                "again": r.again[0], "snr": r.snr, "snr_db": r.snr_db(), "signal_w": r.signal_power,
                 "reference_w": r.reference_power,
             })
         })

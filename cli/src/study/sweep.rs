@@ -216,8 +216,8 @@ fn results(question: &Question<'_>, solution: &Solution, head: &[String]) -> Res
     };
     let rows = found.rates.iter().zip(&found.bounds).map(|(r, b)| {
         let (lower, upper) = (r.error_rate * b.lower_ratio, (r.error_rate * b.upper_ratio).min(1.0));
-        let numbers =
-            [r.error_rate, lower, upper, r.adjacent, r.again, r.snr_db(), r.signal_power, power].map(number);
+        let numbers = [r.error_rate, lower, upper, r.adjacent, r.again[0], r.snr_db(), r.signal_power, power]
+            .map(number);
         let mut row = head.to_vec();
         row.push(r.modulus.to_string());
         row.extend(numbers);

@@ -76,7 +76,7 @@ pub fn characterise(
     }
     let mut channel = ResidueChannel::average(tables);
     for rates in &rates {
-        channel.set_again(rates.modulus, rates.again);
+        channel.set_again(rates.modulus, &rates.again);
     }
     let effective = bounds.iter().map(|b| b.effective_samples).fold(f64::INFINITY, f64::min);
     for (key, value) in [

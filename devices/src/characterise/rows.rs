@@ -11,6 +11,7 @@ use crate::unit::chips::Sample;
 use crate::unit::mmu::{Mdpu, MdpuErrors};
 use crate::unit::population::Population;
 use crate::unit::rates::Operating;
+use crate::unit::repeats::{ATTEMPTS, Repeats};
 use crate::unit::sampled::SampledMdpu;
 use crate::variation::{ChipMaps, Maps};
 use mirage_arithmetic::{ChannelKey, ChannelTable, Place, Placement, ResidueChannel, SlipCode};
@@ -111,9 +112,9 @@ impl<'a> SampledChips<'a> {
     /// The residue channel of chip `chip`: one table for each unit, row and modulus, in residues of `code`.
     ///
     /// True levels are taken as equally likely at each read's deviation and loss, as in the average channel. The bounds are two
-    /// standard errors that the choice of operand vectors leaves. Each row has its own P(wrong again | wrong), E\[p p'\] / E\[p\]
-    /// over its operand vectors: a repeat meets the same chip and operands, all noise anew (p the probability of a wrong
-    /// read, p' that of the repeat, when all phase shifters have settled).
+    /// standard errors that the choice of operand vectors leaves. Each row has its own P(wrong again | wrong), attempt by
+    /// attempt, over its operand vectors: a repeat meets the same chip and operands, all noise anew, and all phase shifters
+    /// settled.
     ///
     /// # Errors
     /// A code for another number of moduli, a channel that the arithmetic refuses, [`DeviceError::Cancelled`].
@@ -126,7 +127,7 @@ impl<'a> SampledChips<'a> {
     ) -> Result<ResidueChannel, DeviceError> {
         let (operating, seats, made) = (self.operating(), self.seats(), self.draw_chip(chip));
         let (done, steps) = (AtomicUsize::new(0), seats.len());
-        let one = |(index, seat): (usize, &Seat)| -> Result<(ChannelKey, ChannelTable, f64), DeviceError> {
+        let one = |(index, seat): (usize, &Seat)| -> Result<(ChannelKey, ChannelTable, [f64; ATTEMPTS]), DeviceError> {
             watch.check()?;
             let at = &operating[seat.modulus];
             let Row { offsets, error, again } = self.row(chip, &made, index, *seat, at);
@@ -145,7 +146,7 @@ impl<'a> SampledChips<'a> {
         let mut channel =
             ResidueChannel::keyed(rows.into_iter().map(|(key, table, _)| (key, table)).collect());
         for (key, modulus, again) in again {
-            channel.set_again_of(key, modulus, again);
+            channel.set_again_of(key, modulus, &again);
         }
         let reads = self.units.first().map_or(0, |u| u.2.reads.len());
         for (key, value) in [
@@ -242,8 +243,8 @@ struct Row {
     offsets: Vec<f64>,
     /// Relative standard error: of the choice of vectors, and of the groups that they were chosen from.
     error: f64,
-    /// P(wrong again | wrong) on the same operands.
-    again: f64,
+    /// P(wrong again | wrong) on the same operands, of each further attempt.
+    again: [f64; ATTEMPTS],
 }
 
 /// Judges an MDPU by its reads of the vectors; `settled` is what a repeat of one of them meets.
@@ -259,7 +260,7 @@ fn judge(at: &Operating, reads: &[Sample], settled: &dyn Fn(usize) -> Sample, ve
     let own = at.own_levels();
     let mut table = vec![0.0; m * m];
     let (mut left, mut common) = (total, vec![0.0; m]);
-    let (mut once, mut twice, mut row) = (0.0, 0.0, vec![0.0; m]);
+    let (mut repeats, mut row) = (Repeats::default(), vec![0.0; m]);
     for index in order {
         let (read, weight) = (&reads[index], vectors.weights[index]);
         if left <= REST * total {
@@ -276,8 +277,7 @@ fn judge(at: &Operating, reads: &[Sample], settled: &dyn Fn(usize) -> Sample, ve
                 row.fill(0.0);
                 at.readout.add_errors(truth, at.point_of(read, truth), 1.0, &mut row);
                 let wrong: f64 = row.iter().sum();
-                once += weight * wrong;
-                twice += weight * wrong * (wrong * changed).min(1.0);
+                repeats.add(weight, wrong, (wrong * changed).min(1.0));
                 sums.iter_mut().zip(&row).for_each(|(sum, p)| *sum += weight * p);
             }
         }
@@ -289,8 +289,7 @@ fn judge(at: &Operating, reads: &[Sample], settled: &dyn Fn(usize) -> Sample, ve
     for row in table.chunks_mut(m) {
         row.iter_mut().zip(&common).skip(1).for_each(|(p, c)| *p += c);
     }
-    let again = if once > 0.0 { (twice / once).min(1.0) } else { 0.0 };
-    Row { offsets: table, error: choice_error(&shares, vectors), again }
+    Row { offsets: table, error: choice_error(&shares, vectors), again: repeats.again() }
 }
 
 /// Relative standard error of a rate: of the choice of vectors, and of the groups that they were chosen from.
@@ -366,12 +365,12 @@ mod tests {
             // Of all wrong reads of a chip as many are wrong again as of those of the population: its chips, and their operands.
             let again = chips.seats().into_iter().filter(|seat| seat.modulus == index).map(|seat| {
                 let key = ChannelKey { chip: Some(1), place: Some(seat.place) };
-                channel.again_of(key, m).unwrap()
+                channel.again_of(key, m).unwrap()[0]
             });
             let both: f64 = own.iter().zip(again).map(|(rate, again)| rate * again).sum();
-            let ratio = both / own.iter().sum::<f64>() / population.again;
+            let ratio = both / own.iter().sum::<f64>() / population.again[0];
             assert!((ratio - 1.0).abs() < 0.15, "{m}: {ratio}");
-            assert!(population.again > 1.5 * expected, "{m}: {} {expected}", population.again);
+            assert!(population.again[0] > 1.5 * expected, "{m}: {:?} {expected}", population.again);
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod parameters;
 pub(crate) mod population;
 pub(crate) mod rates;
 pub(crate) mod readout;
+pub(crate) mod repeats;
 pub(crate) mod sampled;
 pub(crate) mod shifter;
 pub(crate) mod tilt;

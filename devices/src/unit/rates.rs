@@ -4,6 +4,7 @@ use crate::unit::chips::Sample;
 use crate::unit::mmu::Mdpu;
 use crate::unit::population::{Cell, Population};
 use crate::unit::readout::{Point, ReadOut, wrap};
+use crate::unit::repeats::{ATTEMPTS, Repeats};
 use num_complex::Complex64;
 use std::f64::consts::PI;
 
@@ -32,8 +33,9 @@ pub struct Rates {
     pub adjacent: f64,
     /// The part of it that lands further away.
     pub other: f64,
-    /// Probability that a repeated read of the same operands on the same chip is wrong again.
-    pub again: f64,
+    /// Probability that a further read of the same operands on the same chip is wrong, given that all before were: of the second,
+    /// the third, … read.
+    pub again: [f64; ATTEMPTS],
     /// Amplitude of (I, Q) over the standard deviation of either, at the mean log-amplitude, before quantisation.
     pub snr: f64,
     /// Mean signal power at the detectors of an MDPU, W.
@@ -200,8 +202,8 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
     };
     let mut offsets = vec![0.0; m * m];
     let summary = Summary::new(&operating, &cells);
-    // What is wrong once, and twice: a repeat meets the same static errors and the same cells of the ADC, and all noise anew.
-    let (mut once, mut twice) = (0.0, 0.0);
+    // A repeat meets the same static errors and the same cells of the ADC, and all noise anew.
+    let mut repeats = Repeats::default();
     if exact || operating.imbalanced() {
         let orbits = orbits(m, operating.imbalanced());
         let mut row = vec![0.0; m];
@@ -221,8 +223,7 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
                 let wrong: f64 = again.iter().sum();
                 for &(_, mirrored) in images {
                     let share = if mirrored { cell.settled_mirrored } else { cell.settled };
-                    once += share * wrong;
-                    twice += share * wrong * wrong;
+                    repeats.add(share, wrong, wrong);
                 }
                 for (j, &p) in row.iter().enumerate().filter(|(_, p)| **p > 0.0) {
                     for &(image, mirrored) in images {
@@ -241,8 +242,7 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         for cell in &cells {
             let snr = operating.snr(cell.log_amplitude, phase);
             let wrong = operating.readout.wedge_error(snr, cell.deviation);
-            once += cell.settled * wrong;
-            twice += cell.settled * wrong * wrong;
+            repeats.add(cell.settled, wrong, wrong);
         }
         for cell in cells.iter().filter(|cell| cell.live > 0.0) {
             let snr = operating.snr(cell.log_amplitude, 0.0);
@@ -251,8 +251,7 @@ pub fn rates(unit: &Mdpu, population: &Population, laser_power: f64, quantisatio
         row[0] = 0.0;
         offsets.chunks_mut(m).for_each(|copy| copy.copy_from_slice(&row));
     }
-    let again = if once > 0.0 { (twice / once).min(1.0) } else { 0.0 };
-    summarise(&operating, population, laser_power, offsets, again, summary.dominant)
+    summarise(&operating, population, laser_power, offsets, repeats.again(), summary.dominant)
 }
 
 /// One true level, and the levels that the symmetry of the ADC plane makes equal to it, with or without a mirror.
@@ -344,7 +343,7 @@ fn summarise(
     population: &Population,
     laser_power: f64,
     offsets: Vec<f64>,
-    again: f64,
+    again: [f64; ATTEMPTS],
     dominant: Dominance,
 ) -> Rates {
     let m = operating.unit.modulus() as usize;
