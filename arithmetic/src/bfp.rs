@@ -11,7 +11,8 @@ pub enum Rounding {
     NearestEven,
     /// Towards zero.
     Truncate,
-    /// Up with the probability of the fraction, with draws keyed by seed, site, operand and position.
+    /// Up with the probability of the fraction, with draws keyed by seed, site, operand and position; but never past the largest
+    /// mantissa, so that what lies within half a step above it is rounded down on average.
     Stochastic,
 }
 
