@@ -39,7 +39,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `workload` | layer tables of networks (seven built in, any from a file), lowered to the products of training |
+//! | [`workload`] | layer tables of networks (seven built in, any from a file), lowered to the products of training, and to whole steps |
 //! | [`design`] | the `[system]` section of a design file, its choices and checks |
 //! | `plan` | a product cut into tiles |
 //! | `product` | one product as discrete events: loading, programming, streaming, repeats, draining |
@@ -70,7 +70,7 @@ pub mod published;
 mod repeats;
 mod result;
 mod run;
-mod workload;
+pub mod workload;
 
 pub use chip::{Chip, Options};
 pub use design::System;
@@ -79,4 +79,4 @@ pub use error::SystemError;
 pub use plan::Stationary;
 pub use repeats::RepeatModel;
 pub use result::{Breakdown, LayerResult, NetworkResult, summarise};
-pub use workload::{Kind, Layer, NETWORKS, Network, TableError, all, builtin};
+pub use workload::{Kind, Layer, NETWORKS, Network, Step, TableError, all, builtin};
