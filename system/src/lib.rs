@@ -64,6 +64,7 @@ mod chip;
 pub mod design;
 mod energy;
 mod error;
+pub mod import;
 mod plan;
 mod product;
 pub mod published;
