@@ -239,17 +239,44 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     pub design: Option<PathBuf>,
     /// Network: one of the built-in seven, or `all`.
-    #[arg(long, value_name = "NAME", default_value = "all", conflicts_with_all = ["layers", "gemms"])]
+    #[arg(long, value_name = "NAME", default_value = "all", conflicts_with_all = ["layers", "gemms", "onnx", "scale_sim"])]
     pub network: String,
     /// A layer table of your own, in the form of data/workloads/*.csv.
-    #[arg(long, value_name = "FILE", conflicts_with = "gemms")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gemms", "onnx", "scale_sim"])]
     pub layers: Option<PathBuf>,
-    /// A list of products: network,layer,pass,M,K,N,repeats.
-    #[arg(long, value_name = "FILE")]
+    /// A list of products: network,layer,pass,M,K,N,repeats. Each has operands of its own and waits for none.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["onnx", "scale_sim", "chips"])]
     pub gemms: Option<PathBuf>,
-    /// Images (or sentences) of the training step [default: the design's].
+    /// A network as an ONNX graph; weights may be missing.
+    #[arg(long, value_name = "FILE", conflicts_with = "scale_sim")]
+    pub onnx: Option<PathBuf>,
+    /// The size of a named axis of the ONNX graph, such as seq=128; may be given several times.
+    #[arg(long, value_name = "NAME=SIZE", requires = "onnx")]
+    pub axis: Vec<String>,
+    /// A SCALE-Sim topology (CSV).
+    #[arg(long, value_name = "FILE")]
+    pub scale_sim: Option<PathBuf>,
+    /// Images (or sentences) of the training step, on all chips together [default: the design's].
     #[arg(long, value_name = "N", conflicts_with = "gemms", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub batch: Option<u64>,
+    /// Steps to simulate one after the other; the results are their means.
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u32>(1, 100_000))]
+    pub steps: u32,
+    /// Chips that share the batch and sum their gradients over a ring of links.
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u64>(1, 65_536))]
+    pub chips: u64,
+    /// Samples of the data set: with --epochs, extrapolates the whole run from the simulated steps.
+    #[arg(long, value_name = "N", requires = "epochs", conflicts_with = "gemms", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
+    pub samples: Option<u64>,
+    /// Epochs of the whole run.
+    #[arg(long, value_name = "N", requires = "samples", conflicts_with = "gemms", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
+    pub epochs: Option<u64>,
+    /// Write what each part of the chip did when, as JSON for a trace viewer (ui.perfetto.dev); needs a single network.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Spans of the trace that are shorter are joined with their neighbours of the same operation, s; 0 keeps every one.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1e-5, requires = "trace", allow_negative_numbers = true, value_parser = grain)]
+    pub trace_grain: f64,
     /// Residue channel (channel.csv of a run) whose detected errors are read again.
     #[arg(long, value_name = "FILE", requires = "operands")]
     pub channel: Option<PathBuf>,
@@ -357,6 +384,12 @@ fn whole<T: TryFrom<u64> + Clone + Send + Sync + 'static>(
             _ => format!("a whole number from {low} to {high} is needed, in digits alone"),
         })
     }
+}
+
+/// A time on the command line, s.
+fn grain(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e3).contains(seconds));
+    seconds.ok_or_else(|| "a time in seconds is needed, from 0 to 1000, such as 1e-6".to_owned())
 }
 
 /// A probability on the command line.

@@ -86,6 +86,12 @@ pub enum SystemError {
         /// What does not fit where.
         reason: String,
     },
+    /// The simulation came to rest before its end: a fault of the model, not of the input.
+    #[error("the simulation came to rest with {left} operations left: a fault of the simulator, please report it with the design")]
+    Deadlock {
+        /// Operations that were not done.
+        left: usize,
+    },
     /// An input that is not in its range.
     #[error("{what} is {value}, but must lie between {smallest} and {largest}")]
     OutOfRange {

@@ -63,14 +63,15 @@
 mod chip;
 pub mod design;
 mod energy;
+mod engine;
 mod error;
 pub mod import;
+mod machine;
 mod plan;
-mod product;
 pub mod published;
 mod repeats;
 mod result;
-mod run;
+pub mod trace;
 pub mod workload;
 
 pub use chip::{Chip, Options};
@@ -79,5 +80,6 @@ pub use energy::{ByComponent, Component, Parts};
 pub use error::SystemError;
 pub use plan::Stationary;
 pub use repeats::RepeatModel;
-pub use result::{Breakdown, LayerResult, NetworkResult, summarise};
+pub use machine::{QueuePeak, Traffic};
+pub use result::{Breakdown, LayerResult, NetworkResult, RunResult, StepResult};
 pub use workload::{Kind, Layer, NETWORKS, Network, Step, TableError, all, builtin};

@@ -4,6 +4,7 @@ pub mod circuit;
 pub mod depth;
 pub mod stream;
 pub mod sweep;
+pub mod system;
 pub mod training;
 
 use std::sync::Arc;

@@ -8,8 +8,8 @@
 //! the whole operand, or, of the operand of the outer loop, its panel.
 //!
 //! Tried are row blocks of all powers of two, column blocks from the largest that the accumulators hold down by halves, and both
-//! orders; taken is what takes least by the larger of two times: streaming all tiles through all units, and the traffic at
-//! the bandwidth of the off-chip memory. Small products that come many times are cut between their repeats instead.
+//! orders; taken is what takes least by two times: streaming all tiles through all units, and the traffic at the bandwidth of the
+//! off-chip memory. The larger counts, and a quarter of the smaller: it overlaps, but others want the memory too. Small products that come many times are cut between their repeats instead.
 
 use crate::engine::{Engine, TileShape};
 use crate::plan::{Plan, TileKind};
@@ -107,6 +107,19 @@ impl Nest {
         Ok(best)
     }
 
+    /// Room for a product none of whose bytes matter.
+    pub fn no_room(&self) -> Room {
+        Room {
+            operands: [0; 2],
+            resident: [true; 2],
+            working: [0; 2],
+            accumulators: 0,
+            results: 0,
+            prefetch: 1,
+            bytes_per_tick: 1.0,
+        }
+    }
+
     /// All slices.
     pub fn slices(&self) -> u64 {
         self.counts.iter().product()
@@ -117,10 +130,10 @@ impl Nest {
         self.slices() / self.counts[2]
     }
 
-    /// Time of all tiles on the unit that has most, and of the fetching if that takes longer.
+    /// The larger of the time of all tiles on the unit that has most, and of the fetching; and a quarter of the other.
     fn estimated(mut self, engine: &Engine) -> Result<Self, SystemError> {
-        let estimate = self.streaming(engine)? as f64;
-        self.estimate = self.estimate.max(estimate);
+        let (streaming, fetching) = (self.streaming(engine)? as f64, self.estimate);
+        self.estimate = streaming.max(fetching) + 0.25 * streaming.min(fetching);
         Ok(self)
     }
 

@@ -78,13 +78,10 @@ impl Program {
     /// [`SystemError::Step`] for an operation that reads what is not there, or whose operands are missing.
     pub fn new(step: &Step, plans: &Plans<'_>) -> Result<Self, SystemError> {
         check(step)?;
-        let mut operations = match plans.fusion {
+        let operations = match plans.fusion {
             Fusion::Chains => fused(step),
             Fusion::None => step.operations.iter().cloned().enumerate().map(|(i, o)| (i, o, Vec::new())).collect(),
         };
-        if plans.chips > 1 {
-            operations = operations.into_iter().collect();
-        }
         let mut tasks = Vec::with_capacity(operations.len());
         let mut seen: std::collections::HashMap<GemmKey, u64> = std::collections::HashMap::new();
         for (index, operation, kinds) in operations {
@@ -269,8 +266,8 @@ fn joins(step: &Step, before: &Operation, next: &Operation) -> bool {
     let element_wise = |kind| matches!(kind, VectorKind::Activation | VectorKind::Elementwise | VectorKind::Movement);
     let starts = element_wise(*kind) || matches!(kind, VectorKind::Normalisation | VectorKind::Pooling);
     let same = |id: &TensorId| before.writes.contains(id) && step.tensors[id.0].elements == *elements;
-    // In place changes keep their order.
-    let in_place = next.writes.iter().any(|id| before.reads.contains(id) || before.writes.contains(id));
+    // What is changed in place must be what the sweep has just made.
+    let in_place = next.writes.iter().any(|id| before.reads.contains(id) && !before.writes.contains(id));
     starts && element_wise(*second) && before.stage == next.stage && next.reads.iter().any(same) && !in_place
 }
 
@@ -302,9 +299,15 @@ fn tensors(step: &Step, tasks: &[Task], engine: &Engine) -> Vec<Stored> {
         let plain = swept[index] || tensor.groupings == 0;
         tensor.plain = if plain { tensor.elements * 4 } else { 0 };
         tensor.pinnable &= tensor.lasting;
-        // Data come from outside in every step.
     }
     tensors
+}
+
+impl Stored {
+    /// A tensor of which only the size is known: it is read by one product.
+    pub fn of(tensor: &Tensor, engine: &Engine) -> Self {
+        stored(tensor, engine)
+    }
 }
 
 fn stored(tensor: &Tensor, engine: &Engine) -> Stored {

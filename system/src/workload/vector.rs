@@ -131,7 +131,8 @@ impl Activation {
 }
 
 /// How parameters are updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Optimiser {
     /// Stochastic gradient descent with momentum and weight decay: one state for each parameter.
     Momentum,
