@@ -4,6 +4,8 @@ use mirage_arithmetic::BfpFormat;
 use mirage_design::{Capacity, DataRate, DesignError, Energy, Frequency, Power, Ratio, Time, Value};
 use serde::Deserialize;
 
+use crate::area::AreaSection;
+use crate::baselines::Baselines;
 use crate::energy::scaled_adc;
 use crate::workload::Optimiser;
 
@@ -151,6 +153,10 @@ pub struct System {
     pub links: Links,
     /// Calibration during the run.
     pub recalibration: Recalibration,
+    /// What parts take of the chip.
+    pub area: AreaSection,
+    /// Systolic arrays to compare with.
+    pub baselines: Baselines,
 }
 
 /// What issues operations and keeps operands coming.
@@ -352,7 +358,9 @@ impl System {
         self.check_memory()?;
         self.check_vector(&self.vector)?;
         self.check_vector(&self.optimiser)?;
-        self.check_controller()
+        self.check_controller()?;
+        self.area.check()?;
+        self.baselines.check()
     }
 
     /// Units that take tiles.
@@ -428,7 +436,9 @@ impl System {
         let recalibration = &self.recalibration;
         let period = recalibration.period.si();
         if period > 0.0 && period < 10.0 * recalibration.duration.si() {
-            return Err(recalibration.period.invalid("must be at least ten times the duration, or 0 s for never"));
+            return Err(recalibration
+                .period
+                .invalid("must be at least ten times the duration, or 0 s for never"));
         }
         if period > 0.0 && period < 1e-9 {
             return Err(recalibration.period.invalid("must be at least 1 ns, or 0 s for never"));
@@ -536,7 +546,7 @@ fn carries(bandwidth: &Value<DataRate>) -> Result<(), DesignError> {
     Ok(())
 }
 
-fn within(value: &Value<u32>, smallest: u32, largest: u32) -> Result<(), DesignError> {
+pub(crate) fn within(value: &Value<u32>, smallest: u32, largest: u32) -> Result<(), DesignError> {
     if (smallest..=largest).contains(value.get()) {
         return Ok(());
     }
@@ -547,7 +557,7 @@ fn within(value: &Value<u32>, smallest: u32, largest: u32) -> Result<(), DesignE
 pub const DEFAULT_SECTION: &str = include_str!("../../data/designs/parts/system.toml");
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use mirage_design::{Document, parse_section};
 
@@ -556,6 +566,11 @@ mod tests {
         let system: System = document.section("system")?;
         system.check().map_err(|error| document.locate(error))?;
         Ok(system)
+    }
+
+    /// The default section.
+    pub(crate) fn system() -> System {
+        parse_section(DEFAULT_SECTION, "system.toml", "system").unwrap()
     }
 
     #[test]

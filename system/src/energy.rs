@@ -120,6 +120,25 @@ impl Component {
         )
     }
 
+    /// Whether this is part of what multiplies and adds: converters between numbers and light included, memories not.
+    #[must_use]
+    pub fn is_arithmetic(self) -> bool {
+        matches!(
+            self,
+            Self::Laser
+                | Self::RingTuning
+                | Self::RingDrive
+                | Self::Transmitters
+                | Self::Amplifiers
+                | Self::Adcs
+                | Self::Multipliers
+                | Self::Quantisation
+                | Self::ForwardConversion
+                | Self::ReverseConversion
+                | Self::Accumulation
+        )
+    }
+
     /// The name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -210,6 +229,15 @@ impl Costs {
             Component::ReverseConversion => (logic.reverse_energy.si(), 0.0),
             // A tick of a unit that is calibrated: booked as picoseconds.
             Component::Recalibration => (system.recalibration.power.si() * 1e-12, 0.0),
+            _ => (common.per_action(component), common.power(component)),
+        })
+    }
+
+    /// Of systolic arrays, each of whose multiply-accumulates takes so many joules, and all around them.
+    pub fn systolic(system: &System, energy_per_mac: f64) -> Self {
+        let common = Self::common(system);
+        Self::from(|component| match component {
+            Component::Multipliers => (energy_per_mac, 0.0),
             _ => (common.per_action(component), common.power(component)),
         })
     }

@@ -113,4 +113,16 @@ pub enum SystemError {
     /// The event kernel gave up.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+    /// A rule that leaves a baseline nothing.
+    #[error(
+        "the {rule} rule gives {format} arrays {multipliers:.3} multipliers: not even one multiplier; see system.baselines"
+    )]
+    NoArray {
+        /// The format.
+        format: &'static str,
+        /// The rule.
+        rule: &'static str,
+        /// What it gives.
+        multipliers: f64,
+    },
 }

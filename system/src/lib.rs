@@ -60,11 +60,15 @@
 //!   part of the pipeline latency.
 //! * Laser, amplifiers and ADCs are on all the time; rows and columns that a tile does not fill are not driven.
 
+pub mod area;
+pub mod baselines;
+pub mod compare;
 mod chip;
 pub mod design;
 mod energy;
 mod engine;
 mod error;
+mod estimate;
 pub mod import;
 mod machine;
 mod plan;
@@ -78,6 +82,7 @@ pub use chip::{Chip, Options};
 pub use design::System;
 pub use energy::{ByComponent, Component, Parts};
 pub use error::SystemError;
+pub use estimate::Estimate;
 pub use plan::Stationary;
 pub use repeats::RepeatModel;
 pub use machine::{QueuePeak, Traffic};

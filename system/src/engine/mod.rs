@@ -12,10 +12,12 @@
 //! The machine knows nothing else of it: memories, queues, vector unit and links are the same for all engines.
 
 mod photonic;
+mod systolic;
 
 use mirage_arithmetic::{GemmEntry, Placement};
 
 pub(crate) use photonic::Photonic;
+pub(crate) use systolic::Systolic;
 
 use crate::SystemError;
 use crate::design::{Dataflow, Stall};
@@ -27,6 +29,8 @@ use crate::plan::{Plan, Stationary};
 pub(crate) enum Engine {
     /// RNS-MMVMUs, as the design file has them.
     Photonic(Photonic),
+    /// Arrays of multipliers to compare with.
+    Systolic(Systolic),
 }
 
 /// A tile and what streams through it.
@@ -87,6 +91,7 @@ impl Engine {
     pub fn placement(&self) -> Placement {
         match self {
             Self::Photonic(engine) => engine.placement(),
+            Self::Systolic(engine) => engine.placement(),
         }
     }
 
@@ -94,6 +99,7 @@ impl Engine {
     pub fn columns(&self) -> u64 {
         match self {
             Self::Photonic(engine) => engine.columns(),
+            Self::Systolic(engine) => engine.columns(),
         }
     }
 
@@ -101,6 +107,7 @@ impl Engine {
     pub fn peak(&self) -> f64 {
         match self {
             Self::Photonic(engine) => engine.peak(),
+            Self::Systolic(engine) => engine.peak(),
         }
     }
 
@@ -108,6 +115,7 @@ impl Engine {
     pub fn timing(&self) -> Timing {
         match self {
             Self::Photonic(engine) => engine.timing(),
+            Self::Systolic(engine) => engine.timing(),
         }
     }
 
@@ -118,6 +126,7 @@ impl Engine {
     pub fn tile(&self, shape: TileShape) -> Result<TileTiming, SystemError> {
         match self {
             Self::Photonic(engine) => engine.tile(shape),
+            Self::Systolic(engine) => engine.tile(shape),
         }
     }
 
@@ -125,6 +134,7 @@ impl Engine {
     pub fn operand_bytes(&self, values: u64) -> u64 {
         match self {
             Self::Photonic(engine) => engine.operand_bytes(values),
+            Self::Systolic(engine) => engine.operand_bytes(values),
         }
     }
 
@@ -139,6 +149,7 @@ impl Engine {
     pub fn costs(&self) -> &Costs {
         match self {
             Self::Photonic(engine) => engine.costs(),
+            Self::Systolic(engine) => engine.costs(),
         }
     }
 
@@ -147,6 +158,7 @@ impl Engine {
     pub fn book(&self, shape: TileShape, count: TileCount, actions: &mut Actions) -> [u64; 2] {
         match self {
             Self::Photonic(engine) => engine.book(shape, count, actions),
+            Self::Systolic(engine) => engine.book(shape, count, actions),
         }
     }
 
@@ -154,6 +166,7 @@ impl Engine {
     pub fn book_results(&self, results: u64, copies: u64, actions: &mut Actions) {
         match self {
             Self::Photonic(engine) => engine.book_results(results, copies, actions),
+            Self::Systolic(engine) => engine.book_results(results, copies, actions),
         }
     }
 
@@ -170,12 +183,14 @@ impl Engine {
     /// # Errors
     /// [`SystemError::NoDataflow`] for one that it does not have.
     pub fn candidates(&self, dataflow: Dataflow) -> Result<&'static [Stationary], SystemError> {
-        use Stationary::{First, Second};
+        use Stationary::{First, Output, Second};
         match (self, dataflow) {
             (_, Dataflow::First) => Ok(&[First]),
             (_, Dataflow::Second) => Ok(&[Second]),
             (Self::Photonic(_), Dataflow::Best | Dataflow::BestOfPass) => Ok(&[First, Second]),
             (Self::Photonic(_), Dataflow::Output) => Err(SystemError::NoDataflow),
+            (Self::Systolic(_), Dataflow::Output) => Ok(&[Output]),
+            (Self::Systolic(_), Dataflow::Best | Dataflow::BestOfPass) => Ok(&[First, Second, Output]),
         }
     }
 }

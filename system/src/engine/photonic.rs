@@ -80,8 +80,7 @@ impl Photonic {
         let sums = if shape.first { 4 * shape.rows } else { 8 * shape.rows };
         let pace = (sram.stream_bandwidth.si() / bytes).min(sram.accumulate_bandwidth.si() / sums as f64);
         let ideal = TIME.span(shape.vectors, self.clock)?;
-        let stream =
-            if pace >= self.clock as f64 { ideal } else { ceil_ticks(shape.vectors as f64 / pace)? };
+        let stream = if pace >= self.clock as f64 { ideal } else { ceil_ticks(shape.vectors as f64 / pace)? };
         let load = ceil_ticks(shape.rows as f64 * bytes / sram.load_bandwidth.si())?;
         Ok(TileTiming { load, program: self.program, stream: stream.max(ideal), ideal })
     }
