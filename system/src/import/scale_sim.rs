@@ -12,7 +12,7 @@
 
 use super::{ImportError, Imported, LARGEST};
 use crate::Network;
-use crate::workload::{Kind, Layer};
+use crate::workload::{Kind, Layer, Optimiser};
 
 /// Reads a topology; `file` is used in messages, its stem as the name of the network. Layers are taken each alone (the file
 /// does not say what lies between them), and only the first is taken to need no gradient of its input.
@@ -23,7 +23,7 @@ pub fn read_scale_sim(text: &str, file: &str) -> Result<Imported, ImportError> {
     let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let name = stem.strip_suffix(".csv").unwrap_or(stem).to_owned();
     let notes = vec!["SCALE-Sim topology: work between layers is not in it".to_owned()];
-    let mut network = Network { name, layers: Vec::new(), notes };
+    let mut network = Network { name, layers: Vec::new(), notes, optimiser: Optimiser::Momentum };
     for (index, raw) in text.trim_start_matches('\u{feff}').lines().enumerate().skip(1) {
         let line = raw.trim();
         if line.is_empty() {

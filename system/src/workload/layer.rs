@@ -1,6 +1,6 @@
 //! A layer and what follows from its shape.
 
-use super::vector::Activation;
+use super::vector::{Activation, Optimiser};
 use crate::SystemError;
 
 /// What a row of a layer table is.
@@ -258,6 +258,8 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// The comments of its table: source and assumptions.
     pub notes: Vec<String>,
+    /// What updates its parameters.
+    pub optimiser: Optimiser,
 }
 
 impl Network {

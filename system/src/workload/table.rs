@@ -2,7 +2,7 @@
 
 use mirage_design::closest;
 
-use super::vector::Activation;
+use super::vector::{Activation, Optimiser};
 use super::{Kind, Layer, Network, Source, TableError, Tied};
 
 /// The columns that every layer table has, in this order.
@@ -34,7 +34,8 @@ const DATA: &str = "data";
 const LARGEST: u64 = 1 << 40;
 
 impl Network {
-    /// Reads a layer table: comment lines (`# network: NAME` gives the name, others are kept as notes),
+    /// Reads a layer table: comment lines (`# network: NAME` gives the name, `# optimiser: adam` what updates the parameters in
+    /// place of `momentum`, others are kept as notes),
     /// the header, one line per layer. `file` is used in messages, and as the name if there is none.
     ///
     /// # Errors
@@ -42,7 +43,12 @@ impl Network {
     /// range, an unknown kind, a shape that does not fit, an input that is no earlier layer, a name used twice, no layer at all.
     pub fn parse(text: &str, file: &str) -> Result<Self, TableError> {
         let fail = |line: usize, message: String| TableError { file: file.to_owned(), line, message };
-        let mut network = Self { name: file.to_owned(), layers: Vec::new(), notes: Vec::new() };
+        let mut network = Self {
+            name: file.to_owned(),
+            layers: Vec::new(),
+            notes: Vec::new(),
+            optimiser: Optimiser::Momentum,
+        };
         let (mut header, mut last) = (None, 1);
         for (index, raw) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let (line, number) = (raw.trim(), index + 1);
@@ -51,7 +57,7 @@ impl Network {
                 continue;
             }
             if let Some(comment) = line.strip_prefix('#') {
-                network.comment(comment.trim());
+                network.comment(comment.trim()).map_err(|message| fail(number, message))?;
                 continue;
             }
             match &header {
@@ -72,11 +78,15 @@ impl Network {
         Ok(network)
     }
 
-    fn comment(&mut self, comment: &str) {
-        match comment.strip_prefix("network:") {
-            Some(name) => self.name = name.trim().to_owned(),
-            None => self.notes.push(comment.to_owned()),
+    fn comment(&mut self, comment: &str) -> Result<(), String> {
+        if let Some(name) = comment.strip_prefix("network:") {
+            self.name = name.trim().to_owned();
+        } else if let Some(name) = comment.strip_prefix("optimiser:") {
+            self.optimiser = parse_word("optimiser", name.trim(), &Optimiser::TEXTS)?;
+        } else {
+            self.notes.push(comment.to_owned());
         }
+        Ok(())
     }
 }
 
@@ -204,7 +214,7 @@ fn parse_word<T: Copy>(what: &str, field: &str, texts: &[(&'static str, T)]) -> 
     let known: Vec<&str> = texts.iter().map(|(text, _)| *text).collect();
     let hint = closest(field, known.iter().copied())
         .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
-    Err(format!("`{field}` is not a {what} (use {}){hint}", known.join(", ")))
+    Err(format!("`{field}` is no {what} (use {}){hint}", known.join(", ")))
 }
 
 fn parse_flag(column: &str, field: &str) -> Result<bool, String> {
@@ -387,7 +397,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         let cases = [
-            ("c,conv", "c,konv", "t.csv:5: `konv` is not a kind of layer"),
+            (
+                "# source: none",
+                "# optimiser: adan",
+                "t.csv:2: `adan` is no optimiser (use momentum, adam), did you mean `adam`?",
+            ),
+            ("c,conv", "c,konv", "t.csv:5: `konv` is no kind of layer"),
             ("c,conv,4", "c,conv,0", "`0` in column `in_channels`"),
             ("c,conv,4", "c,conv,-4", "`-4` in column `in_channels`"),
             ("c,conv,4", "c,conv,5", "in_channels = 5 cannot be split into 2 groups"),

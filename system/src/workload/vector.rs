@@ -141,6 +141,9 @@ pub enum Optimiser {
 }
 
 impl Optimiser {
+    /// Optimisers by their text in a layer table.
+    pub(crate) const TEXTS: [(&'static str, Self); 2] = [("momentum", Self::Momentum), ("adam", Self::Adam)];
+
     /// States kept for each parameter.
     #[must_use]
     pub fn states(self) -> u64 {

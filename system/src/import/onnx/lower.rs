@@ -11,7 +11,7 @@ use super::node::Op;
 use super::shape::{Shape, elements, text};
 use super::value::{From, Value};
 use crate::Network;
-use crate::workload::{Activation, Kind, Layer, Source};
+use crate::workload::{Activation, Kind, Layer, Optimiser, Source};
 
 /// Operators that the import knows without a shape rule of their own, or that change which elements there are.
 const MOVES: [&str; 9] =
@@ -60,7 +60,12 @@ impl<'a> Importer<'a> {
         if self.layers.is_empty() {
             return Err("nothing in the graph depends on its inputs: there is nothing to train".to_owned());
         }
-        let network = Network { name: self.name, layers: self.layers, notes: self.notes };
+        let network = Network {
+            name: self.name,
+            layers: self.layers,
+            notes: self.notes,
+            optimiser: Optimiser::Momentum,
+        };
         Ok(Imported { network, unsupported: self.unsupported })
     }
 
