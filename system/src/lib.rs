@@ -62,8 +62,8 @@
 
 pub mod area;
 pub mod baselines;
-pub mod compare;
 mod chip;
+pub mod compare;
 pub mod design;
 mod energy;
 mod engine;

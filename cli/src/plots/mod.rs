@@ -2,6 +2,7 @@
 
 pub mod circuit;
 pub mod depth;
+pub mod rivals;
 pub mod stream;
 pub mod sweep;
 pub mod system;
