@@ -24,6 +24,7 @@ for reader in "${readers[@]}"; do
         design) seeds+=(../data/designs/parts) ;;
         netlist) seeds+=(../data/circuits) ;;
         layers) seeds+=(../data/workloads) ;;
+        onnx) seeds+=(../data/onnx) ;;
         guide-table) seeds+=(../data/siepic-fdtd) ;;
     esac
     echo "fuzzing $reader for $each s"

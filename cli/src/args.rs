@@ -39,6 +39,12 @@ pub enum Command {
     SlipCode(SlipCodeArgs),
     /// Simulate a training step of a network on the chip, tile by tile.
     Simulate(SimulateArgs),
+    /// The chip beside systolic arrays of six number formats, at equal energy and at equal area.
+    Compare(CompareArgs),
+    /// Every published number beside ours: with intervals, what moves them, and what would have to change.
+    Reproduce(ReproduceArgs),
+    /// Try designs over any keys: time, energy, area and error rate, and which of them nothing beats.
+    Explore(ExploreArgs),
     /// Multiply two matrices (.npy, float32) in the arithmetic of a design, with or without errors.
     Gemm(GemmArgs),
     /// Look at a file of S-parameters (INTERCONNECT or Touchstone): ports, range, reciprocity, passivity; convert it.
@@ -239,17 +245,44 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     pub design: Option<PathBuf>,
     /// Network: one of the built-in seven, or `all`.
-    #[arg(long, value_name = "NAME", default_value = "all", conflicts_with_all = ["layers", "gemms"])]
+    #[arg(long, value_name = "NAME", default_value = "all", conflicts_with_all = ["layers", "gemms", "onnx", "scale_sim"])]
     pub network: String,
     /// A layer table of your own, in the form of data/workloads/*.csv.
-    #[arg(long, value_name = "FILE", conflicts_with = "gemms")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gemms", "onnx", "scale_sim"])]
     pub layers: Option<PathBuf>,
-    /// A list of products: network,layer,pass,M,K,N,repeats.
-    #[arg(long, value_name = "FILE")]
+    /// A list of products: network,layer,pass,M,K,N,repeats. Each has operands of its own and waits for none.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["onnx", "scale_sim", "chips"])]
     pub gemms: Option<PathBuf>,
-    /// Images (or sentences) of the training step [default: the design's].
+    /// A network as an ONNX graph; weights may be missing.
+    #[arg(long, value_name = "FILE", conflicts_with = "scale_sim")]
+    pub onnx: Option<PathBuf>,
+    /// The size of a named axis of the ONNX graph, such as seq=128; may be given several times.
+    #[arg(long, value_name = "NAME=SIZE", requires = "onnx")]
+    pub axis: Vec<String>,
+    /// A SCALE-Sim topology (CSV).
+    #[arg(long, value_name = "FILE")]
+    pub scale_sim: Option<PathBuf>,
+    /// Images (or sentences) of the training step, on all chips together [default: the design's].
     #[arg(long, value_name = "N", conflicts_with = "gemms", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub batch: Option<u64>,
+    /// Steps to simulate one after the other; the results are their means.
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u32>(1, 100_000))]
+    pub steps: u32,
+    /// Chips that share the batch and sum their gradients over a ring of links.
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u64>(1, 65_536))]
+    pub chips: u64,
+    /// Samples of the data set: with --epochs, extrapolates the whole run from the simulated steps.
+    #[arg(long, value_name = "N", requires = "epochs", conflicts_with = "gemms", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
+    pub samples: Option<u64>,
+    /// Epochs of the whole run.
+    #[arg(long, value_name = "N", requires = "samples", conflicts_with = "gemms", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
+    pub epochs: Option<u64>,
+    /// Write what each part of the chip did when, as JSON for a trace viewer (ui.perfetto.dev); needs a single network.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Spans of the trace that are shorter are joined with their neighbours of the same operation, s; 0 keeps every one.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1e-5, requires = "trace", allow_negative_numbers = true, value_parser = grain)]
+    pub trace_grain: f64,
     /// Residue channel (channel.csv of a run) whose detected errors are read again.
     #[arg(long, value_name = "FILE", requires = "operands")]
     pub channel: Option<PathBuf>,
@@ -258,6 +291,83 @@ pub struct SimulateArgs {
     pub operands: Option<PathBuf>,
     /// Folder for the results.
     #[arg(short, long, value_name = "DIR", default_value = "runs/system")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mirage compare\n  mirage compare my-chip.toml --network resnet50 -o runs/compare\n\n\
+    Writes compare.csv (each network and array), compare-mean.csv (means over the networks), breakdown.csv (power by component),\n\
+    roofline.csv and plots. docs/baselines.md says what is held equal, and what the two scopes are."
+)]
+pub struct CompareArgs {
+    /// Design file [default: the built-in design].
+    pub design: Option<PathBuf>,
+    /// Network: one of the built-in seven, or `all`.
+    #[arg(long, value_name = "NAME", default_value = "all")]
+    pub network: String,
+    /// Images (or sentences) of the training step [default: the design's].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
+    pub batch: Option<u64>,
+    /// Operands that the lasers are solved for: `training`, `uniform`, or a groups.csv of a run.
+    #[arg(long, value_name = "WHAT", default_value = "training")]
+    pub operands: String,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/compare")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mirage reproduce -o runs/reproduce\n\n\
+    Writes reproduction.md (start here), reproduction.csv (every published number beside ours), headline.csv (the three ratios for\n\
+    every format, with intervals), tornado.csv (each recalled input moved alone), needed.csv (what an input would have to be),\n\
+    area.csv and plots.")]
+pub struct ReproduceArgs {
+    /// Design file [default: the built-in design].
+    pub design: Option<PathBuf>,
+    /// Operands that the lasers are solved for: `training`, `uniform`, or a groups.csv of a run.
+    #[arg(long, value_name = "WHAT", default_value = "training")]
+    pub operands: String,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/reproduce")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mirage explore --sweep system.units=2:16:4 --sweep system.rows=16:64:3\n  \
+    mirage explore --sweep arithmetic.group=8:24:3 --sweep system.clock=2GHz:10GHz:3 --network resnet18\n  \
+    mirage explore --choose \"arithmetic.moduli=[31, 32, 33]; [63, 64, 65]\" --choose arithmetic.mantissa_bits=3;4 --sweep system.units=4:16:3\n\n\
+    Writes explore.csv, a line for each design, and explore.svg. Designs that cannot be built, or whose devices cannot reach the\n\
+    target, are lines with the reason."
+)]
+pub struct ExploreArgs {
+    /// Design file [default: the built-in design].
+    pub design: Option<PathBuf>,
+    /// Vary any numeric key of the design; all combinations of several. KEY can be several keys with commas between them that
+    /// take the same value.
+    #[arg(long, value_name = "KEY=FROM:TO:COUNT[:log|lin]", required_unless_present = "choose")]
+    pub sweep: Vec<String>,
+    /// Vary any key over values given one by one, such as lists and choices; all combinations with the others.
+    #[arg(long, value_name = "KEY=VALUE;VALUE;...")]
+    pub choose: Vec<String>,
+    /// Another value at a key of the design, before anything is varied; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Network: one of the built-in seven, or `all` (sums over them).
+    #[arg(long, value_name = "NAME", default_value = "resnet50")]
+    pub network: String,
+    /// Operands that the devices are solved for: `training`, `uniform`, or a groups.csv of a run.
+    #[arg(long, value_name = "WHAT", default_value = "uniform")]
+    pub operands: String,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/explore")]
     pub output: PathBuf,
     #[command(flatten)]
     pub common: Common,
@@ -357,6 +467,12 @@ fn whole<T: TryFrom<u64> + Clone + Send + Sync + 'static>(
             _ => format!("a whole number from {low} to {high} is needed, in digits alone"),
         })
     }
+}
+
+/// A time on the command line, s.
+fn grain(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e3).contains(seconds));
+    seconds.ok_or_else(|| "a time in seconds is needed, from 0 to 1000, such as 1e-6".to_owned())
 }
 
 /// A probability on the command line.

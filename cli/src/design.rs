@@ -74,6 +74,17 @@ impl Design {
         Self::from_document(Document::new(text, file)?, folder, None)
     }
 
+    /// Reads and checks a file, or the built-in design, and changes what `--set KEY=VALUE` says.
+    pub fn with_set(path: Option<&Path>, set: &[String]) -> Result<Self> {
+        let design = Self::read(path)?;
+        let changes = set.iter().map(|text| match text.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            None => Err(CliError::message(format!("--set {text}: there is no `=`; write KEY=VALUE"))),
+        });
+        let changes = changes.collect::<Result<Vec<_>>>()?;
+        if changes.is_empty() { Ok(design) } else { design.with(&changes) }
+    }
+
     /// This design with other values at some keys, read and checked as if they had been written in the file.
     pub fn with(&self, changes: &[(String, String)]) -> Result<Self> {
         let mut document = self.document.clone();

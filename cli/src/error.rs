@@ -59,6 +59,7 @@ from_library!(
     mirage_devices::circuit::CircuitError,
     mirage_system::SystemError,
     mirage_system::TableError,
+    mirage_system::import::ImportError,
     mirage_training::DataError,
     mirage_training::NetworkError,
     mirage_training::TextError,

@@ -47,10 +47,10 @@ impl Document {
     /// The same design with another value at a dotted key; source, mark and everything else stay.
     ///
     /// A quantity stays text in quotes and a number stays a number; in the place of `"required"` a bare number is written
-    /// as a number, anything else as text. Whether the section takes the value shows when the section is read.
+    /// as a number, anything else as text. A list takes the place of a list. Whether the section takes the value shows when the section is read.
     ///
     /// # Errors
-    /// A key that is not in the file (with the closest one), text for a number, or a value that is neither.
+    /// A key that is not in the file (with the closest one), text for a number, or a value that is neither number, text nor list.
     pub fn with_value(&self, key: &str, value: &str) -> Result<Self, DesignError> {
         let found = self.find(key)?;
         let number = value.parse::<f64>().is_ok_and(f64::is_finite);
@@ -64,8 +64,11 @@ impl Document {
                 ));
                 return Err(self.locate(error.with_span(Some(found.span))));
             }
+            Leaf::Other if is_array(value) => value.to_owned(),
             Leaf::Other => {
-                let error = DesignError::new("only numbers and text can be replaced");
+                let error = DesignError::new(format!(
+                    "`{value}` cannot stand here: only numbers, text and lists such as [1, 2, 3] can be replaced"
+                ));
                 return Err(self.locate(error.with_span(Some(found.span))));
             }
         };
@@ -141,6 +144,12 @@ fn descend(table: &DeTable<'_>, key: &str) -> Option<Found> {
         _ => Leaf::Other,
     };
     Some(Found { value: leaf, span: value.span() })
+}
+
+/// Whether a text is a TOML list.
+fn is_array(text: &str) -> bool {
+    let table = toml::from_str::<toml::Table>(&format!("list = {text}"));
+    table.is_ok_and(|table| table.len() == 1 && table.get("list").is_some_and(toml::Value::is_array))
 }
 
 /// A number and the text of its unit, as quantities are written; `None` when the text does not begin with a number.

@@ -15,6 +15,7 @@ use mirage_devices::files::{
 };
 use mirage_devices::heat::{HeaterMap, Layout, ThermalMatrix};
 use mirage_system::System;
+use mirage_system::import::{read_onnx, read_scale_sim};
 use mirage_training::{Dataset, Network, Task, TrainConfig, TrainingSection};
 use std::sync::OnceLock;
 
@@ -27,7 +28,9 @@ const READERS: &[(&str, Reader)] = &[
     ("operands", |bytes| drop(OperandHistogram::read_csv(bytes, "fuzz.csv"))),
     ("groups", |bytes| drop(GroupSample::read_csv(bytes, "fuzz.csv"))),
     ("gemms", |bytes| drop(GemmEntry::read_csv(bytes, "fuzz.csv"))),
-    ("layers", |bytes| text(bytes, |t| drop(mirage_system::Network::parse(t, "fuzz.csv")))),
+    ("layers", |bytes| text(bytes, |t| step(mirage_system::Network::parse(t, "fuzz.csv").ok()))),
+    ("onnx", |bytes| step(read_onnx(bytes, "fuzz.onnx", &[]).ok().map(|read| read.network))),
+    ("scale-sim", |bytes| text(bytes, |t| step(read_scale_sim(t, "fuzz.csv").ok().map(|read| read.network)))),
     ("images", |bytes| drop(mirage_training::parse_idx_images(bytes, "fuzz"))),
     ("cifar", |bytes| drop(mirage_training::parse_cifar(bytes, "fuzz"))),
     ("checkpoint", checkpoint),
@@ -42,6 +45,15 @@ const READERS: &[(&str, Reader)] = &[
     ("touchstone", |bytes| text(bytes, touchstone)),
     ("guide-table", |bytes| text(bytes, |t| drop(mirage_devices::component::GuideTable::read(t, "fuzz.txt")))),
 ];
+
+/// What a network that was read is for: its size and a training step.
+fn step(network: Option<mirage_system::Network>) {
+    if let Some(network) = network {
+        std::hint::black_box((network.macs().ok(), network.parameters().ok()));
+        let step = network.step(3, mirage_system::workload::Optimiser::Adam);
+        std::hint::black_box(step.ok().map(|step| (step.macs().ok(), step.vector_operations(None).ok())));
+    }
+}
 
 fn text(bytes: &[u8], read: impl Fn(&str)) {
     if let Ok(text) = std::str::from_utf8(bytes) {

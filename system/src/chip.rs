@@ -1,39 +1,69 @@
-//! The chip: a design made into numbers, and the simulation of a list of products on it.
+//! The chip: a design made into numbers, and the simulation of training steps on it.
 
-use mirage_arithmetic::{BfpFormat, GemmEntry, Placement};
-use mirage_events::{Simulation, TimeBase};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mirage_arithmetic::{BfpFormat, GemmEntry, Pass};
 use rand_pcg::Pcg64;
 
 use crate::SystemError;
-use crate::design::{FirstTile, Hold, System};
-use crate::energy::{ByComponent, Component, Costs, Parts};
-use crate::plan::{Plan, Stationary, TileKind, candidates};
-use crate::product::{Product, TileCost, Timing};
-use crate::repeats::{RepeatModel, Sampler};
-use crate::result::{Breakdown, LayerResult};
-
-const TIME: TimeBase = TimeBase::PICOSECONDS;
+use crate::design::{Dataflow, System};
+use crate::energy::{ByComponent, Component, Parts};
+use crate::engine::{Engine, Photonic};
+use crate::machine::{Machine, Nest, Plans, Program, Setup, Stored, cut, room};
+use crate::plan::Stationary;
+use crate::repeats::RepeatModel;
+use crate::result::StepResult;
+use crate::trace::Trace;
+use crate::workload::{Operation, Stage, Step, Tensor, TensorId, TensorKind, Work};
 
 /// A design made into numbers.
 #[derive(Debug, Clone)]
 pub struct Chip {
     system: System,
-    placement: Placement,
-    format: BfpFormat,
-    clock: u64,
-    program: u64,
-    pipeline: u64,
-    check: u64,
-    costs: Costs,
+    engine: Engine,
+    setup: Setup,
 }
 
-/// What a simulation needs besides chip and products.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// What a simulation needs besides chip and step.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// Products that are read again; `None` for a chip without errors.
     pub repeats: Option<RepeatModel>,
     /// Seeds the draws of repeats.
     pub seed: u64,
+    /// Steps to simulate, one after the other; at least one.
+    pub steps: u32,
+    /// Chips that share the gradients of their parts of the batch over a ring; the step is that of one of them.
+    pub chips: u64,
+    /// Writes down what every part did when; spans shorter than so many ticks are joined.
+    pub trace: Option<u64>,
+}
+
+impl Default for Options {
+    /// One step of one chip without errors, without a trace.
+    fn default() -> Self {
+        Self { repeats: None, seed: 0, steps: 1, chips: 1, trace: None }
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), SystemError> {
+        if let Some(model) = self.repeats {
+            model.check()?;
+        }
+        let numbers = [
+            ("the number of simulated steps", u64::from(self.steps), 1_000_000),
+            ("the number of chips", self.chips, 1_000_000),
+        ];
+        for (what, value, largest) in numbers {
+            if !(1..=largest).contains(&value) {
+                let (value, largest) = (value as f64, largest as f64);
+                return Err(SystemError::OutOfRange { what, value, smallest: 1.0, largest });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Chip {
@@ -46,318 +76,259 @@ impl Chip {
         format.check()?;
         system.check_for(format)?;
         parts.check()?;
-        Ok(Self {
-            placement: Placement { units: *system.units.get(), rows: *system.rows.get() },
-            format,
-            // Checked: a whole number between 1 and 1e12.
-            clock: system.clock.si() as u64,
-            program: TIME.ticks(system.program_time.si())?,
-            pipeline: TIME.ticks(system.pipeline_latency.si())?,
-            check: TIME.ticks(system.check_latency.si())?,
-            costs: Costs::new(system, format, parts),
-            system: system.clone(),
-        })
+        if *system.dataflow.get() == Dataflow::Output {
+            return Err(system.dataflow.invalid(SystemError::NoDataflow.to_string()).into());
+        }
+        Self::with_engine(system, Engine::Photonic(Photonic::new(system, format, parts)?))
     }
 
-    /// Multiply-accumulates a second with every row and column in use.
+    /// The same chip around another engine; the section is checked by the caller.
+    pub(crate) fn with_engine(system: &System, engine: Engine) -> Result<Self, SystemError> {
+        let setup = Setup::new(system, &engine)?;
+        Ok(Self { system: system.clone(), engine, setup })
+    }
+
+    /// Multiply-accumulates a second with every row and column of every unit in use.
     #[must_use]
     pub fn peak(&self) -> f64 {
-        self.slots() as f64 * self.clock as f64
+        self.engine.peak()
     }
 
     /// Power while the chip is on, actions not included, by component, W.
     #[must_use]
     pub fn standing_power(&self) -> ByComponent {
-        Component::ALL.map(|component| self.costs.power(component))
+        Component::ALL.map(|component| self.engine.costs().power(component))
     }
 
-    /// Power while every unit streams through full tiles, by component, W; programming and the making of
-    /// operands not included.
+    /// Bytes a second of the off-chip memory.
     #[must_use]
-    pub fn streaming_power(&self) -> ByComponent {
-        let (rows, group) = (f64::from(self.placement.rows), self.group() as f64);
-        let vectors = f64::from(self.placement.units) * self.clock as f64;
-        Component::ALL.map(|component| {
-            let actions = match component {
-                Component::RingDrive => rows * group,
-                Component::ForwardConversion => group,
-                Component::ReverseConversion | Component::Accumulation => rows,
-                Component::AccumulatorMemory => 8.0 * rows,
-                Component::OperandMemory => self.group_bytes(self.group()) as f64,
-                _ => 0.0,
-            };
-            self.costs.power(component) + vectors * actions * self.costs.per_action(component)
-        })
+    pub fn memory_bandwidth(&self) -> f64 {
+        self.system.memory.bandwidth.si() * f64::from(*self.system.memory.channels.get())
     }
 
-    /// Time of a product by the closed form, in ticks of one picosecond: with T tiles of ceil(rows / unit rows) x
-    /// ceil(K / group) on U units, ceil(T / U) (programming + N / clock) + pipeline latency. It holds when nothing
-    /// else limits: no repeats, memories fast enough, `blocking` programming, `prefetched` first tiles.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub(crate) fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Time of a product by the closed form, in ticks of one picosecond. With T tiles of ceil(rows / unit rows) x ceil(K / group) on
+    /// U units, cut into c blocks of vectors, ceil(T / U) (c programming + N / clock) + issue + pipeline latency + drain of the last
+    /// block. It holds when nothing else limits: no repeats, memories fast enough, `blocking` programming.
     ///
     /// # Errors
     /// [`SystemError`] for a product that cannot be simulated.
     pub fn closed_form(&self, entry: &GemmEntry, stationary: Stationary) -> Result<u64, SystemError> {
-        let plan = Plan::new(entry, stationary, self.placement.rows, self.group())?;
-        self.closed_form_of(&plan)
-    }
-
-    fn closed_form_of(&self, plan: &Plan) -> Result<u64, SystemError> {
-        let tile = self.program.checked_add(TIME.span(plan.vectors, self.clock)?);
-        let tiles = tile.and_then(|tile| plan.rounds(self.placement).checked_mul(tile));
-        let total = tiles.and_then(|ticks| ticks.checked_add(self.pipeline));
+        let (step, _) = product_step(std::slice::from_ref(entry));
+        let nest = self.nest(&step, &step.operations[0], entry, stationary)?;
+        let last = nest.slice(nest.slices() - 1, &nest.no_room());
+        let drain = self.setup.drain.ticks(nest.block_results(&last).saturating_mul(4));
+        let fixed = self.setup.issue + self.engine.timing().pipeline + drain;
+        let total = nest.streaming(&self.engine)?.checked_add(fixed);
         total.ok_or_else(|| SystemError::Overflow { what: "the time of a product".to_owned() })
     }
 
-    /// Simulates one entry of a list, the first of its kind. The draws of repeats are keyed by the seed, by all that
-    /// the entry says, and by how many equal entries come before it ([`Chip::run`] counts them): so the
-    /// result depends on nothing else in the list, and equal entries draw independently.
-    ///
-    /// # Errors
-    /// [`SystemError`] for a product that cannot be simulated.
-    pub fn simulate(&self, entry: &GemmEntry, options: &Options) -> Result<LayerResult, SystemError> {
-        self.simulate_again(entry, 0, options)
-    }
-
-    /// As [`Chip::simulate`], for an entry with `before` equal ones before it.
-    pub(crate) fn simulate_again(
+    /// A product cut with all its operands off the chip.
+    fn nest(
         &self,
+        step: &Step,
+        operation: &Operation,
         entry: &GemmEntry,
-        before: u64,
-        options: &Options,
-    ) -> Result<LayerResult, SystemError> {
-        let plan = self.plan(entry)?;
-        let sampler = match options.repeats {
-            Some(model) => {
-                model.check()?;
-                let random = stream(options.seed, entry, before);
-                model.active().then(|| Sampler::new(model, *self.system.stall.get(), random))
-            }
-            None => None,
+        stationary: Stationary,
+    ) -> Result<Nest, SystemError> {
+        let stored = |id: TensorId| Stored::of(step.tensor(id), &self.engine);
+        let [left, right] = match stationary {
+            Stationary::Second => [operation.reads[1], operation.reads[0]],
+            _ => [operation.reads[0], operation.reads[1]],
         };
-        let tile_costs = self.tile_costs(&plan)?;
-        let most_repeats = options.repeats.map_or(0, |model| model.repeats);
-        self.check_duration(&plan, &tile_costs, most_repeats)?;
-        let hold = match self.system.hold.get() {
-            Hold::UntilChecked if options.repeats.is_some_and(|model| model.waits()) => self.check,
-            _ => 0,
-        };
-        let timing = Timing {
-            program: self.program,
-            pipeline: self.pipeline,
-            hold,
-            programming: *self.system.programming.get(),
-            stall: *self.system.stall.get(),
-        };
-        let mut product = Product::new(plan, self.placement, tile_costs, timing, sampler);
-        let first = product.first_events(*self.system.first_tile.get() == FirstTile::Prefetched);
-        let mut bench = Simulation::new(product);
-        for (time, event) in first {
-            bench.schedule(time, event)?;
-        }
-        bench.run()?;
-        if bench.model().overflowed() {
-            return Err(SystemError::Overflow { what: "the time of a product".to_owned() });
-        }
-        self.result(entry, &plan, &tile_costs, &bench, options)
+        let (left, right, result) = (stored(left), stored(right), stored(operation.writes[0]));
+        let places = [left.place, right.place, result.place];
+        let room = room(&self.setup, places, [&left, &right], [false; 2], &result);
+        Ok(cut(&self.engine, entry, stationary, &room)?.0)
     }
 
-    /// The plan of a product in the design's dataflow.
-    fn plan(&self, entry: &GemmEntry) -> Result<Plan, SystemError> {
-        let mut best: Option<(u64, Plan)> = None;
-        let mut refused = None;
-        for &stationary in candidates(*self.system.dataflow.get()) {
-            match Plan::new(entry, stationary, self.placement.rows, self.group()) {
-                Ok(plan) => {
-                    let time = self.closed_form_of(&plan)?;
-                    if best.is_none_or(|(fastest, _)| time < fastest) {
-                        best = Some((time, plan));
+    /// Which operand each product of a step keeps, in the design's dataflow; by the estimate of the cut: the larger of streaming all
+    /// tiles and moving all operands.
+    fn dataflow(&self, step: &Step) -> Result<Vec<Option<Stationary>>, SystemError> {
+        let candidates = self.engine.candidates(*self.system.dataflow.get())?;
+        let products = step.operations.iter().map(|operation| match &operation.work {
+            Work::Gemm(entry) if operation.reads.len() == 2 && operation.writes.len() == 1 => {
+                Some((operation, entry))
+            }
+            _ => None,
+        });
+        if let [only] = candidates {
+            return Ok(products.map(|product| product.map(|_| *only)).collect());
+        }
+        // Estimates of each product in each dataflow; infinite where it cannot be cut.
+        let mut estimates: Vec<Option<(Pass, Vec<f64>)>> = Vec::new();
+        for product in products {
+            let Some((operation, entry)) = product else {
+                estimates.push(None);
+                continue;
+            };
+            let mut times = Vec::new();
+            let mut refused = None;
+            for &stationary in candidates {
+                match self.nest(step, operation, entry, stationary) {
+                    Ok(nest) => times.push(nest.estimate),
+                    Err(error) => {
+                        times.push(f64::INFINITY);
+                        refused = Some(error);
                     }
                 }
-                Err(error) => refused = Some(error),
             }
+            if let Some(error) = refused.filter(|_| times.iter().all(|time| time.is_infinite())) {
+                return Err(error);
+            }
+            estimates.push(Some((entry.pass, times)));
         }
-        match (best, refused) {
-            (Some((_, plan)), _) => Ok(plan),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(SystemError::Overflow { what: "a product without dataflow".to_owned() }),
-        }
-    }
-
-    fn group(&self) -> u64 {
-        self.format.group as u64
-    }
-
-    /// Multiplication units for each modulus.
-    fn slots(&self) -> u64 {
-        u64::from(self.placement.units) * u64::from(self.placement.rows) * self.group()
-    }
-
-    fn group_bytes(&self, values: u64) -> u64 {
-        self.system.group_bytes(self.format, values)
-    }
-
-    fn tile_costs(&self, plan: &Plan) -> Result<[TileCost; TileKind::COUNT], SystemError> {
-        let mut costs = [TileCost::default(); TileKind::COUNT];
-        let sram = &self.system.sram;
-        for kind in TileKind::all() {
-            let (rows, columns) = (plan.rows_of(kind), plan.columns_of(kind));
-            let bytes = self.group_bytes(columns) as f64;
-            // A partial sum is written, and but for the first group read before.
-            let sums = if kind.first_k() { 4 * rows } else { 8 * rows };
-            let pace = (sram.stream_bandwidth.si() / bytes).min(sram.accumulate_bandwidth.si() / sums as f64);
-            let ideal = TIME.span(plan.vectors, self.clock)?;
-            let stream =
-                if pace >= self.clock as f64 { ideal } else { ceil_ticks(plan.vectors as f64 / pace)? };
-            let load = ceil_ticks(rows as f64 * bytes / sram.load_bandwidth.si())?;
-            costs[kind.index()] = TileCost { rows, columns, load, stream: stream.max(ideal), ideal };
-        }
-        Ok(costs)
-    }
-
-    /// Refuses what could run past 2^62 ticks, so that no sum inside the model can overflow.
-    fn check_duration(
-        &self,
-        plan: &Plan,
-        costs: &[TileCost; TileKind::COUNT],
-        repeats: u32,
-    ) -> Result<(), SystemError> {
-        let slowest = |of: fn(&TileCost) -> u64| u128::from(costs.iter().map(of).max().unwrap_or(0));
-        let streams = slowest(|cost| cost.stream) * (1 + u128::from(repeats));
-        let tile = streams + slowest(|cost| cost.load) + u128::from(self.program) + u128::from(self.check);
-        let total =
-            tile.checked_mul(u128::from(plan.tiles)).and_then(|t| t.checked_add(u128::from(self.pipeline)));
-        if total.is_none_or(|total| total >= 1 << 62) {
-            return Err(SystemError::Overflow { what: "the time of a product".to_owned() });
-        }
-        Ok(())
-    }
-
-    fn result(
-        &self,
-        entry: &GemmEntry,
-        plan: &Plan,
-        costs: &[TileCost; TileKind::COUNT],
-        bench: &Simulation<Product>,
-        options: &Options,
-    ) -> Result<LayerResult, SystemError> {
-        let product = bench.model();
-        let picoseconds = bench.now();
-        let seconds = TIME.seconds(picoseconds);
-        let tiles_of = |kind: TileKind| product.done.tiles[kind.index()];
-        let macs: u64 = TileKind::all()
-            .map(|kind| {
-                tiles_of(kind) * costs[kind.index()].rows * costs[kind.index()].columns * plan.vectors
+        let of_pass = *self.system.dataflow.get() == Dataflow::BestOfPass;
+        let sums = Pass::ALL.map(|pass| {
+            let of_this = estimates.iter().flatten().filter(|(other, _)| *other == pass);
+            of_this.fold(vec![0.0; candidates.len()], |sum, (_, times)| {
+                sum.iter().zip(times).map(|(sum, time)| sum + time).collect()
             })
-            .sum();
-        let reads = plan.groups();
-        Ok(LayerResult {
-            network: entry.network.clone(),
-            layer: entry.layer.clone(),
-            pass: entry.pass,
-            m: entry.m,
-            k: entry.k,
-            n: entry.n,
-            repeats: entry.repeats,
-            stationary: plan.stationary,
-            tiles: TileKind::all().map(tiles_of).sum(),
-            events: bench.events(),
-            macs,
-            picoseconds,
-            seconds,
-            utilisation: macs as f64 / (self.peak() * seconds),
-            energy: self.energy(plan, costs, product, picoseconds)?,
-            breakdown: self.breakdown(product, picoseconds),
-            reads,
-            repeated: product.done.repeated,
-            repeated_expected: options.repeats.map_or(0.0, |model| model.expected(reads)),
-            working_set: self.working_set(plan),
-        })
+        });
+        let choose = |estimate: Option<(Pass, Vec<f64>)>| {
+            let (pass, own) = estimate?;
+            let place = Pass::ALL.iter().position(|other| *other == pass).unwrap_or(0);
+            Some(candidates[fastest(if of_pass { &sums[place] } else { &own })])
+        };
+        Ok(estimates.into_iter().map(choose).collect())
     }
 
-    /// Operands in groups and FP32 results of one product, in bytes; repeats follow one another.
-    fn working_set(&self, plan: &Plan) -> f64 {
-        let operands = (plan.rows + plan.vectors) as f64 * self.vector_bytes(plan) as f64;
-        operands + 4.0 * plan.rows as f64 * plan.vectors as f64
+    /// Simulates a training step event by event, `options.steps` times in a row.
+    ///
+    /// The draws of repeats are keyed by the seed, by all that a product's entry says, by the number of equal entries
+    /// before it and by the step: so they depend on nothing else.
+    ///
+    /// # Errors
+    /// [`SystemError`] for a step that cannot be simulated.
+    pub fn step(&self, step: &Step, options: &Options) -> Result<StepResult, SystemError> {
+        options.check()?;
+        let dataflow = self.dataflow(step)?;
+        let stationary = |index: usize, _: &GemmEntry| {
+            let missing = || SystemError::Overflow { what: "a product without dataflow".to_owned() };
+            dataflow.get(index).copied().flatten().ok_or_else(missing)
+        };
+        let plans = Plans {
+            engine: &self.engine,
+            fusion: *self.system.controller.fusion.get(),
+            chips: options.chips,
+            stationary: &stationary,
+        };
+        let program = Program::new(step, &plans)?;
+        let trace = options.trace.map(|grain| Box::new(Trace::new(grain)));
+        let outcome = Machine::run(&self.engine, self.setup.clone(), &program, *options, trace)?;
+        StepResult::new(self, step, &program, outcome, options)
     }
 
-    /// Bytes of one vector of K values in groups.
-    fn vector_bytes(&self, plan: &Plan) -> u64 {
-        let last = plan.inner - (plan.k_tiles - 1) * self.group();
-        (plan.k_tiles - 1) * self.group_bytes(self.group()) + self.group_bytes(last)
-    }
-
-    fn energy(
+    /// Simulates the products of a list, each with operands of its own and none waiting for another: one step for each
+    /// network of the list, in the order of their first products.
+    ///
+    /// # Errors
+    /// The first error in that order.
+    pub fn products(
         &self,
-        plan: &Plan,
-        costs: &[TileCost; TileKind::COUNT],
-        product: &Product,
-        ticks: u64,
-    ) -> Result<ByComponent, SystemError> {
-        let (mut ledger, accounts) = self.costs.open(TIME)?;
-        let mut book =
-            |component: Component, actions: u64| ledger.book(accounts[component as usize], actions, 0);
-        // Every result is an operand of two later products (of the next pass, and of a gradient), grouped along another
-        // direction for each: read once as FP32, written twice as groups.
-        let results = plan.rows * plan.vectors * plan.repeats;
-        book(Component::Quantisation, 2 * results);
-        let groups = results.div_ceil(self.group());
-        book(Component::OperandMemory, 4 * results + 2 * groups * self.group_bytes(self.group()));
-        for kind in TileKind::all() {
-            let (cost, tiles) = (costs[kind.index()], product.done.tiles[kind.index()]);
-            let streamed = tiles * plan.vectors;
-            let fetched = streamed + product.done.refetched[kind.index()];
-            book(Component::Transmitters, tiles * cost.rows * cost.columns);
-            book(Component::ForwardConversion, tiles * cost.rows * cost.columns + fetched * cost.columns);
-            book(Component::OperandMemory, (tiles * cost.rows + fetched) * self.group_bytes(cost.columns));
-            book(Component::RingDrive, streamed * cost.rows * cost.columns);
-            book(Component::ReverseConversion, streamed * cost.rows);
-            let sums = streamed * cost.rows;
-            book(Component::AccumulatorMemory, if kind.first_k() { 4 * sums } else { 8 * sums });
-            book(Component::Accumulation, if kind.first_k() { 0 } else { sums });
+        entries: &[GemmEntry],
+        options: &Options,
+        threads: usize,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<StepResult>, SystemError> {
+        let mut steps = Vec::new();
+        let mut rest: Vec<GemmEntry> = entries.to_vec();
+        while !rest.is_empty() {
+            let (step, others) = product_step(&rest);
+            steps.push(step);
+            rest = others;
         }
-        book(Component::RingDrive, product.done.redriven);
-        book(Component::ReverseConversion, product.done.reread);
-        for &account in &accounts {
-            ledger.book(account, 0, ticks);
-        }
-        let mut energy = [0.0; Component::COUNT];
-        for (slot, (_, joules)) in energy.iter_mut().zip(ledger.energies()?) {
-            *slot = joules;
-        }
-        Ok(energy)
+        self.run(&steps, options, threads, progress)
     }
 
-    fn breakdown(&self, product: &Product, ticks: u64) -> Breakdown {
-        let whole = f64::from(self.placement.units) * ticks as f64;
-        if whole == 0.0 {
-            return Breakdown::default();
-        }
-        let spent = &product.spent;
-        let share = |ticks: u128| ticks as f64 / whole;
-        let useful = share(spent.useful) / (f64::from(self.placement.rows) * self.format.group as f64);
-        Breakdown {
-            useful,
-            edges: share(spent.ideal) - useful,
-            bandwidth: share(spent.stream - spent.ideal),
-            programming: share(spent.programming),
-            loading: share(spent.loading),
-            repeats: share(spent.repeats),
-            checking: share(spent.checking),
-            draining: share(spent.draining),
-            imbalance: share(product.imbalance(ticks)),
-        }
+    /// Simulates several steps, `threads` at a time (at least one); results in the order of the list, the same for any
+    /// number of threads. `progress` is called with the number of steps done.
+    ///
+    /// # Errors
+    /// The first error in the order of the list.
+    pub fn run(
+        &self,
+        steps: &[Step],
+        options: &Options,
+        threads: usize,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<StepResult>, SystemError> {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let results: Mutex<Vec<(usize, Result<StepResult, SystemError>)>> = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..threads.clamp(1, steps.len().max(1)) {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(step) = steps.get(index) else { break };
+                        let result = self.step(step, options);
+                        results.lock().unwrap_or_else(|poison| poison.into_inner()).push((index, result));
+                        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                    }
+                });
+            }
+        });
+        let mut results = results.into_inner().unwrap_or_else(|poison| poison.into_inner());
+        results.sort_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 }
 
-/// Ticks of a time in seconds, rounded up.
-fn ceil_ticks(seconds: f64) -> Result<u64, SystemError> {
-    let ticks = TIME.ticks(seconds)?;
-    Ok(if TIME.seconds(ticks) < seconds { ticks.saturating_add(1) } else { ticks })
+/// The first of the smallest.
+fn fastest(times: &[f64]) -> usize {
+    (1..times.len()).fold(0, |best, index| if times[index] < times[best] { index } else { best })
+}
+
+/// The products of the first network of a list as a step; and those of the others.
+fn product_step(entries: &[GemmEntry]) -> (Step, Vec<GemmEntry>) {
+    let network = entries.first().map_or(String::new(), |entry| entry.network.clone());
+    let (own, others): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|entry| entry.network == network);
+    let mut step = Step { network, batch: 1, operations: Vec::new(), tensors: Vec::new() };
+    for entry in own {
+        let (kinds, sizes) = (kinds(entry.pass), [[entry.m, entry.k], [entry.k, entry.n], [entry.m, entry.n]]);
+        let mut ids = Vec::with_capacity(3);
+        for (kind, [rows, columns]) in kinds.into_iter().zip(sizes) {
+            let name = format!("{} {}", entry.layer, entry.pass);
+            // What does not fit is refused with the product.
+            let elements = rows.saturating_mul(columns).saturating_mul(entry.repeats);
+            ids.push(TensorId(step.tensors.len()));
+            step.tensors.push(Tensor { name, kind, elements });
+        }
+        step.operations.push(Operation {
+            layer: entry.layer.clone(),
+            stage: Stage::from(entry.pass),
+            reads: ids[..2].to_vec(),
+            writes: ids[2..].to_vec(),
+            work: Work::Gemm(entry),
+        });
+    }
+    (step, others)
+}
+
+/// What the operands and the result of a pass are.
+fn kinds(pass: Pass) -> [TensorKind; 3] {
+    use TensorKind::{Activation, Gradient, Weight, WeightGradient};
+    match pass {
+        Pass::Forward => [Weight, Activation, Activation],
+        Pass::InputGradient => [Weight, Gradient, Gradient],
+        Pass::WeightGradient => [Gradient, Activation, WeightGradient],
+    }
 }
 
 /// A random stream of its own for each entry of a list: FNV-1a of network, layer, pass, sizes, repeats and the number of
 /// equal entries before it.
-fn stream(seed: u64, entry: &GemmEntry, before: u64) -> Pcg64 {
+pub(crate) fn stream(seed: u64, entry: &GemmEntry, before: u64) -> Pcg64 {
     let names = format!("{}\0{}\0{}\0", entry.network, entry.layer, entry.pass);
     let numbers = [entry.m, entry.k, entry.n, entry.repeats, before].map(u64::to_le_bytes);
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

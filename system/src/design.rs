@@ -1,10 +1,13 @@
 //! The `[system]` section of a design file.
 
 use mirage_arithmetic::BfpFormat;
-use mirage_design::{Capacity, DataRate, DesignError, Energy, Frequency, Power, Time, Value};
+use mirage_design::{Capacity, DataRate, DesignError, Energy, Frequency, Power, Ratio, Time, Value};
 use serde::Deserialize;
 
+use crate::area::AreaSection;
+use crate::baselines::Baselines;
 use crate::energy::scaled_adc;
+use crate::workload::Optimiser;
 
 /// What a unit does while its phase shifters are programmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -45,19 +48,35 @@ pub enum Dataflow {
     /// The second operand.
     #[serde(rename = "DF2")]
     Second,
+    /// The output; arrays of multipliers with a sum of their own only.
+    #[serde(rename = "DF3")]
+    Output,
+    /// For each pass, over the whole network, the one that is faster by the closed form.
+    #[serde(rename = "OPT1")]
+    BestOfPass,
     /// For each layer and pass the one that is faster by the closed form.
     #[serde(rename = "OPT2")]
     Best,
 }
 
-/// Where the first tile of a product is when the product begins.
+/// How vectors lie over the banks of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FirstTile {
-    /// In the operand buffers: loaded during the product before.
-    Prefetched,
-    /// In the SRAM.
-    Cold,
+pub enum Interleave {
+    /// Neighbouring vectors of a group in neighbouring banks: streams out of step share all banks, and only their number is limited.
+    Vector,
+    /// All vectors of a group in one bank: streams of groups that share a bank wait for its ports.
+    Group,
+}
+
+/// Whether sweeps of the vector unit that follow one another are done in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fusion {
+    /// An operation on the elements of what the one before wrote is done in the same sweep.
+    Chains,
+    /// Every operation reads from memory and writes to it.
+    None,
 }
 
 /// How the published power of an ADC is charged.
@@ -108,10 +127,12 @@ pub struct System {
     pub stall: Value<Stall>,
     /// Which operand is stationary.
     pub dataflow: Value<Dataflow>,
-    /// Where the first tiles come from.
-    pub first_tile: Value<FirstTile>,
     /// Width of the exponent that a group shares.
     pub exponent_bits: Value<u32>,
+    /// How parameters are updated.
+    pub update: Value<Optimiser>,
+    /// Numbers of the units that are out of use, mapped out for their errors.
+    pub units_out: Value<Vec<u32>>,
     /// Memories.
     pub sram: Sram,
     /// Converters between light and numbers.
@@ -120,14 +141,128 @@ pub struct System {
     pub rings: Rings,
     /// Digital logic.
     pub logic: Logic,
+    /// What issues operations and keeps operands coming.
+    pub controller: Controller,
+    /// Off-chip memory.
+    pub memory: Memory,
+    /// The vector unit.
+    pub vector: VectorUnit,
+    /// The unit that updates parameters.
+    pub optimiser: VectorUnit,
+    /// Links to other chips.
+    pub links: Links,
+    /// Calibration during the run.
+    pub recalibration: Recalibration,
+    /// What parts take of the chip.
+    pub area: AreaSection,
+    /// Systolic arrays to compare with.
+    pub baselines: Baselines,
+}
+
+/// What issues operations and keeps operands coming.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Controller {
+    /// Matrix products that are worked on or prepared at a time.
+    pub open_products: Value<u32>,
+    /// Slices of operands that are loaded or worked on, for each open product; 2 is double buffering.
+    pub prefetch: Value<u32>,
+    /// Finished blocks of results that wait to be written off the chip.
+    pub output_queue: Value<u32>,
+    /// From an operation's last operand to its start, s.
+    pub issue_time: Value<Time>,
+    /// What the vector unit does in one sweep.
+    pub fusion: Value<Fusion>,
+}
+
+/// Off-chip memory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Channels, each with its own queue.
+    pub channels: Value<u32>,
+    /// Of one channel, B/s.
+    pub bandwidth: Value<DataRate>,
+    /// From a request to its last byte, beside the time on the channel, s.
+    pub latency: Value<Time>,
+    /// The smallest transfer: a part of a burst takes a whole one.
+    pub burst: Value<Capacity>,
+    /// What the DMA asks for at a time, an event each.
+    pub block: Value<Capacity>,
+    /// Blocks that wait or travel in one channel.
+    pub queue: Value<u32>,
+    /// J per byte read or written.
+    pub energy_per_byte: Value<Energy>,
+    /// Of the whole memory while it is on, W.
+    pub background_power: Value<Power>,
+}
+
+/// Lanes that work on FP32 numbers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VectorUnit {
+    /// Lanes: operations of one cycle.
+    pub lanes: Value<u32>,
+    /// Its clock, Hz.
+    pub clock: Value<Frequency>,
+    /// To and from the SRAM, B/s.
+    pub bandwidth: Value<DataRate>,
+    /// Pieces of operands that wait for it, and of results that leave it.
+    pub staging: Value<u32>,
+    /// J per operation.
+    pub energy_per_operation: Value<Energy>,
+}
+
+/// Links to other chips of a ring.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// To the next chip, B/s.
+    pub bandwidth: Value<DataRate>,
+    /// From the first byte sent to the first received, s.
+    pub latency: Value<Time>,
+    /// J per byte sent.
+    pub energy_per_byte: Value<Energy>,
+}
+
+/// Calibration during the run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recalibration {
+    /// From one calibration of a unit to the next, s; 0 is never.
+    pub period: Value<Time>,
+    /// How long a unit pauses for it, s.
+    pub duration: Value<Time>,
+    /// What a unit that is calibrated takes beside its standing power, W.
+    pub power: Value<Power>,
 }
 
 /// On-chip memories.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sram {
-    /// Bytes.
+    /// Bytes; the partitions below share it.
     pub capacity: Value<Capacity>,
+    /// For parameters.
+    pub weights: Value<Capacity>,
+    /// For outputs of layers and the data.
+    pub activations: Value<Capacity>,
+    /// For gradients.
+    pub gradients: Value<Capacity>,
+    /// For partial sums; each unit has its part.
+    pub accumulators: Value<Capacity>,
+    /// Share of each of the first three for operands on their way to the units; the rest holds tensors that stay.
+    pub working: Value<Ratio>,
+    /// Banks of each of the first three.
+    pub banks: Value<u32>,
+    /// Streams that a bank can serve at a time.
+    pub ports: Value<u32>,
+    /// How vectors lie over the banks.
+    pub interleave: Value<Interleave>,
+    /// Of the port of each partition to and from off-chip memory, B/s.
+    pub dma_bandwidth: Value<DataRate>,
+    /// At which finished sums are joined over the units, brought into groups and stored, B/s of FP32.
+    pub drain_bandwidth: Value<DataRate>,
     /// Of the one port that loads stationary tiles, B/s.
     pub load_bandwidth: Value<DataRate>,
     /// Of the streaming operand, B/s for each unit.
@@ -218,27 +353,153 @@ impl System {
                 .check_latency
                 .invalid("must not be longer than the pipeline latency, of which it is a part"));
         }
-        let sram = &self.sram;
-        for bandwidth in [&sram.load_bandwidth, &sram.stream_bandwidth, &sram.accumulate_bandwidth] {
-            if bandwidth.si() < 1.0 {
-                return Err(bandwidth.invalid("must be at least 1 B/s, or nothing ever arrives"));
+        self.check_units_out()?;
+        self.check_sram()?;
+        self.check_memory()?;
+        self.check_vector(&self.vector)?;
+        self.check_vector(&self.optimiser)?;
+        self.check_controller()?;
+        self.area.check()?;
+        self.baselines.check()
+    }
+
+    /// Units that take tiles.
+    #[must_use]
+    pub fn units_in_use(&self) -> u32 {
+        // Checked: no number twice, none too large, not all.
+        self.units.get() - self.units_out.get().len() as u32
+    }
+
+    fn check_units_out(&self) -> Result<(), DesignError> {
+        let out = self.units_out.get();
+        for (index, unit) in out.iter().enumerate() {
+            if unit >= self.units.get() {
+                let last = self.units.get() - 1;
+                return Err(self.units_out.invalid(format!("names unit {unit}, but the last one is {last}")));
             }
+            if out[..index].contains(unit) {
+                return Err(self.units_out.invalid(format!("names unit {unit} twice")));
+            }
+        }
+        if out.len() == *self.units.get() as usize {
+            return Err(self.units_out.invalid("leaves no unit in use"));
         }
         Ok(())
     }
 
-    /// [`System::check`], and that the SRAM holds two tiles of this format for each unit: the one that is
-    /// worked on and the one that is loaded meanwhile.
+    fn check_sram(&self) -> Result<(), DesignError> {
+        let sram = &self.sram;
+        for bandwidth in [
+            &sram.load_bandwidth,
+            &sram.stream_bandwidth,
+            &sram.accumulate_bandwidth,
+            &sram.dma_bandwidth,
+            &sram.drain_bandwidth,
+        ] {
+            carries(bandwidth)?;
+        }
+        let parts = [&sram.weights, &sram.activations, &sram.gradients, &sram.accumulators];
+        let sum: f64 = parts.iter().map(|part| part.si()).sum();
+        if sum > sram.capacity.si() {
+            let reason = format!("is less than its partitions together, which take {sum} B");
+            return Err(sram.capacity.invalid(reason));
+        }
+        if sram.capacity.si() > 1e15 {
+            return Err(sram.capacity.invalid("must be at most 1 PB"));
+        }
+        if !(0.01..=1.0).contains(&sram.working.si()) {
+            return Err(sram.working.invalid("must lie between 1 % and 100 %"));
+        }
+        within(&sram.banks, 1, 1 << 16)?;
+        within(&sram.ports, 1, 1 << 10)
+    }
+
+    fn check_memory(&self) -> Result<(), DesignError> {
+        let memory = &self.memory;
+        within(&memory.channels, 1, 1 << 12)?;
+        within(&memory.queue, 1, 1 << 12)?;
+        carries(&memory.bandwidth)?;
+        carries(&self.links.bandwidth)?;
+        for time in [&memory.latency, &self.links.latency, &self.recalibration.duration] {
+            if time.si() > 1.0 {
+                return Err(time.invalid("must be at most 1 s"));
+            }
+        }
+        for size in [&memory.burst, &memory.block] {
+            if size.si().fract() != 0.0 || !(1.0..=1e9).contains(&size.si()) {
+                return Err(size.invalid("must be a whole number of bytes from 1 B to 1 GB"));
+            }
+        }
+        if memory.block.si() % memory.burst.si() != 0.0 {
+            return Err(memory.block.invalid("must be a multiple of the burst"));
+        }
+        let recalibration = &self.recalibration;
+        let period = recalibration.period.si();
+        if period > 0.0 && period < 10.0 * recalibration.duration.si() {
+            return Err(recalibration
+                .period
+                .invalid("must be at least ten times the duration, or 0 s for never"));
+        }
+        if period > 0.0 && period < 1e-9 {
+            return Err(recalibration.period.invalid("must be at least 1 ns, or 0 s for never"));
+        }
+        if period > 1e6 {
+            return Err(recalibration.period.invalid("must be at most 1e6 s; 0 s is never"));
+        }
+        Ok(())
+    }
+
+    fn check_vector(&self, unit: &VectorUnit) -> Result<(), DesignError> {
+        within(&unit.lanes, 1, 1 << 24)?;
+        within(&unit.staging, 1, 1 << 10)?;
+        carries(&unit.bandwidth)?;
+        if unit.clock.si().fract() != 0.0 || !(1.0..=1e12).contains(&unit.clock.si()) {
+            return Err(unit.clock.invalid("must be a whole number of hertz between 1 Hz and 1 THz"));
+        }
+        Ok(())
+    }
+
+    fn check_controller(&self) -> Result<(), DesignError> {
+        let controller = &self.controller;
+        within(&controller.open_products, 1, 16)?;
+        within(&controller.prefetch, 1, 64)?;
+        within(&controller.output_queue, 1, 1 << 10)?;
+        if controller.issue_time.si() > 1.0 {
+            return Err(controller.issue_time.invalid("must be at most 1 s"));
+        }
+        Ok(())
+    }
+
+    /// [`System::check`], and that the SRAM can keep the units busy with operands of this format: the working part of each
+    /// partition holds, for each open product, as many slices of one tile as are prefetched; each unit's accumulators hold
+    /// two blocks of one vector.
     ///
     /// # Errors
     /// [`DesignError`] at the value that is out of range.
     pub fn check_for(&self, format: BfpFormat) -> Result<(), DesignError> {
         self.check()?;
-        let tiles = 2 * u64::from(*self.units.get()) * u64::from(*self.rows.get());
-        let bytes = tiles as f64 * self.group_bytes(format, format.group as u64) as f64;
-        if self.sram.capacity.si() < bytes {
-            let reason = format!("cannot hold two tiles for each unit, which take {bytes} B");
-            return Err(self.sram.capacity.invalid(reason));
+        let tile = f64::from(*self.rows.get()) * self.group_bytes(format, format.group as u64) as f64;
+        self.check_tile(tile, f64::from(*self.rows.get()))
+    }
+
+    /// The same for tiles of so many bytes and rows. Both operands may lie in one partition.
+    pub(crate) fn check_tile(&self, tile_bytes: f64, rows: f64) -> Result<(), DesignError> {
+        let (sram, controller) = (&self.sram, &self.controller);
+        let slices = 2.0 * f64::from(*controller.open_products.get()) * f64::from(*controller.prefetch.get());
+        let needed = slices * tile_bytes / sram.working.si();
+        for partition in [&sram.weights, &sram.activations, &sram.gradients] {
+            if partition.si() < needed {
+                let reason = format!(
+                    "cannot hold {slices} slices of one tile each in its working part, which would take {:.0} B in all;                      raise it or lower open_products or prefetch",
+                    needed.ceil()
+                );
+                return Err(partition.invalid(reason));
+            }
+        }
+        let needed = 2.0 * 4.0 * rows * f64::from(self.units_in_use());
+        if sram.accumulators.si() < needed {
+            let reason = format!("cannot hold two sums for each row of each unit, which take {needed} B");
+            return Err(sram.accumulators.invalid(reason));
         }
         Ok(())
     }
@@ -278,7 +539,14 @@ impl System {
     }
 }
 
-fn within(value: &Value<u32>, smallest: u32, largest: u32) -> Result<(), DesignError> {
+fn carries(bandwidth: &Value<DataRate>) -> Result<(), DesignError> {
+    if bandwidth.si() < 1.0 {
+        return Err(bandwidth.invalid("must be at least 1 B/s, or nothing ever arrives"));
+    }
+    Ok(())
+}
+
+pub(crate) fn within(value: &Value<u32>, smallest: u32, largest: u32) -> Result<(), DesignError> {
     if (smallest..=largest).contains(value.get()) {
         return Ok(());
     }
@@ -289,7 +557,7 @@ fn within(value: &Value<u32>, smallest: u32, largest: u32) -> Result<(), DesignE
 pub const DEFAULT_SECTION: &str = include_str!("../../data/designs/parts/system.toml");
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use mirage_design::{Document, parse_section};
 
@@ -298,6 +566,11 @@ mod tests {
         let system: System = document.section("system")?;
         system.check().map_err(|error| document.locate(error))?;
         Ok(system)
+    }
+
+    /// The default section.
+    pub(crate) fn system() -> System {
+        parse_section(DEFAULT_SECTION, "system.toml", "system").unwrap()
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Component {
     Amplifiers,
     /// ADCs; on all the time.
     Adcs,
+    /// Multipliers of a systolic array, with the registers between them.
+    Multipliers,
     /// FP32 to block floating point.
     Quantisation,
     /// Block floating point to residues.
@@ -31,8 +33,22 @@ pub enum Component {
     Accumulation,
     /// Memory traffic of partial sums.
     AccumulatorMemory,
-    /// Memory traffic of operands.
-    OperandMemory,
+    /// Accesses to the SRAM of parameters.
+    WeightMemory,
+    /// Accesses to the SRAM of activations.
+    ActivationMemory,
+    /// Accesses to the SRAM of gradients.
+    GradientMemory,
+    /// Off-chip memory.
+    OffChipMemory,
+    /// Work that is no matrix product.
+    VectorUnit,
+    /// The update of the parameters.
+    Optimiser,
+    /// Links to other chips.
+    Links,
+    /// Calibration during the run.
+    Recalibration,
     /// Leakage of memories and logic; all the time.
     Leakage,
 }
@@ -68,7 +84,7 @@ impl Parts {
 
 impl Component {
     /// Number of accounts.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 21;
 
     /// All accounts.
     pub const ALL: [Self; Self::COUNT] = [
@@ -78,19 +94,49 @@ impl Component {
         Self::Transmitters,
         Self::Amplifiers,
         Self::Adcs,
+        Self::Multipliers,
         Self::Quantisation,
         Self::ForwardConversion,
         Self::ReverseConversion,
         Self::Accumulation,
         Self::AccumulatorMemory,
-        Self::OperandMemory,
+        Self::WeightMemory,
+        Self::ActivationMemory,
+        Self::GradientMemory,
+        Self::OffChipMemory,
+        Self::VectorUnit,
+        Self::Optimiser,
+        Self::Links,
+        Self::Recalibration,
         Self::Leakage,
     ];
 
-    /// Whether this is the traffic of a memory.
+    /// Whether this is the traffic of a memory on the chip.
     #[must_use]
-    pub fn is_memory(self) -> bool {
-        matches!(self, Self::AccumulatorMemory | Self::OperandMemory)
+    pub fn is_sram(self) -> bool {
+        matches!(
+            self,
+            Self::AccumulatorMemory | Self::WeightMemory | Self::ActivationMemory | Self::GradientMemory
+        )
+    }
+
+    /// Whether this is part of what multiplies and adds: converters between numbers and light included, memories not.
+    #[must_use]
+    pub fn is_arithmetic(self) -> bool {
+        matches!(
+            self,
+            Self::Laser
+                | Self::RingTuning
+                | Self::RingDrive
+                | Self::Transmitters
+                | Self::Amplifiers
+                | Self::Adcs
+                | Self::Multipliers
+                | Self::Quantisation
+                | Self::ForwardConversion
+                | Self::ReverseConversion
+                | Self::Accumulation
+        )
     }
 
     /// The name in tables.
@@ -103,12 +149,20 @@ impl Component {
             Self::Transmitters => "phase-shifter DACs",
             Self::Amplifiers => "TIAs",
             Self::Adcs => "ADCs",
+            Self::Multipliers => "multipliers",
             Self::Quantisation => "quantisation",
             Self::ForwardConversion => "forward conversion",
             Self::ReverseConversion => "reverse conversion",
             Self::Accumulation => "FP32 accumulation",
             Self::AccumulatorMemory => "SRAM, partial sums",
-            Self::OperandMemory => "SRAM, operands",
+            Self::WeightMemory => "SRAM, weights",
+            Self::ActivationMemory => "SRAM, activations",
+            Self::GradientMemory => "SRAM, gradients",
+            Self::OffChipMemory => "off-chip memory",
+            Self::VectorUnit => "vector unit",
+            Self::Optimiser => "optimiser",
+            Self::Links => "links",
+            Self::Recalibration => "recalibration",
             Self::Leakage => "leakage",
         }
     }
@@ -122,7 +176,33 @@ pub(crate) struct Costs {
 }
 
 impl Costs {
-    pub fn new(system: &System, format: BfpFormat, parts: &Parts) -> Self {
+    /// Of what every engine has around it: memories, logic, vector unit, links.
+    pub fn common(system: &System) -> Self {
+        let (logic, sram, memory) = (&system.logic, &system.sram, &system.memory);
+        Self::from(|component| match component {
+            Component::Quantisation => (logic.quantise_energy.si(), 0.0),
+            Component::Accumulation => (logic.accumulate_energy.si(), 0.0),
+            Component::AccumulatorMemory => (sram.accumulator_energy_per_byte.si(), 0.0),
+            Component::WeightMemory | Component::ActivationMemory | Component::GradientMemory => {
+                (sram.energy_per_byte.si(), 0.0)
+            }
+            Component::OffChipMemory => (memory.energy_per_byte.si(), memory.background_power.si()),
+            Component::VectorUnit => (system.vector.energy_per_operation.si(), 0.0),
+            Component::Optimiser => (system.optimiser.energy_per_operation.si(), 0.0),
+            Component::Links => (system.links.energy_per_byte.si(), 0.0),
+            Component::Leakage => (0.0, sram.leakage.si() + logic.leakage.si()),
+            _ => (0.0, 0.0),
+        })
+    }
+
+    fn from(cost: impl Fn(Component) -> (f64, f64)) -> Self {
+        let costs = Component::ALL.map(cost);
+        Self { per_action: costs.map(|(energy, _)| energy), power: costs.map(|(_, power)| power) }
+    }
+
+    /// Of photonic units and all around them.
+    pub fn photonic(system: &System, format: BfpFormat, parts: &Parts) -> Self {
+        let common = Self::common(system);
         // Places that take one stationary value: its residues go to the multipliers of all moduli.
         let places = f64::from(*system.units.get()) * f64::from(*system.rows.get()) * format.group as f64;
         let multipliers = parts.multipliers as f64 / places;
@@ -137,24 +217,29 @@ impl Costs {
             TxModel::WhileProgramming => (converters.tx_power.si() * system.program_time.si(), 0.0),
             TxModel::AlwaysOn => (0.0, parts.multipliers as f64 * converters.tx_power.si()),
         };
-        let (logic, sram) = (&system.logic, &system.sram);
-        let cost = |component| match component {
+        let logic = &system.logic;
+        Self::from(|component| match component {
             Component::Laser => (0.0, parts.laser_watts),
             Component::RingTuning => (0.0, parts.rings as f64 * system.rings.tuning_power.si()),
             Component::RingDrive => (rings * system.rings.drive_energy.si(), 0.0),
             Component::Transmitters => (tx_energy * multipliers, tx_power),
             Component::Amplifiers => (0.0, parts.amplifiers as f64 * converters.tia_power.si()),
             Component::Adcs => (0.0, parts.adcs as f64 * adc),
-            Component::Quantisation => (logic.quantise_energy.si(), 0.0),
             Component::ForwardConversion => (logic.forward_energy.si(), 0.0),
             Component::ReverseConversion => (logic.reverse_energy.si(), 0.0),
-            Component::Accumulation => (logic.accumulate_energy.si(), 0.0),
-            Component::AccumulatorMemory => (sram.accumulator_energy_per_byte.si(), 0.0),
-            Component::OperandMemory => (sram.energy_per_byte.si(), 0.0),
-            Component::Leakage => (0.0, sram.leakage.si() + logic.leakage.si()),
-        };
-        let costs = Component::ALL.map(cost);
-        Self { per_action: costs.map(|(energy, _)| energy), power: costs.map(|(_, power)| power) }
+            // A tick of a unit that is calibrated: booked as picoseconds.
+            Component::Recalibration => (system.recalibration.power.si() * 1e-12, 0.0),
+            _ => (common.per_action(component), common.power(component)),
+        })
+    }
+
+    /// Of systolic arrays, each of whose multiply-accumulates takes so many joules, and all around them.
+    pub fn systolic(system: &System, energy_per_mac: f64) -> Self {
+        let common = Self::common(system);
+        Self::from(|component| match component {
+            Component::Multipliers => (energy_per_mac, 0.0),
+            _ => (common.per_action(component), common.power(component)),
+        })
     }
 
     /// Power of one component while the chip is on, actions not included, W.
@@ -192,7 +277,7 @@ mod tests {
     fn components_stand_in_the_order_of_their_accounts() {
         for (index, component) in Component::ALL.into_iter().enumerate() {
             assert_eq!(component as usize, index);
-            assert_eq!(component.is_memory(), component.name().starts_with("SRAM"), "{}", component.name());
+            assert_eq!(component.is_sram(), component.name().starts_with("SRAM"), "{}", component.name());
         }
     }
 }

@@ -59,6 +59,39 @@ pub enum SystemError {
         /// The limit.
         limit: u64,
     },
+    /// A dataflow that the engine does not have.
+    #[error("DF3 keeps the results in the unit, which photonic units cannot: use DF1, DF2, OPT1 or OPT2")]
+    NoDataflow,
+    /// A step that cannot be done.
+    #[error("operation {operation} ({layer}) of {network} {problem}")]
+    Step {
+        /// The network.
+        network: String,
+        /// The layer.
+        layer: String,
+        /// The place of the operation in the step, from 0.
+        operation: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Operands that do not fit.
+    #[error("{layer} {pass} of {network} cannot be cut into slices that fit: {reason}")]
+    NoRoom {
+        /// The network.
+        network: String,
+        /// The layer.
+        layer: String,
+        /// The pass.
+        pass: String,
+        /// What does not fit where.
+        reason: String,
+    },
+    /// The simulation came to rest before its end: a fault of the model, not of the input.
+    #[error("the simulation came to rest with {left} operations left: a fault of the simulator, please report it with the design")]
+    Deadlock {
+        /// Operations that were not done.
+        left: usize,
+    },
     /// An input that is not in its range.
     #[error("{what} is {value}, but must lie between {smallest} and {largest}")]
     OutOfRange {
@@ -80,4 +113,16 @@ pub enum SystemError {
     /// The event kernel gave up.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+    /// A rule that leaves a baseline nothing.
+    #[error(
+        "the {rule} rule gives {format} arrays {multipliers:.3} multipliers: not even one multiplier; see system.baselines"
+    )]
+    NoArray {
+        /// The format.
+        format: &'static str,
+        /// The rule.
+        rule: &'static str,
+        /// What it gives.
+        multipliers: f64,
+    },
 }

@@ -39,7 +39,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `workload` | layer tables of networks (seven built in, any from a file), lowered to the products of training |
+//! | [`workload`] | layer tables of networks (seven built in, any from a file), lowered to the products of training, and to whole steps |
 //! | [`design`] | the `[system]` section of a design file, its choices and checks |
 //! | `plan` | a product cut into tiles |
 //! | `product` | one product as discrete events: loading, programming, streaming, repeats, draining |
@@ -60,23 +60,31 @@
 //!   part of the pipeline latency.
 //! * Laser, amplifiers and ADCs are on all the time; rows and columns that a tile does not fill are not driven.
 
+pub mod area;
+pub mod baselines;
 mod chip;
+pub mod compare;
 pub mod design;
 mod energy;
+mod engine;
 mod error;
+mod estimate;
+pub mod import;
+mod machine;
 mod plan;
-mod product;
 pub mod published;
 mod repeats;
 mod result;
-mod run;
-mod workload;
+pub mod trace;
+pub mod workload;
 
 pub use chip::{Chip, Options};
 pub use design::System;
 pub use energy::{ByComponent, Component, Parts};
 pub use error::SystemError;
+pub use estimate::Estimate;
 pub use plan::Stationary;
 pub use repeats::RepeatModel;
-pub use result::{Breakdown, LayerResult, NetworkResult, summarise};
-pub use workload::{Kind, Layer, NETWORKS, Network, TableError, all, builtin};
+pub use machine::{QueuePeak, Traffic};
+pub use result::{Breakdown, LayerResult, NetworkResult, RunResult, StepResult};
+pub use workload::{Kind, Layer, NETWORKS, Network, Step, TableError, all, builtin};

@@ -3,7 +3,6 @@
 use mirage_arithmetic::{GemmEntry, Placement};
 
 use crate::SystemError;
-use crate::design::Dataflow;
 
 /// The operand that stays in the phase shifters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +11,8 @@ pub enum Stationary {
     First,
     /// DF2.
     Second,
+    /// DF3: the results stay.
+    Output,
 }
 
 impl std::fmt::Display for Stationary {
@@ -19,6 +20,7 @@ impl std::fmt::Display for Stationary {
         f.pad(match self {
             Self::First => "DF1",
             Self::Second => "DF2",
+            Self::Output => "DF3",
         })
     }
 }
@@ -29,8 +31,8 @@ const MOST_TILES: u64 = 1 << 33;
 /// Minutes at full speed. Below this, no count of the model can overflow even if all is read again 255 times.
 const MOST_MACS: u64 = 1 << 52;
 
-/// A product on the chip: `repeats` times a stationary matrix of `rows` x `inner`, cut into tiles of
-/// unit rows x group, through each of which `vectors` vectors of one group stream.
+/// A product on the chip: `repeats` times a stationary matrix of `rows` x `inner`, cut into tiles of unit rows x unit columns,
+/// through each of which `vectors` vectors stream. With the results stationary, `inner` is N and `vectors` is K.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub stationary: Stationary,
@@ -41,8 +43,8 @@ pub(crate) struct Plan {
     pub row_tiles: u64,
     pub k_tiles: u64,
     pub tiles: u64,
-    tile_rows: u64,
-    group: u64,
+    pub tile_rows: u64,
+    pub tile_columns: u64,
 }
 
 /// Which of the eight kinds of tile: the last along the rows, the last along K, the first along K.
@@ -82,13 +84,14 @@ impl Plan {
         entry: &GemmEntry,
         stationary: Stationary,
         tile_rows: u32,
-        group: u64,
+        tile_columns: u64,
     ) -> Result<Self, SystemError> {
-        let (rows, vectors) = match stationary {
-            Stationary::First => (entry.m, entry.n),
-            Stationary::Second => (entry.n, entry.m),
+        let (rows, inner, vectors) = match stationary {
+            Stationary::First => (entry.m, entry.k, entry.n),
+            Stationary::Second => (entry.n, entry.k, entry.m),
+            Stationary::Output => (entry.m, entry.n, entry.k),
         };
-        if [rows, vectors, entry.k, entry.repeats].contains(&0) {
+        if [rows, vectors, inner, entry.repeats].contains(&0) {
             return Err(SystemError::EmptyProduct {
                 network: entry.network.clone(),
                 layer: entry.layer.clone(),
@@ -96,10 +99,10 @@ impl Plan {
             });
         }
         let tile_rows = u64::from(tile_rows);
-        let (row_tiles, k_tiles) = (rows.div_ceil(tile_rows), entry.k.div_ceil(group));
+        let (row_tiles, k_tiles) = (rows.div_ceil(tile_rows), inner.div_ceil(tile_columns));
         let tiles = u128::from(row_tiles) * u128::from(k_tiles);
         let tiles = tiles.saturating_mul(u128::from(entry.repeats));
-        let macs = [rows, vectors, entry.k, entry.repeats]
+        let macs = [rows, vectors, inner, entry.repeats]
             .iter()
             .try_fold(1u64, |product, &size| product.checked_mul(size));
         if macs.is_none_or(|macs| macs >= MOST_MACS) {
@@ -110,14 +113,14 @@ impl Plan {
             Ok(tiles) if tiles <= MOST_TILES => Ok(Self {
                 stationary,
                 rows,
-                inner: entry.k,
+                inner,
                 vectors,
                 repeats: entry.repeats,
                 row_tiles,
                 k_tiles,
                 tiles,
                 tile_rows,
-                group,
+                tile_columns,
             }),
             _ => Err(SystemError::TooManyTiles {
                 network: entry.network.clone(),
@@ -129,12 +132,11 @@ impl Plan {
         }
     }
 
-    /// The kind of tile `index`: along K first, then along the rows, then over the repeats.
+    /// The kind of the tile in row tile `row` (counted over all repeats) and column tile `column`.
     #[inline]
-    pub fn kind(&self, index: u64) -> TileKind {
-        let (row_tile, k_tile) = (index / self.k_tiles, index % self.k_tiles);
-        let last_row = row_tile % self.row_tiles == self.row_tiles - 1;
-        TileKind::new(last_row, k_tile == self.k_tiles - 1, k_tile == 0)
+    pub fn kind(&self, row: u64, column: u64) -> TileKind {
+        let last_row = row % self.row_tiles == self.row_tiles - 1;
+        TileKind::new(last_row, column == self.k_tiles - 1, column == 0)
     }
 
     /// Rows in use in a tile of this kind.
@@ -144,7 +146,7 @@ impl Plan {
 
     /// Columns in use in a tile of this kind.
     pub fn columns_of(&self, kind: TileKind) -> u64 {
-        if kind.last_k() { self.inner - (self.k_tiles - 1) * self.group } else { self.group }
+        if kind.last_k() { self.inner - (self.k_tiles - 1) * self.tile_columns } else { self.tile_columns }
     }
 
     /// Dot products of groups: what is read from the rows.
@@ -152,18 +154,19 @@ impl Plan {
         self.rows * self.k_tiles * self.vectors * self.repeats
     }
 
+    /// Whether partial sums of different column tiles belong to the same results.
+    pub fn sums_columns(&self) -> bool {
+        self.stationary != Stationary::Output
+    }
+
+    /// Results of one repeat.
+    pub fn results(&self) -> u64 {
+        self.rows * if self.sums_columns() { self.vectors } else { self.inner }
+    }
+
     /// Tiles that the unit with most tiles has.
     pub fn rounds(&self, placement: Placement) -> u64 {
         self.tiles.div_ceil(u64::from(placement.units))
-    }
-}
-
-/// The operands that a dataflow allows.
-pub(crate) fn candidates(dataflow: Dataflow) -> &'static [Stationary] {
-    match dataflow {
-        Dataflow::First => &[Stationary::First],
-        Dataflow::Second => &[Stationary::Second],
-        Dataflow::Best => &[Stationary::First, Stationary::Second],
     }
 }
 
@@ -182,10 +185,12 @@ mod tests {
         #[test]
         fn tiles_cover_the_product(m in 1u64..200, k in 1u64..200, n in 1u64..50, repeats in 1u64..4) {
             let e = entry(m, k, n, repeats);
-            for stationary in [Stationary::First, Stationary::Second] {
+            for stationary in [Stationary::First, Stationary::Second, Stationary::Output] {
                 let plan = Plan::new(&e, stationary, 32, 16).unwrap();
                 let macs = |kind| plan.rows_of(kind) * plan.columns_of(kind) * plan.vectors;
-                let sum: u64 = (0..plan.tiles).map(|tile| macs(plan.kind(tile))).sum();
+                let rows = plan.row_tiles * repeats;
+                let tiles = (0..rows).flat_map(|row| (0..plan.k_tiles).map(move |column| (row, column)));
+                let sum: u64 = tiles.map(|(row, column)| macs(plan.kind(row, column))).sum();
                 prop_assert_eq!(sum, m * k * n * repeats);
                 let placement = Placement { units: 8, rows: 32 };
                 let last = placement.tile(plan.rows - 1, plan.k_tiles - 1, plan.k_tiles);

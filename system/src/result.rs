@@ -1,102 +1,94 @@
-//! What a simulation gives: a row for each layer and pass, and sums over networks.
+//! What a simulation gives: a row for each layer and pass, the sums over a step, and a whole run from them.
 
-use mirage_arithmetic::Pass;
+use mirage_arithmetic::GemmEntry;
 
+use crate::chip::{Chip, Options};
 use crate::energy::{ByComponent, Component};
+use crate::machine::{FinishedStep, Job, Outcome, Part, Place, Program, QueuePeak, Spent, TIME, TaskAccount, Traffic};
 use crate::plan::Stationary;
+use crate::trace::{Bar, Span};
+use crate::workload::{Stage, Step};
+use crate::SystemError;
 
 /// Where the time of the units went, in shares of units x duration; they sum to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Breakdown {
-    /// Streaming with every row and column in use: what counts.
-    pub useful: f64,
-    /// Streaming through rows and columns that the product does not fill.
-    pub edges: f64,
-    /// Streaming slowed by memory bandwidth.
-    pub bandwidth: f64,
-    /// Dark while phase shifters are programmed.
-    pub programming: f64,
-    /// Waiting for stationary operands.
-    pub loading: f64,
-    /// Streaming vectors again.
-    pub repeats: f64,
-    /// Holding a tile until its last products are checked.
-    pub checking: f64,
-    /// Waiting for the last sums of the product to leave the pipeline.
-    pub draining: f64,
-    /// Without a tile while other units still have one.
-    pub imbalance: f64,
-}
+pub struct Breakdown([f64; Part::COUNT]);
 
 impl Breakdown {
     /// (name, share) of each part.
-    #[must_use]
-    pub fn parts(&self) -> [(&'static str, f64); 9] {
-        [
-            ("streaming", self.useful),
-            ("edges", self.edges),
-            ("bandwidth", self.bandwidth),
-            ("programming", self.programming),
-            ("loading", self.loading),
-            ("repeats", self.repeats),
-            ("checking", self.checking),
-            ("draining", self.draining),
-            ("imbalance", self.imbalance),
-        ]
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let shares = self.0;
+        Part::ALL.into_iter().map(move |part| (part.name(), shares[part as usize]))
     }
 
-    /// The name of the largest part; `streaming` means that the product runs at the speed of light.
+    /// The share of one part by its name; 0 for a name that is none.
+    #[must_use]
+    pub fn share(&self, name: &str) -> f64 {
+        self.parts().find(|part| part.0 == name).map_or(0.0, |part| part.1)
+    }
+
+    /// The name of the largest part; `streaming` means that the units run at the speed of light.
     #[must_use]
     pub fn bottleneck(&self) -> &'static str {
-        let parts = self.parts();
-        parts.iter().fold(parts[0], |best, &part| if part.1 > best.1 { part } else { best }).0
+        self.parts().fold(("streaming", 0.0), |best, part| if part.1 > best.1 { part } else { best }).0
+    }
+
+    /// Ticks as shares of `whole`; `useful` of the streaming is in slots of rows and columns.
+    fn new(spent: &Spent, useful: f64, whole: f64) -> Self {
+        if whole <= 0.0 {
+            return Self::default();
+        }
+        let mut shares = spent.map(|ticks| ticks as f64 / whole);
+        let streaming = shares[Part::Streaming as usize];
+        let useful = useful / whole;
+        shares[Part::Streaming as usize] = useful;
+        shares[Part::Edges as usize] = (streaming - useful).max(0.0);
+        Self(shares)
     }
 }
 
-/// One layer and pass.
+/// One operation of a step: a product, a sweep of the vector unit, an all-reduce.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerResult {
     /// Name of the network.
     pub network: String,
     /// Name of the layer.
     pub layer: String,
-    /// Which of the three products.
-    pub pass: Pass,
-    /// Rows of the first operand.
-    pub m: u64,
-    /// Inner dimension.
-    pub k: u64,
-    /// Columns of the second operand.
-    pub n: u64,
-    /// How many products of this shape.
-    pub repeats: u64,
+    /// Where in the step.
+    pub stage: Stage,
+    /// What was done: `product`, the kinds of vector work joined in a sweep, or `all-reduce`.
+    pub work: String,
+    /// Of a product: its sizes, and how many there are of this shape.
+    pub product: Option<GemmEntry>,
     /// Which operand was stationary.
-    pub stationary: Stationary,
+    pub stationary: Option<Stationary>,
     /// Tiles programmed.
     pub tiles: u64,
-    /// Events simulated.
-    pub events: u64,
+    /// Blocks of off-chip memory.
+    pub blocks: u64,
     /// Multiply-accumulates done, counted tile by tile.
     pub macs: u64,
-    /// Time in picoseconds, the tick of the simulation.
-    pub picoseconds: u64,
-    /// Time in seconds.
+    /// Operations of the vector unit.
+    pub vector_operations: u64,
+    /// From the beginning of the step to its beginning, s.
+    pub begin: f64,
+    /// From its beginning to its end, s. Operations overlap: the sum is more than the time of the step.
     pub seconds: f64,
     /// Multiply-accumulates over what the peak would do in that time.
     pub utilisation: f64,
-    /// Energy in joules, by component in the order of [`Component::ALL`].
+    /// Energy in joules, by component in the order of [`Component::ALL`]: of its actions, and of the standing power in
+    /// proportion to its time.
     pub energy: ByComponent,
-    /// Where the time went.
+    /// Where the time of the units went while they worked for it or waited for its operands.
     pub breakdown: Breakdown,
+    /// Bytes over the channels of the off-chip memory.
+    pub off_chip_bytes: u64,
     /// Dot products of groups: residues read are these times the number of moduli.
     pub reads: u64,
     /// Repeated reads, drawn.
     pub repeated: u64,
     /// Repeated reads, expected.
     pub repeated_expected: f64,
-    /// Bytes of operands in groups and FP32 results; what does not fit into the SRAM would go off the chip, which is not
-    /// modelled. An upper bound for convolutions: an activation is counted in every window that it is part of.
-    pub working_set: f64,
 }
 
 impl LayerResult {
@@ -106,42 +98,61 @@ impl LayerResult {
         self.energy.iter().sum()
     }
 
-    /// The largest part of the time.
+    /// The largest part of the units' time; for what is no product, which side held it up cannot be told from the units.
     #[must_use]
     pub fn bottleneck(&self) -> &'static str {
-        self.breakdown.bottleneck()
+        if self.product.is_some() { self.breakdown.bottleneck() } else { "" }
+    }
+
+    /// Operations (multiply-accumulates, or of the vector unit) for each byte of off-chip traffic; infinite without traffic.
+    #[must_use]
+    pub fn intensity(&self) -> f64 {
+        (self.macs + self.vector_operations) as f64 / self.off_chip_bytes as f64
     }
 }
 
-/// The sum over all products of a network.
+/// The sums over a step; of several simulated steps, their means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkResult {
     /// Name of the network.
     pub network: String,
-    /// Products summed.
+    /// Samples of the step on this chip.
+    pub batch: u64,
+    /// Products, their repeats counted.
     pub products: u64,
     /// Tiles programmed.
     pub tiles: u64,
+    /// Blocks of off-chip memory.
+    pub blocks: u64,
     /// Events simulated.
     pub events: u64,
     /// Multiply-accumulates.
     pub macs: u64,
+    /// Operations of vector unit and optimiser.
+    pub vector_operations: u64,
     /// Time in seconds.
     pub seconds: f64,
     /// Multiply-accumulates over what the peak would do in that time.
     pub utilisation: f64,
     /// Energy in joules, by component in the order of [`Component::ALL`].
     pub energy: ByComponent,
-    /// Where the time went.
+    /// Where the time of the units went.
     pub breakdown: Breakdown,
+    /// Share of the time that these were busy: off-chip channels, drain, vector unit, optimiser, link.
+    pub busy: [(&'static str, f64); 5],
+    /// Bytes read from and written to off-chip memory, and bytes over its channels in whole bursts.
+    pub traffic: Traffic,
+    /// What the time cannot be below: the products at the peak, the vector work on all lanes, the off-chip traffic at the full
+    /// bandwidth; the largest of the three, s.
+    pub bound: f64,
     /// Dot products of groups.
     pub reads: u64,
     /// Repeated reads, drawn.
     pub repeated: u64,
     /// Repeated reads, expected.
     pub repeated_expected: f64,
-    /// The largest working set of a product, in bytes.
-    pub working_set: f64,
+    /// Calibrations of units.
+    pub calibrations: u64,
 }
 
 impl NetworkResult {
@@ -170,68 +181,300 @@ impl NetworkResult {
     }
 }
 
-/// Sums the layers of each network; networks in the order of their first layer.
-#[must_use]
-pub fn summarise(layers: &[LayerResult]) -> Vec<NetworkResult> {
-    let mut networks: Vec<NetworkResult> = Vec::new();
-    for layer in layers {
-        let index = networks.iter().position(|network| network.network == layer.network);
-        let index = index.unwrap_or_else(|| {
-            networks.push(empty(&layer.network));
-            networks.len() - 1
+/// What the simulation of a step gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepResult {
+    /// The operations of the last simulated step.
+    pub layers: Vec<LayerResult>,
+    /// Its sums: means over the simulated steps.
+    pub network: NetworkResult,
+    /// Time of each simulated step, s.
+    pub steps: Vec<f64>,
+    /// The fullest that each queue was.
+    pub queues: Vec<QueuePeak>,
+    /// The operations as bars, in the order of `layers`, ticks from the beginning of the simulation.
+    pub bars: Vec<Bar>,
+    /// What each part did when, if asked for.
+    pub spans: Vec<Span>,
+    /// Shortest and longest time that a step takes when calibrations come as often as they do in a long run, s.
+    steady: [f64; 2],
+}
+
+impl StepResult {
+    pub(crate) fn new(
+        chip: &Chip,
+        step: &Step,
+        program: &Program,
+        outcome: Outcome,
+        options: &Options,
+    ) -> Result<Self, SystemError> {
+        let Some(last) = outcome.steps.last() else {
+            return Err(SystemError::Overflow { what: "a run without steps".to_owned() });
+        };
+        let layers = layers(chip, step, program, last, options)?;
+        let network = network(chip, step, &layers, &outcome.steps, options)?;
+        let steps: Vec<f64> = outcome.steps.iter().map(|s| TIME.seconds(s.end - s.begin)).collect();
+        let bars = program.tasks.iter().zip(&last.account.tasks).map(|(task, account)| Bar {
+            name: format!("{} {}", task.layer, task.stage.name()),
+            kind: match task.job {
+                Job::Gemm { .. } => "product",
+                Job::Sweep { .. } => "sweep",
+                Job::Reduce { .. } => "all-reduce",
+            },
+            begin: account.begin,
+            end: account.end,
         });
-        add(&mut networks[index], layer);
+        let steady = steady(chip, &outcome.steps);
+        Ok(Self {
+            layers,
+            steps,
+            queues: outcome.queues,
+            bars: bars.collect(),
+            spans: outcome.trace.map_or(Vec::new(), |trace| trace.into_spans()),
+            network,
+            steady,
+        })
     }
-    networks
+
+    /// A whole training run from these steps: `samples` of the data set, `epochs` times, `batch` at a time on all chips together.
+    ///
+    /// # Errors
+    /// [`SystemError::EmptyBatch`], or [`SystemError::Overflow`] for more steps than can be counted.
+    pub fn extrapolate(&self, samples: u64, batch: u64, epochs: u64) -> Result<RunResult, SystemError> {
+        if batch == 0 {
+            return Err(SystemError::EmptyBatch);
+        }
+        let overflow = || SystemError::Overflow { what: "the number of steps".to_owned() };
+        let steps = samples.div_ceil(batch).checked_mul(epochs).ok_or_else(overflow)?;
+        let n = self.steps.len() as f64;
+        let mean = self.steps.iter().sum::<f64>() / n;
+        let variance = self.steps.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / (n - 1.0).max(1.0);
+        let [low, high] = self.steady;
+        let step = 0.5 * (low + high);
+        // What the simulated steps cannot tell: where calibrations fall, and how far their mean is off.
+        let error = 0.5 * (high - low) + (variance / n).sqrt();
+        let count = steps as f64;
+        let seconds = count * step;
+        Ok(RunResult {
+            steps,
+            simulated: self.steps.len() as u64,
+            seconds,
+            seconds_error: count * error,
+            joules: self.network.watts() * seconds,
+            joules_error: self.network.watts() * count * error,
+            reads: self.network.reads as f64 * count,
+            repeats_expected: self.network.repeated_expected * count,
+        })
+    }
 }
 
-fn empty(name: &str) -> NetworkResult {
-    NetworkResult {
-        network: name.to_owned(),
-        products: 0,
-        tiles: 0,
-        events: 0,
-        macs: 0,
-        seconds: 0.0,
-        utilisation: 0.0,
-        energy: [0.0; Component::COUNT],
-        breakdown: Breakdown::default(),
-        reads: 0,
-        repeated: 0,
-        repeated_expected: 0.0,
-        working_set: 0.0,
-    }
+/// A whole training run, extrapolated from simulated steps. Every step is taken as full and equal; energy follows the time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunResult {
+    /// Steps of the run, and how many were simulated.
+    pub steps: u64,
+    /// Steps that were simulated.
+    pub simulated: u64,
+    /// Time, s.
+    pub seconds: f64,
+    /// How far it may be off: half the range that calibrations leave open, and the standard error of the simulated steps, s.
+    pub seconds_error: f64,
+    /// Energy, J, of one chip.
+    pub joules: f64,
+    /// How far it may be off for the time's sake, J.
+    pub joules_error: f64,
+    /// Dot products read, of one chip.
+    pub reads: f64,
+    /// Reads expected to be done again.
+    pub repeats_expected: f64,
 }
 
-fn add(sum: &mut NetworkResult, layer: &LayerResult) {
-    let seconds = sum.seconds + layer.seconds;
-    // Shares are weighted by time.
-    let (old, new) =
-        if seconds > 0.0 { (sum.seconds / seconds, layer.seconds / seconds) } else { (0.0, 0.0) };
-    let mix = |a: f64, b: f64| a * old + b * new;
-    let (a, b) = (sum.breakdown, layer.breakdown);
-    sum.breakdown = Breakdown {
-        useful: mix(a.useful, b.useful),
-        edges: mix(a.edges, b.edges),
-        bandwidth: mix(a.bandwidth, b.bandwidth),
-        programming: mix(a.programming, b.programming),
-        loading: mix(a.loading, b.loading),
-        repeats: mix(a.repeats, b.repeats),
-        checking: mix(a.checking, b.checking),
-        draining: mix(a.draining, b.draining),
-        imbalance: mix(a.imbalance, b.imbalance),
+/// Time of a step with calibrations as frequent as in the long run: between those that hide behind each other and those
+/// that each stop the whole chip.
+fn steady(chip: &Chip, steps: &[FinishedStep]) -> [f64; 2] {
+    let n = steps.len() as f64;
+    let mean = steps.iter().map(|s| TIME.seconds(s.end - s.begin)).sum::<f64>() / n;
+    let setup = chip.setup();
+    if setup.period == 0 {
+        return [mean; 2];
+    }
+    let paused = setup.calibration as f64 / setup.period as f64;
+    let seen = steps.iter().map(|s| s.calibrations).sum::<u64>() as f64;
+    let inside = TIME.seconds(setup.calibration) * seen / n;
+    let least = (mean - inside).max(0.0) * (1.0 + paused);
+    [least.min(mean), mean.max((mean) * (1.0 + paused * f64::from(setup.units)))]
+}
+
+fn actions(account: &TaskAccount) -> crate::engine::Actions {
+    let mut actions = account.actions;
+    for place in Place::ALL {
+        actions[place.component() as usize] += account.sram[place.index()];
+    }
+    actions[Component::OffChipMemory as usize] += account.moved;
+    actions
+}
+
+fn layers(
+    chip: &Chip,
+    step: &Step,
+    program: &Program,
+    finished: &FinishedStep,
+    options: &Options,
+) -> Result<Vec<LayerResult>, SystemError> {
+    let costs = chip.engine().costs();
+    let spans: f64 = finished.account.tasks.iter().map(|a| (a.end - a.begin) as f64).sum();
+    let duration = TIME.seconds(finished.end - finished.begin);
+    let slots = f64::from(chip.engine().placement().rows) * chip.engine().columns() as f64;
+    let mut layers = Vec::with_capacity(program.tasks.len());
+    for (task, account) in program.tasks.iter().zip(&finished.account.tasks) {
+        let ticks = account.end - account.begin;
+        let seconds = TIME.seconds(ticks);
+        let share = if spans > 0.0 { ticks as f64 / spans } else { 0.0 };
+        let counts = actions(account);
+        let energy = Component::ALL.map(|component| {
+            let standing = costs.power(component) * duration * share;
+            counts[component as usize] as f64 * costs.per_action(component) + standing
+        });
+        let whole: f64 = account.spent.iter().map(|&ticks| ticks as f64).sum();
+        let mut result = LayerResult {
+            network: step.network.clone(),
+            layer: task.layer.clone(),
+            stage: task.stage,
+            work: String::new(),
+            product: None,
+            stationary: None,
+            tiles: account.tiles,
+            blocks: account.blocks,
+            macs: account.macs,
+            vector_operations: 0,
+            begin: TIME.seconds(account.begin - finished.begin),
+            seconds,
+            utilisation: if seconds > 0.0 { account.macs as f64 / (chip.peak() * seconds) } else { 0.0 },
+            energy,
+            breakdown: Breakdown::new(&account.spent, account.useful as f64 / slots, whole),
+            off_chip_bytes: account.moved,
+            reads: 0,
+            repeated: account.repeated,
+            repeated_expected: 0.0,
+        };
+        match &task.job {
+            Job::Gemm { entry, stationary, .. } => {
+                let plan = chip.engine().plan(entry, *stationary)?;
+                result.work = "product".to_owned();
+                result.product = Some(entry.clone());
+                result.stationary = Some(*stationary);
+                result.reads = plan.groups();
+                result.repeated_expected = options.repeats.map_or(0.0, |model| model.expected(result.reads));
+            }
+            Job::Sweep { kinds, operations, .. } => {
+                let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+                result.work = names.join(" + ");
+                result.vector_operations = *operations;
+            }
+            Job::Reduce { .. } => result.work = "all-reduce".to_owned(),
+        }
+        layers.push(result);
+    }
+    Ok(layers)
+}
+
+fn network(
+    chip: &Chip,
+    step: &Step,
+    layers: &[LayerResult],
+    steps: &[FinishedStep],
+    options: &Options,
+) -> Result<NetworkResult, SystemError> {
+    let n = steps.len() as f64;
+    let overflow = || SystemError::Overflow { what: format!("the sums over {}", step.network) };
+    let sum = |of: fn(&LayerResult) -> u64| {
+        layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(of(layer))).ok_or_else(overflow)
     };
-    sum.utilisation = mix(sum.utilisation, layer.utilisation);
-    sum.seconds = seconds;
-    sum.products = sum.products.saturating_add(layer.repeats);
-    sum.tiles += layer.tiles;
-    sum.events += layer.events;
-    sum.macs = sum.macs.saturating_add(layer.macs);
-    for (total, joules) in sum.energy.iter_mut().zip(layer.energy) {
-        *total += joules;
+    let total = |of: &dyn Fn(&FinishedStep) -> f64| steps.iter().map(of).sum::<f64>();
+    let ticks = total(&|s| (s.end - s.begin) as f64);
+    let seconds = ticks / n / TIME.ticks_per_second() as f64;
+    let macs = sum(|layer| layer.macs)?;
+    let vector_operations = sum(|layer| layer.vector_operations)?;
+    let busy = |of: &dyn Fn(&FinishedStep) -> f64| if ticks > 0.0 { total(of) / ticks } else { 0.0 };
+    let traffic = steps.last().map_or(Traffic::default(), |s| s.traffic);
+    let reads = sum(|layer| layer.reads)?;
+    let setup = chip.setup();
+    let sweeps = |optimiser: bool| {
+        let of_kind = layers.iter().filter(|l| (l.work == "optimiser") == optimiser);
+        of_kind.map(|l| l.vector_operations as f64).sum::<f64>() / setup.lanes[usize::from(optimiser)].rate as f64
+    };
+    let bounds = [
+        macs as f64 / chip.peak(),
+        sweeps(false),
+        sweeps(true),
+        traffic.moved as f64 / chip.memory_bandwidth(),
+    ];
+    let mean = |of: fn(&FinishedStep) -> u64| (total(&|s| of(s) as f64) / n).round() as u64;
+    Ok(NetworkResult {
+        network: step.network.clone(),
+        batch: step.batch,
+        products: layers.iter().filter_map(|l| l.product.as_ref()).map(|p| p.repeats).fold(0, u64::saturating_add),
+        tiles: sum(|layer| layer.tiles)?,
+        blocks: traffic.blocks,
+        events: mean(|s| s.events),
+        macs,
+        vector_operations,
+        seconds,
+        utilisation: if seconds > 0.0 { macs as f64 / (chip.peak() * seconds) } else { 0.0 },
+        energy: energy(chip, steps)?,
+        breakdown: breakdown(chip, steps),
+        busy: [
+            ("off-chip channels", busy(&|s| s.channel_busy as f64 / f64::from(setup.channels))),
+            ("drain", busy(&|s| s.drain_busy as f64)),
+            ("vector unit", busy(&|s| s.lanes_busy[0] as f64)),
+            ("optimiser", busy(&|s| s.lanes_busy[1] as f64)),
+            ("link", busy(&|s| s.link_busy as f64)),
+        ],
+        traffic,
+        bound: bounds.into_iter().fold(0.0, f64::max),
+        reads,
+        repeated: (total(&|s| s.account.tasks.iter().map(|a| a.repeated as f64).sum()) / n).round() as u64,
+        repeated_expected: options.repeats.map_or(0.0, |model| model.expected(reads)),
+        calibrations: mean(|s| s.calibrations),
+    })
+}
+
+/// The ledger of all steps, by component; mean of a step.
+fn energy(chip: &Chip, steps: &[FinishedStep]) -> Result<ByComponent, SystemError> {
+    let (mut ledger, accounts) = chip.engine().costs().open(TIME)?;
+    for step in steps {
+        for account in &step.account.tasks {
+            for (&id, count) in accounts.iter().zip(actions(account)) {
+                ledger.book(id, count, 0);
+            }
+        }
+        let calibrated = step.calibrations.saturating_mul(chip.setup().calibration);
+        ledger.book(accounts[Component::Recalibration as usize], calibrated, 0);
+        for &id in &accounts {
+            ledger.book(id, 0, step.end - step.begin);
+        }
     }
-    sum.reads = sum.reads.saturating_add(layer.reads);
-    sum.repeated = sum.repeated.saturating_add(layer.repeated);
-    sum.repeated_expected += layer.repeated_expected;
-    sum.working_set = sum.working_set.max(layer.working_set);
+    let mut energy = [0.0; Component::COUNT];
+    for (slot, (_, joules)) in energy.iter_mut().zip(ledger.energies()?) {
+        *slot = joules / steps.len() as f64;
+    }
+    Ok(energy)
+}
+
+fn breakdown(chip: &Chip, steps: &[FinishedStep]) -> Breakdown {
+    let mut spent = Spent::default();
+    let (mut useful, mut whole) = (0.0, 0.0);
+    let slots = f64::from(chip.engine().placement().rows) * chip.engine().columns() as f64;
+    for step in steps {
+        let of_tasks = step.account.tasks.iter().map(|account| &account.spent);
+        for account in of_tasks.chain([&step.account.spent]) {
+            for (sum, ticks) in spent.iter_mut().zip(account) {
+                *sum += ticks;
+            }
+        }
+        useful += step.account.tasks.iter().map(|account| account.useful as f64).sum::<f64>() / slots;
+        let units = f64::from(chip.setup().units + chip.setup().units_out);
+        whole += units * (step.end - step.begin) as f64;
+    }
+    Breakdown::new(&spent, useful, whole)
 }

@@ -71,15 +71,16 @@ fn the_chip_repeats_as_often_as_the_trainer() {
         let task = Task { network: &network, data: &data, config: &config, weights: None };
         let (histogram, _) = operand_histogram(task, &gemm, 4, &cancel).unwrap();
         let expected = expected_reads(&channel, &gemm, &histogram).unwrap();
-        let options =
-            Options { repeats: RepeatModel::of_channel(&expected, gemm.protection).unwrap(), seed: 5 };
+        let repeats = RepeatModel::of_channel(&expected, gemm.protection).unwrap();
+        let options = Options { repeats, seed: 5, ..Options::default() };
         let list = epoch_gemm_list(&network, data.train().len(), config.batch);
-        let layers = chip().run(&list, &options, 2, &|_| {}).unwrap();
+        let results = chip().products(&list, &options, 2, &|_| {}).unwrap();
+        let layers = || results.iter().flat_map(|result| &result.layers);
 
-        let reads: u64 = layers.iter().map(|l| l.reads).sum();
+        let reads: u64 = layers().map(|l| l.reads).sum();
         assert_eq!(reads * 3, counted.residues);
-        let repeated: u64 = layers.iter().map(|l| l.repeated).sum();
-        let mean: f64 = layers.iter().map(|l| l.repeated_expected).sum();
+        let repeated: u64 = layers().map(|l| l.repeated).sum();
+        let mean: f64 = layers().map(|l| l.repeated_expected).sum();
         assert!(mean > 500.0, "{mean}: too few to compare");
         // Four standard deviations of either count, and 2 % for operands that drift while the network learns. A read
         // that is wrong again repeats in clusters of 1.3 on average, which widens the spread by a fifth.

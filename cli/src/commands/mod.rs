@@ -2,8 +2,11 @@
 
 pub mod characterize;
 pub mod circuit;
+pub mod compare;
 pub mod design;
+pub mod explore;
 pub mod gemm;
+pub mod reproduce;
 pub mod run;
 pub mod simulate;
 pub mod slip_code;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram};
 use mirage_design::Provenance;
 use mirage_system::design::Dataflow;
-use mirage_system::{LayerResult, NetworkResult, Options, builtin, published};
+use mirage_system::{NetworkResult, Options, builtin, published};
 use mirage_training::{Part, PlanResult};
 use serde_json::json;
 
@@ -172,16 +172,22 @@ impl<'a> Study<'a> {
     fn simulate(&self, folder: &Folder, answer: &Answer, operands: &OperandHistogram) -> Result<Simulated> {
         let chip = system::chip(&self.design.system, &self.gemm, &answer.budget)?;
         let repeats = system::repeat_model(&self.gemm, &answer.characterisation.channel, operands)?;
-        let options = Options { repeats, seed: self.seed };
-        let mut entries = training::gemms(&self.setup);
+        let options = Options { repeats, seed: self.seed, ..Options::default() };
+        let mut results = system::simulate_products(&chip, &training::gemms(&self.setup), &options)?;
         let count = if self.args.quick { 1 } else { self.design.run.networks.len() };
-        for name in self.design.run.networks.iter().take(count) {
-            entries.extend(builtin(name)?.training_step(*self.design.system.batch)?);
-        }
-        let layers: Vec<LayerResult> =
-            system::simulate(&chip, &entries, &options, self.setup.progress, "simulating the chip")?;
-        let networks = system::write(folder, &layers)?;
-        system::draw(folder)?;
+        let (batch, update) = (*self.design.system.batch, *self.design.system.update);
+        let steps = self.design.run.networks.iter().take(count);
+        let steps = steps.map(|name| Ok(builtin(name)?.step(batch, update)?)).collect::<Result<Vec<_>>>()?;
+        results.extend(system::simulate(
+            &chip,
+            &steps,
+            &options,
+            self.setup.progress,
+            "simulating the chip",
+        )?);
+        system::write(folder, &results)?;
+        system::draw(folder, &results)?;
+        let networks: Vec<NetworkResult> = results.into_iter().map(|result| result.network).collect();
         let trained = networks[0].clone();
         Ok(Simulated { networks, trained })
     }

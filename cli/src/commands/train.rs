@@ -28,7 +28,7 @@ const CHECKPOINTS: &str = "checkpoints";
 
 pub fn run(args: &TrainArgs) -> Result<()> {
     let shape = shape(args)?;
-    let design = design(args)?;
+    let design = Design::with_set(args.design.as_deref(), &args.set)?;
     let asked = args.sweep.as_deref().map(|text| Asked::parse(args, text, &design)).transpose()?;
     let progress = Progress::new(args.common.json);
     let level = args.level.map(LevelName::level);
@@ -93,17 +93,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         say!("results in {}", folder.path().display());
     }
     Ok(())
-}
-
-/// The design with what `--set` changes.
-fn design(args: &TrainArgs) -> Result<Design> {
-    let design = Design::read(args.design.as_deref())?;
-    let changes = args.set.iter().map(|text| match text.split_once('=') {
-        Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
-        None => Err(CliError::message(format!("--set {text}: there is no `=`; write KEY=VALUE"))),
-    });
-    let changes = changes.collect::<Result<Vec<_>>>()?;
-    if changes.is_empty() { Ok(design) } else { design.with(&changes) }
 }
 
 /// What `--sweep` asks for.

@@ -2,8 +2,10 @@
 
 pub mod circuit;
 pub mod depth;
+pub mod rivals;
 pub mod stream;
 pub mod sweep;
+pub mod system;
 pub mod training;
 
 use std::sync::Arc;

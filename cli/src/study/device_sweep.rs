@@ -180,9 +180,10 @@ impl DeviceSweep<'_> {
         let chip = system::chip(&design.system, &gemm, &devices.budget)?;
         let entries = training::gemms(self.setup);
         let run = |repeats| -> Result<(f64, f64)> {
-            let options = Options { repeats, seed: self.setup.config.seed };
-            let layers = system::simulate(&chip, &entries, &options, self.setup.progress.quiet(), "")?;
-            Ok((layers.iter().map(|l| l.seconds).sum(), layers.iter().map(|l| l.joules()).sum()))
+            let options = Options { repeats, seed: self.setup.config.seed, ..Options::default() };
+            let results = system::simulate_products(&chip, &entries, &options)?;
+            let sums = results.iter().map(|result| (result.network.seconds, result.network.joules()));
+            Ok(sums.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
         };
         let (without, _) = run(None)?;
         let repeats = system::repeat_model(&gemm, &channels[0], histogram)?;

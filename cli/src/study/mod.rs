@@ -5,6 +5,8 @@ pub mod axis;
 pub mod depth;
 pub mod device_sweep;
 pub mod devices;
+pub mod headline;
+pub mod rivals;
 pub mod stream;
 pub mod sweep;
 pub mod system;

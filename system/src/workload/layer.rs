@@ -1,5 +1,6 @@
 //! A layer and what follows from its shape.
 
+use super::vector::{Activation, Optimiser};
 use crate::SystemError;
 
 /// What a row of a layer table is.
@@ -12,18 +13,77 @@ pub enum Kind {
     /// A product of two activations, `groups` of them a sample (attention: one per head):
     /// first operand `in_height` x `in_channels`, second `in_channels` x `out_channels`.
     Product,
-    /// A table look-up: parameters, but no product.
+    /// A table look-up at `in_height` x `in_width` positions: parameters, but no product.
     Embedding,
+    /// The largest of each window.
+    MaxPool,
+    /// The mean of each window.
+    AveragePool,
+    /// The sum of two or more inputs, element by element (a residual connection).
+    Add,
+    /// The product of two inputs, element by element.
+    Multiply,
+    /// Inputs side by side.
+    Concat,
+    /// Softmax over the channels, at each position.
+    Softmax,
+    /// Elements moved (transposed, cut, gathered), not computed with.
+    Move,
+    /// Nothing of its own: carries a bias, a normalisation or an activation.
+    Identity,
+    /// Anything else: one operation for each element that comes out.
+    Other,
 }
 
 impl Kind {
     /// Kinds by their text in a layer table.
-    pub(crate) const TEXTS: [(&'static str, Self); 4] = [
+    pub(crate) const TEXTS: [(&'static str, Self); 13] = [
         ("conv", Self::Convolution),
         ("linear", Self::Linear),
         ("matmul", Self::Product),
         ("embedding", Self::Embedding),
+        ("max-pool", Self::MaxPool),
+        ("average-pool", Self::AveragePool),
+        ("add", Self::Add),
+        ("multiply", Self::Multiply),
+        ("concat", Self::Concat),
+        ("softmax", Self::Softmax),
+        ("move", Self::Move),
+        ("identity", Self::Identity),
+        ("other", Self::Other),
     ];
+
+    /// Whether a filter moves over the input.
+    #[must_use]
+    pub fn has_window(self) -> bool {
+        matches!(self, Self::Convolution | Self::MaxPool | Self::AveragePool)
+    }
+
+    /// Whether it has a matrix or table of weights.
+    #[must_use]
+    pub fn has_weights(self) -> bool {
+        matches!(self, Self::Convolution | Self::Linear | Self::Embedding)
+    }
+}
+
+/// Where an input of a layer comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The data of the sample.
+    Data,
+    /// The output of the layer with this index, which comes earlier.
+    Layer(usize),
+}
+
+/// Whose the weights of a layer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tied {
+    /// Its own.
+    No,
+    /// Those of another layer that the table does not name.
+    Elsewhere,
+    /// Those of the layer with this index.
+    To(usize),
 }
 
 /// One row of a layer table. All sizes are those of one sample.
@@ -45,10 +105,12 @@ pub struct Layer {
     pub kernel_height: u64,
     /// Width of the filter.
     pub kernel_width: u64,
-    /// Step of the filter in both directions.
-    pub stride: u64,
-    /// Rows and columns of zeros added on every side.
-    pub padding: u64,
+    /// Step of the filter: height, width.
+    pub stride: [u64; 2],
+    /// Rows and columns of zeros added: top, left, bottom, right.
+    pub padding: [u64; 4],
+    /// Distance between neighbours in the filter: height, width.
+    pub dilation: [u64; 2],
     /// Groups of a convolution; copies of a product.
     pub groups: u64,
     /// Whether it has a bias.
@@ -56,20 +118,95 @@ pub struct Layer {
     /// Whether a normalisation with scale and shift follows (counted in the parameters).
     pub norm: bool,
     /// Whether its weights belong to another row (counted once).
-    pub tied: bool,
+    pub tied: Tied,
     /// Whether training needs the gradient of its input (not so for the first layer).
     pub input_gradient: bool,
+    /// What follows last.
+    pub activation: Activation,
+    /// Where its inputs come from; empty in a table that does not say.
+    pub inputs: Vec<Source>,
 }
 
 impl Layer {
-    /// Height and width of the output.
+    /// A layer at one position, with a filter of one, without bias, normalisation and activation: the rest is set by the
+    /// one who calls.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: Kind, in_channels: u64, out_channels: u64) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            in_channels,
+            out_channels,
+            in_height: 1,
+            in_width: 1,
+            kernel_height: 1,
+            kernel_width: 1,
+            stride: [1; 2],
+            padding: [0; 4],
+            dilation: [1; 2],
+            groups: 1,
+            bias: false,
+            norm: false,
+            tied: Tied::No,
+            input_gradient: true,
+            activation: Activation::None,
+            inputs: Vec::new(),
+        }
+    }
+
+    /// Height and width of the output; 0 where the filter does not fit.
     #[must_use]
     pub fn output_size(&self) -> (u64, u64) {
-        let size = |input: u64, kernel: u64| {
-            let padded = self.padding.checked_mul(2).and_then(|p| input.checked_add(p));
-            padded.and_then(|p| p.checked_sub(kernel)).map_or(0, |rest| rest / self.stride.max(1) + 1)
+        let size = |input: u64, kernel: u64, axis: usize| {
+            let padding = self.padding[axis].checked_add(self.padding[axis + 2]);
+            let padded = padding.and_then(|p| input.checked_add(p));
+            let reach = kernel.saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1);
+            padded.and_then(|p| p.checked_sub(reach)).map_or(0, |rest| rest / self.stride[axis].max(1) + 1)
         };
-        (size(self.in_height, self.kernel_height), size(self.in_width, self.kernel_width))
+        if self.kind.has_window() {
+            (size(self.in_height, self.kernel_height, 0), size(self.in_width, self.kernel_width, 1))
+        } else {
+            (self.in_height, self.in_width)
+        }
+    }
+
+    /// Elements of one input of a sample; of the first operand for a product, of the indices for a look-up.
+    ///
+    /// # Errors
+    /// [`SystemError::Overflow`] beyond 2^64.
+    pub fn input_elements(&self) -> Result<u64, SystemError> {
+        match self.kind {
+            Kind::Product => self.multiply(&[self.groups, self.in_height, self.in_channels]),
+            Kind::Embedding => self.multiply(&[self.in_height, self.in_width]),
+            _ => self.multiply(&[self.in_channels, self.in_height, self.in_width]),
+        }
+    }
+
+    /// Elements of the output of a sample.
+    ///
+    /// # Errors
+    /// [`SystemError::Overflow`] beyond 2^64.
+    pub fn output_elements(&self) -> Result<u64, SystemError> {
+        let (height, width) = self.output_size();
+        match self.kind {
+            Kind::Product => self.multiply(&[self.groups, self.in_height, self.out_channels]),
+            _ => self.multiply(&[self.out_channels, height, width]),
+        }
+    }
+
+    /// Elements of the matrix or table of weights, whoever they belong to.
+    ///
+    /// # Errors
+    /// [`SystemError::Overflow`] beyond 2^64.
+    pub fn weights(&self) -> Result<u64, SystemError> {
+        match self.kind {
+            Kind::Embedding => self.multiply(&[self.in_channels, self.out_channels]),
+            Kind::Convolution | Kind::Linear => {
+                let per_filter = self.in_channels / self.groups.max(1);
+                self.multiply(&[per_filter, self.kernel_height, self.kernel_width, self.out_channels])
+            }
+            _ => Ok(0),
+        }
     }
 
     /// Multiply-accumulates of one sample's forward pass.
@@ -78,15 +215,17 @@ impl Layer {
     /// [`SystemError::Overflow`] beyond 2^64.
     pub fn macs(&self) -> Result<u64, SystemError> {
         let (height, width) = self.output_size();
-        let factors = match self.kind {
+        match self.kind {
             Kind::Convolution | Kind::Linear => {
                 let per_filter = self.in_channels / self.groups.max(1);
-                [per_filter, self.kernel_height, self.kernel_width, self.out_channels, height, width]
+                let window = [per_filter, self.kernel_height, self.kernel_width];
+                self.multiply(&[window[0], window[1], window[2], self.out_channels, height, width])
             }
-            Kind::Product => [self.in_channels, self.out_channels, self.in_height, self.groups, 1, 1],
-            Kind::Embedding => [0; 6],
-        };
-        self.multiply(&factors)
+            Kind::Product => {
+                self.multiply(&[self.in_channels, self.out_channels, self.in_height, self.groups])
+            }
+            _ => Ok(0),
+        }
     }
 
     /// Trained parameters: weights, bias, and scale and shift of the normalisation.
@@ -94,15 +233,7 @@ impl Layer {
     /// # Errors
     /// [`SystemError::Overflow`] beyond 2^64.
     pub fn parameters(&self) -> Result<u64, SystemError> {
-        let weights = match self.kind {
-            _ if self.tied => 0,
-            Kind::Product => 0,
-            Kind::Embedding => self.multiply(&[self.in_channels, self.out_channels])?,
-            Kind::Convolution | Kind::Linear => {
-                let per_filter = self.in_channels / self.groups.max(1);
-                self.multiply(&[per_filter, self.kernel_height, self.kernel_width, self.out_channels])?
-            }
-        };
+        let weights = if self.tied == Tied::No { self.weights()? } else { 0 };
         let vectors = u64::from(self.bias) + 2 * u64::from(self.norm);
         let extra = self.multiply(&[vectors, self.out_channels])?;
         weights.checked_add(extra).ok_or_else(|| self.overflow())
@@ -113,7 +244,7 @@ impl Layer {
         product.ok_or_else(|| self.overflow())
     }
 
-    fn overflow(&self) -> SystemError {
+    pub(crate) fn overflow(&self) -> SystemError {
         SystemError::Overflow { what: format!("the size of layer `{}`", self.name) }
     }
 }
@@ -127,9 +258,18 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// The comments of its table: source and assumptions.
     pub notes: Vec<String>,
+    /// What updates its parameters.
+    pub optimiser: Optimiser,
 }
 
 impl Network {
+    /// Whether the layers say where their inputs come from. Where they do not, each is taken alone: the work between
+    /// them (pooling, sums of branches) is not in the table, and not counted.
+    #[must_use]
+    pub fn linked(&self) -> bool {
+        self.layers.iter().all(|layer| !layer.inputs.is_empty())
+    }
+
     /// Multiply-accumulates of one sample's forward pass.
     ///
     /// # Errors

@@ -40,12 +40,11 @@ impl Network {
 
 impl Layer {
     /// M, K, N and repeats of one pass; `None` where there is nothing to multiply.
-    fn product(&self, pass: Pass, batch: u64) -> Result<Option<[u64; 4]>, SystemError> {
+    pub(super) fn product(&self, pass: Pass, batch: u64) -> Result<Option<[u64; 4]>, SystemError> {
         if pass == Pass::InputGradient && !self.input_gradient {
             return Ok(None);
         }
         match self.kind {
-            Kind::Embedding => Ok(None),
             Kind::Product => {
                 let (rows, inner, columns) = (self.in_height, self.in_channels, self.out_channels);
                 let repeats = self.multiply(&[batch, self.groups])?;
@@ -67,6 +66,7 @@ impl Layer {
                     Pass::WeightGradient => [filters, positions, window, self.groups],
                 }))
             }
+            _ => Ok(None),
         }
     }
 }

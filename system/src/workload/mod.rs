@@ -1,12 +1,19 @@
-//! Networks as layer tables, and the products of training that follow from them.
+//! Networks as layer tables, and what training them takes: the products, and the whole step.
 
 mod layer;
 mod library;
 mod lowering;
+pub mod step;
 mod table;
+#[cfg(test)]
+mod tests;
+mod training;
+pub mod vector;
 
-pub use layer::{Kind, Layer, Network};
+pub use layer::{Kind, Layer, Network, Source, Tied};
 pub use library::{NETWORKS, all, builtin};
+pub use step::{Operation, Stage, Step, Tensor, TensorId, TensorKind, Work};
+pub use vector::{Activation, Optimiser, VectorKind};
 
 /// One wrong line of a layer table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

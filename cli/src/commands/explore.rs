@@ -1,0 +1,315 @@
+//! `mirage explore`
+
+use std::collections::BTreeMap;
+
+use mirage_system::area::total;
+use mirage_system::{Estimate, Step};
+use rayon::prelude::*;
+
+use crate::args::ExploreArgs;
+use crate::design::Design;
+use crate::error::{CliError, Result};
+use crate::folder::{Folder, number};
+use crate::progress::Progress;
+use crate::study::axis::Axis;
+use crate::study::devices;
+use crate::study::rivals::{self, Devices, Rivals};
+use crate::study::training::Setup;
+
+/// More designs than this are most likely a mistake.
+const MOST: usize = 100_000;
+
+/// Keys that are set together for one point, with their values.
+type Changes = Vec<(String, String)>;
+
+pub fn run(args: &ExploreArgs) -> Result<()> {
+    let design = Design::with_set(args.design.as_deref(), &args.set)?;
+    let axes = axes(args, &design)?;
+    let points = combinations(&axes)?;
+    let progress = Progress::new(args.common.json);
+    let seed = design.seed(args.common.seed);
+    // The name is checked before any work.
+    rivals::steps(&[&args.network], 1)?;
+    let folder = Folder::create(&args.output)?;
+    let setup = Setup::new(&design, args.common.seed, progress)?;
+    let explorer = Explorer { args, design: &design, setup: &setup, seed, progress };
+    let solved = explorer.solve(&points)?;
+    let bar = progress.bar(points.len() as u64, "designs");
+    let found: Vec<std::result::Result<Found, String>> = points
+        .par_iter()
+        .map(|changes| {
+            let found = explorer.judge(changes, &solved);
+            bar.inc(1);
+            found
+        })
+        .collect();
+    bar.finish_and_clear();
+    let best = pareto(&found);
+    write(&folder, &points, &found, &best)?;
+    crate::plots::rivals::explore(&folder)?;
+    folder.repeatable(&design, &crate::command_line(seed))?;
+    folder.finish();
+    let header = header(&points);
+    let rows: Vec<Vec<String>> =
+        (0..points.len()).filter(|&i| best[i]).map(|i| row(&points[i], &found[i], true)).collect();
+    crate::table::say_rows(&header, &rows, args.common.json)?;
+    if !args.common.json {
+        let failed = found.iter().filter(|f| f.is_err()).count();
+        say!(
+            "{} of {} designs on the front, {failed} impossible; results in {}",
+            rows.len(),
+            points.len(),
+            folder.path().display()
+        );
+    }
+    Ok(())
+}
+
+/// What each option varies: the changes of each of its values.
+fn axes(args: &ExploreArgs, design: &Design) -> Result<Vec<Vec<Changes>>> {
+    let mut axes = Vec::new();
+    for text in &args.sweep {
+        let axis = Axis::parse(text, design)?;
+        axes.push((0..axis.values.len()).map(|i| axis.changes(i)).collect());
+    }
+    for text in &args.choose {
+        let wrong = |why: &str| {
+            CliError::message(format!(
+                "--choose {text}: {why}\nhelp: write KEY=VALUE;VALUE, such as system.dataflow=DF1;OPT2"
+            ))
+        };
+        let (keys, values) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
+        let values: Vec<&str> = values.split(';').map(str::trim).collect();
+        if values.contains(&"") {
+            return Err(wrong("there is an empty value"));
+        }
+        let change = |value: &str| {
+            keys.split(',').map(|key| (key.trim().to_owned(), value.to_owned())).collect::<Changes>()
+        };
+        let axis: Vec<Changes> = values.into_iter().map(change).collect();
+        for (key, value) in &axis[0] {
+            // A key that is not there is said before any work; a value that does not fit is a line of the table.
+            design.document.with_value(key, value)?;
+        }
+        axes.push(axis);
+    }
+    let mut seen: Vec<&String> = Vec::new();
+    for (key, _) in axes.iter().flat_map(|axis: &Vec<Changes>| &axis[0]) {
+        if seen.contains(&key) {
+            return Err(CliError::message(format!("`{key}` is varied twice: once is enough")));
+        }
+        seen.push(key);
+    }
+    Ok(axes)
+}
+
+fn combinations(axes: &[Vec<Changes>]) -> Result<Vec<Changes>> {
+    let count =
+        axes.iter().try_fold(1usize, |count, axis| count.checked_mul(axis.len()).filter(|&c| c <= MOST));
+    if count.is_none() {
+        return Err(CliError::message(format!("more than {MOST} designs: take fewer values")));
+    }
+    let mut points: Vec<Changes> = vec![Vec::new()];
+    for axis in axes {
+        let longer = |point: &Changes| {
+            axis.iter().map(|changes| [point.clone(), changes.clone()].concat()).collect::<Vec<_>>()
+        };
+        points = points.iter().flat_map(longer).collect();
+    }
+    Ok(points)
+}
+
+/// One design.
+struct Found {
+    seconds: f64,
+    joules: f64,
+    area: f64,
+    rate: f64,
+    laser_watts: f64,
+    utilisation: f64,
+    peak: f64,
+}
+
+impl Found {
+    /// What should be small.
+    fn goals(&self) -> [f64; 4] {
+        [self.seconds, self.joules, self.area, self.rate]
+    }
+}
+
+struct Explorer<'a> {
+    args: &'a ExploreArgs,
+    design: &'a Design,
+    setup: &'a Setup,
+    seed: u64,
+    progress: Progress,
+}
+
+/// Devices by the changes that they depend on.
+type Solved = BTreeMap<Changes, std::result::Result<(Devices, f64), String>>;
+
+impl Explorer<'_> {
+    /// The devices of all points: once for those that differ in keys of `[system]` alone.
+    fn solve(&self, points: &[Changes]) -> Result<Solved> {
+        let mut kinds: Vec<Changes> = points.iter().map(|changes| of_devices(changes)).collect();
+        kinds.sort();
+        kinds.dedup();
+        let bar = self.progress.bar(kinds.len() as u64, "devices of each kind of design");
+        let mut solved = Solved::new();
+        for kind in kinds {
+            solved.insert(kind.clone(), self.devices(&kind).map_err(first_line));
+            bar.inc(1);
+            self.setup.stop.check()?;
+        }
+        bar.finish_and_clear();
+        Ok(solved)
+    }
+
+    fn devices(&self, changes: &Changes) -> Result<(Devices, f64)> {
+        let design =
+            if changes.is_empty() { Design::with(self.design, &[])? } else { self.design.with(changes)? };
+        let gemm = design.gemm(self.seed)?;
+        let operands = devices::operands_named(&self.args.operands, self.setup, &gemm)?;
+        let devices = Devices::solve(&design, operands, self.seed, self.progress)?;
+        let rate = devices.worst_rate();
+        Ok((devices, rate))
+    }
+
+    fn judge(&self, changes: &Changes, solved: &Solved) -> std::result::Result<Found, String> {
+        let (devices, rate) = match solved.get(&of_devices(changes)) {
+            Some(Ok((devices, rate))) => (devices, *rate),
+            Some(Err(why)) => return Err(why.clone()),
+            None => return Err("its devices were not solved".to_owned()),
+        };
+        let design = self.design.with(changes).map_err(first_line)?;
+        let steps = rivals::steps(&[&self.args.network], *design.system.batch).map_err(first_line)?;
+        self.cost(&design, devices, &steps, rate).map_err(first_line)
+    }
+
+    fn cost(&self, design: &Design, devices: &Devices, steps: &[Step], rate: f64) -> Result<Found> {
+        let rivals = Rivals::new(design, devices, &[])?;
+        let all = rivals.estimate(steps)?.swap_remove(0);
+        let sum = |of: fn(&Estimate) -> f64| all.iter().map(of).sum::<f64>();
+        let peak = rivals.mirage.peak();
+        Ok(Found {
+            seconds: sum(|e| e.seconds),
+            joules: sum(Estimate::joules),
+            area: total(&rivals.areas, None),
+            rate,
+            laser_watts: rivals.parts.laser_watts,
+            utilisation: sum(|e| e.macs as f64) / peak / sum(|e| e.seconds),
+            peak,
+        })
+    }
+}
+
+fn first_line(e: CliError) -> String {
+    e.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The part of the changes that devices and arithmetic depend on.
+fn of_devices(changes: &Changes) -> Changes {
+    changes.iter().filter(|(key, _)| !key.starts_with("system.")).cloned().collect()
+}
+
+/// Which designs no other one beats: none is as good in everything and better in something.
+fn pareto(found: &[std::result::Result<Found, String>]) -> Vec<bool> {
+    let beaten = |goals: [f64; 4]| {
+        found.iter().flatten().map(Found::goals).any(|other| {
+            other.iter().zip(goals).all(|(o, g)| *o <= g) && other.iter().zip(goals).any(|(o, g)| *o < g)
+        })
+    };
+    found.par_iter().map(|f| f.as_ref().is_ok_and(|f| !beaten(f.goals()))).collect()
+}
+
+/// Columns: the keys, then what came out.
+fn header(points: &[Changes]) -> Vec<String> {
+    let keys = points.first().into_iter().flatten().map(|(key, _)| key.clone());
+    let results = [
+        "seconds",
+        "joules",
+        "watts",
+        "edp_joule_seconds",
+        "area_m2",
+        "worst_error_rate",
+        "laser_watts",
+        "utilisation",
+        "peak_macs_per_second",
+        "pareto",
+        "impossible",
+    ];
+    keys.chain(results.map(str::to_owned)).collect()
+}
+
+fn row(changes: &Changes, found: &std::result::Result<Found, String>, best: bool) -> Vec<String> {
+    let mut row: Vec<String> = changes.iter().map(|(_, value)| value.clone()).collect();
+    match found {
+        Ok(f) => {
+            let numbers = [
+                f.seconds,
+                f.joules,
+                f.joules / f.seconds,
+                f.joules * f.seconds,
+                f.area,
+                f.rate,
+                f.laser_watts,
+                f.utilisation,
+                f.peak,
+            ];
+            row.extend(numbers.map(number));
+            row.extend([if best { "yes" } else { "no" }.to_owned(), String::new()]);
+        }
+        Err(why) => {
+            row.extend(std::iter::repeat_n(String::new(), 9));
+            row.extend(["no".to_owned(), why.clone()]);
+        }
+    }
+    row
+}
+
+fn write(
+    folder: &Folder,
+    points: &[Changes],
+    found: &[std::result::Result<Found, String>],
+    best: &[bool],
+) -> Result<()> {
+    let header = header(points);
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    folder.table("explore.csv", &header, (0..points.len()).map(|i| row(&points[i], &found[i], best[i])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(goals: [f64; 4]) -> std::result::Result<Found, String> {
+        let [seconds, joules, area, rate] = goals;
+        Ok(Found { seconds, joules, area, rate, laser_watts: 0.0, utilisation: 0.0, peak: 0.0 })
+    }
+
+    #[test]
+    fn the_front_is_what_nothing_beats() {
+        let all = [
+            found([1.0, 3.0, 1.0, 1.0]),
+            found([2.0, 2.0, 1.0, 1.0]),
+            found([2.0, 3.0, 1.0, 1.0]),
+            found([3.0, 3.0, 0.5, 1.0]),
+            Err("no".to_owned()),
+            found([1.0, 3.0, 1.0, 1.0]),
+        ];
+        assert_eq!(pareto(&all), [true, true, false, true, false, true]);
+    }
+
+    #[test]
+    fn points_are_all_combinations() {
+        let axis = |key: &str, values: &[&str]| -> Vec<Changes> {
+            values.iter().map(|value| vec![(key.to_owned(), (*value).to_owned())]).collect()
+        };
+        let points = combinations(&[axis("a", &["1", "2"]), axis("b", &["x", "y", "z"])]).unwrap();
+        assert_eq!(points.len(), 6);
+        assert_eq!(points[4], [("a".to_owned(), "2".to_owned()), ("b".to_owned(), "y".to_owned())]);
+        let wide = axis("a", &["1"; 1000]);
+        assert!(combinations(&[wide.clone(), wide]).is_err());
+        assert_eq!(of_devices(&vec![("system.a".to_owned(), "1".to_owned())]), []);
+    }
+}

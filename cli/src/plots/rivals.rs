@@ -1,0 +1,228 @@
+//! The chip beside systolic arrays: bars of ratios, where the power goes, roofs, intervals.
+
+use std::sync::Arc;
+
+use kuva::plot::legend::LegendPosition;
+use kuva::plot::{BarPlot, ForestPlot, LinePlot, ScatterPlot};
+use kuva::render::annotations::ReferenceLine;
+use kuva::render::layout::{Layout, TickFormat};
+use kuva::render::plots::Plot;
+
+use super::{colour, ends, log_label, log_labels, log_step};
+use crate::error::Result;
+use crate::folder::Folder;
+use crate::table::Table;
+
+/// compare-speedup.svg, compare-edp.svg, breakdown.svg and roofline.svg from the tables of `mirage compare`.
+pub fn compare(folder: &Folder) -> Result<()> {
+    for (rule, column, name, title) in [
+        (
+            "iso-energy",
+            "speedup",
+            "compare-speedup.svg",
+            "Time of a step over the chip's, arrays of equal energy a cycle",
+        ),
+        (
+            "iso-energy",
+            "edp_ratio",
+            "compare-edp.svg",
+            "Energy-delay product over the chip's, arrays of equal energy a cycle",
+        ),
+        ("iso-area", "power_ratio", "compare-power.svg", "Mean power over the chip's, arrays of equal area"),
+    ] {
+        bars(folder, rule, column, name, title)?;
+    }
+    power(folder)?;
+    roofline(folder)
+}
+
+/// Bars of a ratio on a logarithmic axis, a group for each network and a bar for each format.
+fn bars(folder: &Folder, rule: &str, column: &str, name: &str, title: &str) -> Result<()> {
+    let table = Table::read(folder.path(), "compare.csv", &["network", "rule", "format", column])?;
+    let rows = || table.rows().filter(|row| row.text("rule") == rule);
+    let mut formats: Vec<String> = Vec::new();
+    for row in rows() {
+        if !formats.iter().any(|format| format == row.text("format")) {
+            formats.push(row.text("format").to_owned());
+        }
+    }
+    let values: Vec<f64> = rows().map(|row| row.number(column).log10()).filter(|v| v.is_finite()).collect();
+    let (low, high) = ends(values.iter().copied().chain([0.0]));
+    // Bars begin at the bottom of the plot: a decade below the least.
+    let base = (low - 0.3).floor();
+    let mut plot = BarPlot::new().with_legend(formats.iter().map(String::as_str).collect());
+    for network in table.distinct("network") {
+        let of = |format: &String| {
+            let row =
+                rows().find(|row| row.text("network") == network && row.text("format") == format.as_str());
+            row.map_or(0.0, |row| (row.number(column).log10() - base).max(0.0))
+        };
+        let group: Vec<(f64, &str)> =
+            formats.iter().enumerate().map(|(i, format)| (of(format), colour(i))).collect();
+        plot = plot.with_group(network, group);
+    }
+    let plots: Vec<Plot> = vec![plot.into()];
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title(title)
+        .with_y_label("ratio (more than 1: the chip is better)")
+        .with_width(900.0)
+        .with_height(440.0)
+        .with_y_axis_min(0.0)
+        .with_y_axis_max(high.ceil() - base)
+        .with_y_tick_step(1.0)
+        .with_y_tick_format(TickFormat::Custom(Arc::new(move |v| log_label(v + base))))
+        .with_x_tick_rotate(-30.0)
+        .with_reference_line(ReferenceLine::horizontal(-base).with_label("equal"))
+        .with_legend_position(LegendPosition::OutsideRightTop);
+    folder.text(name, &kuva::render_to_svg(plots, layout))
+}
+
+/// breakdown.svg: mean power of each component, the chip on each network.
+fn power(folder: &Folder) -> Result<()> {
+    let table = Table::read(folder.path(), "breakdown.csv", &["network", "format", "component", "watts"])?;
+    let rows = || table.rows().filter(|row| row.text("format") == "Mirage");
+    let mut parts: Vec<String> = Vec::new();
+    for row in rows() {
+        if !parts.iter().any(|part| part == row.text("component")) {
+            parts.push(row.text("component").to_owned());
+        }
+    }
+    let mut plot = BarPlot::new().with_legend(parts.iter().map(String::as_str).collect()).with_stacked();
+    for network in table.distinct("network") {
+        let of = |part: &String| {
+            let row =
+                rows().find(|row| row.text("network") == network && row.text("component") == part.as_str());
+            row.map_or(0.0, |row| row.number("watts"))
+        };
+        let group: Vec<(f64, &str)> =
+            parts.iter().enumerate().map(|(i, part)| (of(part), colour(i))).collect();
+        plot = plot.with_group(network, group);
+    }
+    let plots: Vec<Plot> = vec![plot.into()];
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title("Mean power of the chip in a training step")
+        .with_y_label("W")
+        .with_width(900.0)
+        .with_height(460.0)
+        .with_y_axis_min(0.0)
+        .with_x_tick_rotate(-30.0)
+        .with_legend_position(LegendPosition::OutsideRightTop);
+    folder.text("breakdown.svg", &kuva::render_to_svg(plots, layout))
+}
+
+/// roofline.svg: what the chip reaches on each network under its roofs.
+fn roofline(folder: &Folder) -> Result<()> {
+    let columns =
+        ["network", "format", "macs_per_byte", "macs_per_second", "peak_macs_per_second", "bytes_per_second"];
+    let table = Table::read(folder.path(), "roofline.csv", &columns)?;
+    let rows: Vec<_> = table.rows().filter(|row| row.text("format") == "Mirage").collect();
+    let Some(first) = rows.first() else { return Ok(()) };
+    let (peak, bandwidth) = (first.number("peak_macs_per_second"), first.number("bytes_per_second"));
+    let ridge = peak / bandwidth;
+    let (low, high) = ends(rows.iter().map(|row| row.number("macs_per_byte")).chain([ridge]));
+    let roof = |x: f64| (x.log10(), peak.min(x * bandwidth).log10());
+    let line: Vec<(f64, f64)> = [low / 3.0, ridge, high * 3.0].into_iter().map(roof).collect();
+    let mut plots: Vec<Plot> =
+        vec![LinePlot::new().with_data(line).with_color("#000000").with_legend("roof").into()];
+    for (i, row) in rows.iter().enumerate() {
+        let point = (row.number("macs_per_byte").log10(), row.number("macs_per_second").log10());
+        let plot = ScatterPlot::new().with_data(vec![point]).with_color(colour(i)).with_size(5.0);
+        plots.push(plot.with_legend(row.text("network")).into());
+    }
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title("Roofline: a training step under the peak and the off-chip memory")
+        .with_x_label("multiply-accumulates for each byte off the chip")
+        .with_y_label("multiply-accumulates a second")
+        .with_width(760.0)
+        .with_height(440.0)
+        .with_x_tick_step(log_step((9.0 * high / low).log10()))
+        .with_x_tick_format(log_labels())
+        .with_y_tick_step(1.0)
+        .with_y_tick_format(log_labels())
+        .with_legend_position(LegendPosition::OutsideRightTop);
+    folder.text("roofline.svg", &kuva::render_to_svg(plots, layout))
+}
+
+/// A value with its ends.
+pub struct Interval {
+    pub label: String,
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// Intervals below one another on a logarithmic axis, with a line at `mark`.
+pub fn intervals(
+    folder: &Folder,
+    name: &str,
+    (title, x): (&str, &str),
+    intervals: &[Interval],
+    mark: Option<f64>,
+) -> Result<()> {
+    let mut plot = ForestPlot::new().with_color(colour(0)).with_marker_size(4.0).with_cap_size(4.0);
+    plot = match mark {
+        Some(mark) => plot.with_null_value(mark.log10()),
+        None => plot.with_show_null_line(false),
+    };
+    for i in intervals {
+        plot = plot.with_row(i.label.clone(), i.value.log10(), i.low.log10(), i.high.log10());
+    }
+    let all = intervals.iter().flat_map(|i| [i.low, i.high]).chain(mark).map(f64::log10);
+    let (low, high) = ends(all);
+    let plots = vec![Plot::Forest(plot)];
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title(title)
+        .with_x_label(x)
+        .with_width(860.0)
+        .with_height(120.0 + 22.0 * intervals.len() as f64)
+        .with_x_tick_step(log_step(high - low))
+        .with_x_tick_format(log_labels());
+    folder.text(name, &kuva::render_to_svg(plots, layout))
+}
+
+/// explore.svg: energy over time of all designs, those on the front joined by a line.
+pub fn explore(folder: &Folder) -> Result<()> {
+    let table = Table::read(folder.path(), "explore.csv", &["seconds", "joules", "pareto"])?;
+    let of = |front: &str| -> Vec<(f64, f64)> {
+        let rows = table.rows().filter(|row| row.text("pareto") == front);
+        let point =
+            |row: crate::table::Row<'_>| (row.number("seconds").log10(), row.number("joules").log10());
+        rows.map(point).filter(|point| point.0.is_finite() && point.1.is_finite()).collect()
+    };
+    let (others, front) = (of("no"), of("yes"));
+    let all = || others.iter().chain(&front);
+    if all().next().is_none() {
+        return Ok(());
+    }
+    let (x, y) = (ends(all().map(|p| p.0)), ends(all().map(|p| p.1)));
+    let mut plots: Vec<Plot> = Vec::new();
+    for (points, colour, name) in [
+        (others.clone(), colour(8), "others"),
+        (front.clone(), colour(1), "nothing is better in time, energy, area and error rate"),
+    ] {
+        if !points.is_empty() {
+            plots.push(
+                ScatterPlot::new()
+                    .with_data(points)
+                    .with_color(colour)
+                    .with_size(4.0)
+                    .with_legend(name)
+                    .into(),
+            );
+        }
+    }
+    let (x_step, x_format) = super::log_ticks(x.1 - x.0);
+    let (y_step, y_format) = super::log_ticks(y.1 - y.0);
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title("Designs: energy over time of a training step")
+        .with_x_label("time (s)")
+        .with_y_label("energy (J)")
+        .with_width(760.0)
+        .with_height(440.0)
+        .with_x_tick_step(x_step)
+        .with_x_tick_format(x_format)
+        .with_y_tick_step(y_step)
+        .with_y_tick_format(y_format)
+        .with_legend_position(LegendPosition::OutsideBottomColumns);
+    folder.text("explore.svg", &kuva::render_to_svg(plots, layout))
+}

@@ -1,0 +1,302 @@
+//! The chip beside systolic arrays, network by network.
+
+use mirage_arithmetic::BfpFormat;
+
+use crate::baselines::{Arrays, Basis, Format, Reference, Rule};
+use crate::design::{Dataflow, System};
+use crate::energy::{Component, Parts};
+use crate::engine::{Actions, Engine, Photonic, Systolic, TileCount, TileShape};
+use crate::estimate::{Estimate, estimate};
+use crate::plan::Stationary;
+use crate::workload::Step;
+use crate::{SystemError, area};
+
+/// Vectors of the tile on which the energy of a multiply-accumulate is measured: long enough that programming hardly counts.
+const LONG: u64 = 1 << 20;
+
+/// One of those compared: the chip, or arrays of a format under a rule, with all that is around them.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    /// `None` for the chip itself.
+    pub arrays: Option<(Rule, Format, Arrays)>,
+    engine: Engine,
+    system: System,
+    dataflow: Dataflow,
+}
+
+impl Contender {
+    /// The chip of a design.
+    ///
+    /// # Errors
+    /// [`SystemError`] for a design that does not pass its checks.
+    pub fn mirage(system: &System, format: BfpFormat, parts: &Parts) -> Result<Self, SystemError> {
+        format.check()?;
+        system.check_for(format)?;
+        parts.check()?;
+        let engine = Engine::Photonic(Photonic::new(system, format, parts)?);
+        Ok(Self { arrays: None, engine, system: system.clone(), dataflow: *system.dataflow.get() })
+    }
+
+    /// Arrays of a format, as many as a rule gives them beside a chip.
+    ///
+    /// # Errors
+    /// [`SystemError::NoArray`] if the rule gives not even one multiplier.
+    pub fn baseline(
+        system: &System,
+        format: Format,
+        rule: Rule,
+        chip: &Reference,
+    ) -> Result<Self, SystemError> {
+        let baselines = &system.baselines;
+        let multipliers = baselines.multipliers(format, rule, chip);
+        let arrays = Arrays::of(multipliers, *baselines.rows.get(), *baselines.columns.get());
+        let arrays =
+            arrays.ok_or(SystemError::NoArray { format: format.name(), rule: rule.name(), multipliers })?;
+        Ok(Self {
+            arrays: Some((rule, format, arrays)),
+            engine: Engine::Systolic(Systolic::new(system, format, arrays)),
+            system: system.clone(),
+            dataflow: *baselines.dataflow.get(),
+        })
+    }
+
+    /// The name in tables: `Mirage`, or the format.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.arrays.map_or("Mirage", |(_, format, _)| format.name())
+    }
+
+    /// Multiply-accumulates a second with every row and column in use.
+    #[must_use]
+    pub fn peak(&self) -> f64 {
+        self.engine.peak()
+    }
+
+    /// The dataflow that it is used with.
+    #[must_use]
+    pub fn dataflow(&self) -> Dataflow {
+        self.dataflow
+    }
+
+    /// A training step in closed form.
+    ///
+    /// # Errors
+    /// [`SystemError`] for a product that cannot be simulated, or a dataflow that there is not.
+    pub fn estimate(&self, step: &Step) -> Result<Estimate, SystemError> {
+        estimate(&self.engine, &self.system, step, self.dataflow)
+    }
+
+    /// Energy of a multiply-accumulate while full tiles stream, memories not included, J: the parts of
+    /// [`Component::is_arithmetic`], with what they take while on.
+    ///
+    /// # Errors
+    /// [`SystemError`] for times that cannot be counted.
+    pub fn energy_per_mac(&self) -> Result<f64, SystemError> {
+        let (units, rows) =
+            (u64::from(self.engine.placement().units), u64::from(self.engine.placement().rows));
+        let columns = self.engine.columns();
+        let shape = TileShape { stationary: Stationary::First, rows, columns, vectors: LONG, first: false };
+        let tile = self.engine.tile(shape)?;
+        let mut actions: Actions = [0; Component::COUNT];
+        let _operands =
+            self.engine.book(shape, TileCount { tiles: units, ..TileCount::default() }, &mut actions);
+        let seconds = (tile.program + tile.ideal) as f64 * 1e-12;
+        let costs = self.engine.costs();
+        let joules =
+            Component::ALL.into_iter().filter(|component| component.is_arithmetic()).map(|component| {
+                actions[component as usize] as f64 * costs.per_action(component)
+                    + seconds * costs.power(component)
+            });
+        Ok(joules.sum::<f64>() / (LONG * units * rows * columns) as f64)
+    }
+}
+
+/// What the rules take of the chip of a design: its published energy and area, or its own. `photonic` is the area of the
+/// photonic units, m2.
+///
+/// # Errors
+/// [`SystemError`] for times that cannot be counted.
+pub fn reference(
+    system: &System,
+    chip: &Contender,
+    parts: &Parts,
+    photonic: f64,
+) -> Result<Reference, SystemError> {
+    let columns = chip.engine.columns();
+    let slots = u64::from(*system.units.get()) * u64::from(*system.rows.get()) * columns;
+    let baselines = &system.baselines;
+    let (energy_per_mac, area) = match baselines.basis.get() {
+        Basis::Published => (baselines.mirage_energy_per_mac.si(), baselines.mirage_area.si()),
+        Basis::BottomUp => {
+            let items = area::areas(system, parts, columns as usize, photonic);
+            (chip.energy_per_mac()?, area::total(&items, None))
+        }
+    };
+    // A cycle of the chip does `slots` at its photonic clock.
+    Ok(Reference { slots, energy_per_mac, area })
+}
+
+/// Time and energy of a step, with and without what lies around the multipliers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Time of the step, s.
+    pub seconds: f64,
+    /// Time of its products alone, s.
+    pub product_seconds: f64,
+    /// Energy of the step, J.
+    pub joules: f64,
+    /// Energy of its multiply-accumulates by the published energy of each, J.
+    pub arithmetic_joules: f64,
+}
+
+/// How much the baseline takes of what the chip takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratios {
+    /// Times.
+    pub speedup: f64,
+    /// Energies.
+    pub energy: f64,
+    /// Mean powers.
+    pub power: f64,
+    /// Energy-delay products.
+    pub edp: f64,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Products alone, with the published energy of a multiply-accumulate: no memory, no other work.
+    Arithmetic,
+    /// Everything, bottom-up.
+    Chip,
+}
+
+impl Scope {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Arithmetic, Self::Chip];
+
+    /// The name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arithmetic => "arithmetic",
+            Self::Chip => "chip",
+        }
+    }
+}
+
+impl Cost {
+    /// The cost of an estimate, a multiply-accumulate being published with so many joules.
+    #[must_use]
+    pub fn new(estimate: &Estimate, energy_per_mac: f64) -> Self {
+        Self {
+            seconds: estimate.seconds,
+            product_seconds: estimate.product_seconds,
+            joules: estimate.joules(),
+            arithmetic_joules: estimate.macs as f64 * energy_per_mac,
+        }
+    }
+
+    /// This baseline over a chip.
+    #[must_use]
+    pub fn over(&self, chip: &Self, scope: Scope) -> Ratios {
+        let (speedup, energy) = match scope {
+            Scope::Arithmetic => {
+                (self.product_seconds / chip.product_seconds, self.arithmetic_joules / chip.arithmetic_joules)
+            }
+            Scope::Chip => (self.seconds / chip.seconds, self.joules / chip.joules),
+        };
+        Ratios { speedup, energy, power: energy / speedup, edp: energy * speedup }
+    }
+}
+
+impl Ratios {
+    /// The arithmetic mean over networks of each ratio.
+    #[must_use]
+    pub fn mean(all: &[Self]) -> Self {
+        Self::by(all, |values| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    /// The geometric mean over networks of each ratio.
+    #[must_use]
+    pub fn geometric_mean(all: &[Self]) -> Self {
+        Self::by(all, |values| (values.iter().map(|v| v.ln()).sum::<f64>() / values.len() as f64).exp())
+    }
+
+    fn by(all: &[Self], mean: impl Fn(&[f64]) -> f64) -> Self {
+        let of = |field: fn(&Self) -> f64| mean(&all.iter().map(field).collect::<Vec<_>>());
+        Self {
+            speedup: of(|r| r.speedup),
+            energy: of(|r| r.energy),
+            power: of(|r| r.power),
+            edp: of(|r| r.edp),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::design::tests::system;
+    use crate::workload::{Optimiser, builtin};
+
+    fn parts() -> Parts {
+        Parts {
+            laser_watts: 10.0,
+            rings: 8 * 32 * 16 * 32,
+            multipliers: 12_288,
+            amplifiers: 1536,
+            adcs: 1536,
+        }
+    }
+
+    /// The known first estimate: INT12 arrays at equal energy are slower by some tens, and at equal area take some tens of
+    /// times the power for their arithmetic.
+    #[test]
+    fn int12_is_near_the_first_estimate() {
+        let system = system();
+        let mirage = Contender::mirage(&system, BfpFormat::mirage(), &parts()).unwrap();
+        let chip = reference(&system, &mirage, &parts(), 150e-6).unwrap();
+        let step = builtin("resnet18").unwrap().step(256, Optimiser::Momentum).unwrap();
+        let of = |contender: &Contender, energy| Cost::new(&contender.estimate(&step).unwrap(), energy);
+        let ours = of(&mirage, 0.21e-12);
+        for rule in Rule::ALL {
+            let arrays = Contender::baseline(&system, Format::Int12, rule, &chip).unwrap();
+            let ratios = of(&arrays, 0.71e-12).over(&ours, Scope::Arithmetic);
+            match rule {
+                Rule::IsoEnergy => assert!((25.0..50.0).contains(&ratios.speedup), "{ratios:?}"),
+                Rule::IsoArea => assert!((15.0..45.0).contains(&ratios.power), "{ratios:?}"),
+            }
+            assert!((ratios.edp / (ratios.energy * ratios.speedup) - 1.0).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn own_energy_of_a_multiplication() {
+        let system = system();
+        let mirage = Contender::mirage(&system, BfpFormat::mirage(), &parts()).unwrap();
+        // By hand, per MAC: standing power over the peak, drives of 32 rings over 32 rows, conversions, one addition per row.
+        let standing = 10.0 + parts().rings as f64 * 10e-6 + 1536.0 * (0.75e-3 + 11.5e-3 * 10.0 / 24.0);
+        let per_row = 0.3e-12 + 0.9e-12;
+        let by_hand = standing / 40.96e12 + 32.0 * 0.9e-15 + 0.06e-12 / 32.0 + per_row / 16.0;
+        let ours = mirage.energy_per_mac().unwrap();
+        assert!((ours / by_hand - 1.0).abs() < 1e-3, "{ours} {by_hand}");
+        let chip = Reference { slots: 4096, energy_per_mac: 0.21e-12, area: 476.6e-6 };
+        let arrays = Contender::baseline(&system, Format::Int8, Rule::IsoEnergy, &chip).unwrap();
+        let ours = arrays.energy_per_mac().unwrap();
+        let by_hand = 0.42e-12 + 0.9e-12 / f64::from(arrays.arrays.unwrap().2.columns);
+        assert!((ours / by_hand - 1.0).abs() < 1e-2, "{ours}");
+        let poor = Reference { energy_per_mac: 1e-18, ..chip };
+        let error = Contender::baseline(&system, Format::Fp32, Rule::IsoEnergy, &poor).unwrap_err();
+        assert!(error.to_string().contains("not even one multiplier"), "{error}");
+    }
+
+    #[test]
+    fn means() {
+        let ratios = |x: f64| Ratios { speedup: x, energy: 2.0 * x, power: 2.0, edp: 2.0 * x * x };
+        let mean = Ratios::mean(&[ratios(1.0), ratios(4.0)]);
+        assert_eq!((mean.speedup, mean.edp), (2.5, 17.0));
+        let mean = Ratios::geometric_mean(&[ratios(1.0), ratios(4.0)]);
+        assert!((mean.speedup - 2.0).abs() < 1e-12 && (mean.power - 2.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,202 @@
+//! ONNX graphs: shapes suffice, weights may be absent.
+//!
+//! One sample is one run of the graph as it stands; an axis without a size (`N`, `batch`) is 1 unless the caller says
+//! otherwise. Shapes are inferred node by node and held against those that the file states. An initialiser of floats with
+//! more than one number is trained; an `Identity` of one is another parameter (exporters merge those that are equal).
+//! Normalisations that an export has folded into convolutions are not in the graph, and not counted.
+
+mod fold;
+mod guard;
+mod infer;
+mod lower;
+mod node;
+mod products;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::HashMap;
+
+use onnx_rs::ast::{DataType, Dimension, Graph, Node, TensorProto, ValueInfo};
+
+use self::lower::Importer;
+use self::shape::{Shape, size};
+use self::value::{From, Value};
+use super::{ImportError, Imported};
+
+/// Reads an ONNX model. `file` is used in messages, its stem as the name of the network; `axes` gives sizes to axes that
+/// have a name instead of one, all others are 1.
+///
+/// # Errors
+/// [`ImportError`], with the node: no protocol buffer, no graph or an empty one, a cycle, a value that nobody makes, a size
+/// that is none or too large, shapes that do not fit, a shape that cannot be known but is needed.
+pub fn read_onnx(bytes: &[u8], file: &str, axes: &[(String, u64)]) -> Result<Imported, ImportError> {
+    let whole = |message: String| ImportError { file: file.to_owned(), place: String::new(), message };
+    if guard::too_deep(bytes) {
+        return Err(whole("its graphs lie in one another more deeply than any real one".to_owned()));
+    }
+    let model = onnx_rs::parse(bytes).map_err(|e| whole(format!("this is no ONNX model: {e}")))?;
+    let graph = model.graph.as_ref().ok_or_else(|| whole("the model has no graph".to_owned()))?;
+    if graph.node.is_empty() {
+        return Err(whole("the graph is empty: there is nothing to train".to_owned()));
+    }
+    let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let mut importer = Importer::new(stem.strip_suffix(".onnx").unwrap_or(stem));
+    for (name, _) in axes {
+        if !graph.input.iter().any(|input| has_axis(input, name)) {
+            return Err(whole(format!("no input of the graph has an axis called `{name}`")));
+        }
+    }
+    start(graph, axes, &mut importer).map_err(|(place, message)| ImportError {
+        file: file.to_owned(),
+        place: format!("{place}: "),
+        message,
+    })?;
+    for node in order(graph, &importer).map_err(whole)? {
+        importer.node(node).map_err(|message| ImportError {
+            file: file.to_owned(),
+            place: format!("node {} ({}): ", lower::node_name(node), node.op_type.as_str()),
+            message,
+        })?;
+    }
+    importer.finish().map_err(whole)
+}
+
+fn has_axis(input: &ValueInfo, name: &str) -> bool {
+    let axes = input.tensor_shape().into_iter().flat_map(|shape| &shape.dim);
+    axes.into_iter().any(|axis| matches!(axis.value, Dimension::Param(param) if param == name))
+}
+
+/// Inputs, initialisers and stated shapes.
+fn start<'a>(
+    graph: &Graph<'a>,
+    axes: &[(String, u64)],
+    importer: &mut Importer<'a>,
+) -> Result<(), (String, String)> {
+    for tensor in &graph.initializer {
+        let value = initialiser(tensor).map_err(|e| (format!("initialiser {}", tensor.name()), e))?;
+        importer.values.insert(tensor.name(), value);
+    }
+    for tensor in &graph.sparse_initializer {
+        if let Some(values) = &tensor.values {
+            let shape: Result<Shape, String> = tensor.dims.iter().map(|&value| size(value)).collect();
+            let shape = shape.map_err(|e| (format!("initialiser {}", values.name()), e))?;
+            importer.values.insert(values.name(), Value::new(shape, From::Parameter));
+        }
+    }
+    for input in &graph.input {
+        if importer.values.contains_key(input.name) {
+            continue;
+        }
+        let named = stated(input, axes).map_err(|e| (format!("input {}", input.name), e))?;
+        let Some((shape, guessed)) = named else {
+            return Err((format!("input {}", input.name), "it has no shape".to_owned()));
+        };
+        if !guessed.is_empty() {
+            importer.notes.push(format!(
+                "axes without a size are 1 in {}: {}",
+                input.name,
+                guessed.join(", ")
+            ));
+        }
+        importer.values.insert(input.name, Value::new(shape, From::Data));
+    }
+    for info in graph.value_info.iter().chain(&graph.output) {
+        if let Ok(Some((shape, guessed))) = stated(info, axes)
+            && guessed.is_empty()
+        {
+            importer.stated.insert(info.name, shape);
+        }
+    }
+    for output in &graph.output {
+        importer.outputs.insert(output.name);
+    }
+    for name in graph.node.iter().flat_map(|node| &node.input) {
+        *importer.readers.entry(*name).or_insert(0) += 1;
+    }
+    Ok(())
+}
+
+/// The sizes that the file states for a value, and the names of the axes that were taken to be 1.
+fn stated(info: &ValueInfo, axes: &[(String, u64)]) -> Result<Option<(Shape, Vec<String>)>, String> {
+    let Some(shape) = info.tensor_shape() else { return Ok(None) };
+    let (mut sizes, mut guessed) = (Vec::new(), Vec::new());
+    for axis in &shape.dim {
+        sizes.push(match &axis.value {
+            Dimension::Value(value) if *value != 0 => size(*value)?,
+            Dimension::Param(name) => match axes.iter().find(|(known, _)| known == name) {
+                Some((_, given)) => size(i64::try_from(*given).unwrap_or(0))?,
+                None => {
+                    guessed.push((*name).to_owned());
+                    1
+                }
+            },
+            // What the parser makes of an axis that says nothing.
+            Dimension::Value(_) => {
+                guessed.push("unnamed".to_owned());
+                1
+            }
+        });
+    }
+    Ok(Some((sizes, guessed)))
+}
+
+fn initialiser(tensor: &TensorProto) -> Result<Value, String> {
+    let shape: Shape = tensor
+        .dims()
+        .iter()
+        .map(|&value| if value == 0 { Ok(0) } else { size(value) })
+        .collect::<Result<_, _>>()?;
+    let floats = matches!(
+        tensor.data_type(),
+        DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16
+    );
+    let from = if floats && shape::elements(&shape)? > 1 { From::Parameter } else { From::Constant };
+    Ok(Value { shape: Some(shape), ints: fold::numbers(tensor), from })
+}
+
+/// The nodes, each after those that make its inputs.
+fn order<'g, 'a>(graph: &'g Graph<'a>, importer: &Importer<'a>) -> Result<Vec<&'g Node<'a>>, String> {
+    let mut makers: HashMap<&str, usize> = HashMap::new();
+    for (index, node) in graph.node.iter().enumerate() {
+        for output in node.output.iter().filter(|name| !name.is_empty()) {
+            if makers.insert(output, index).is_some() || importer.values.contains_key(output) {
+                return Err(format!("the value `{output}` is made twice"));
+            }
+        }
+    }
+    let mut waits = vec![0usize; graph.node.len()];
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.node.len()];
+    for (index, node) in graph.node.iter().enumerate() {
+        for input in node.input.iter().filter(|name| !name.is_empty()) {
+            if let Some(&maker) = makers.get(input) {
+                waits[index] += 1;
+                readers[maker].push(index);
+            } else if !importer.values.contains_key(input) {
+                let name = lower::node_name(node);
+                return Err(format!(
+                    "node {name} reads `{input}`, which nobody makes and which is no input or initialiser"
+                ));
+            }
+        }
+    }
+    // The smallest index first: the order of the file, where it can be kept.
+    let mut ready: std::collections::BTreeSet<usize> = (0..waits.len()).filter(|&i| waits[i] == 0).collect();
+    let mut sorted = Vec::with_capacity(waits.len());
+    while let Some(index) = ready.pop_first() {
+        sorted.push(&graph.node[index]);
+        for &reader in &readers[index] {
+            waits[reader] -= 1;
+            if waits[reader] == 0 {
+                ready.insert(reader);
+            }
+        }
+    }
+    if sorted.len() < graph.node.len() {
+        let stuck = graph.node.iter().zip(&waits).filter(|&(_, &waits)| waits > 0);
+        let names: Vec<String> = stuck.take(4).map(|(node, _)| lower::node_name(node)).collect();
+        return Err(format!("the graph has a cycle, at or before {}", names.join(", ")));
+    }
+    Ok(sorted)
+}

@@ -1,0 +1,558 @@
+//! The whole chip during a training step, as discrete events.
+//!
+//! | module | what it models |
+//! |---|---|
+//! | `setup` | the design's numbers in ticks and bytes |
+//! | `program` | the step as tasks: dependencies, forms and sizes of tensors |
+//! | `nest` | how a product is cut into blocks and slices |
+//! | `product` | open products: slices in, blocks out, the drain between accumulators and memory |
+//! | `units` | the units and the ports of the SRAM banks |
+//! | `memory` | DMA and off-chip channels |
+//! | `sweep` | vector unit and optimiser |
+//! | `ring` | the link to the next chip |
+//! | `account` | what each of them spent |
+//!
+//! This file is the controller: it opens tasks when what they wait for is done, decides where tensors lie, and ends steps.
+
+pub(crate) mod account;
+mod memory;
+mod nest;
+mod product;
+mod program;
+mod ring;
+mod setup;
+mod sweep;
+mod units;
+
+use std::collections::BTreeSet;
+
+use mirage_events::{Model, Scheduler, Simulation};
+
+use self::account::Account;
+use self::memory::Memory;
+use self::product::{Drain, Product};
+use self::ring::Ring;
+use self::sweep::Sweeper;
+use self::units::{Banks, Unit};
+use crate::chip::Options;
+use crate::engine::{Engine, Timing};
+use crate::trace::Trace;
+use crate::{Component, SystemError};
+
+pub(crate) use self::account::{Part, Spent, TaskAccount};
+pub use self::memory::Traffic;
+pub(crate) use self::nest::Nest;
+pub(crate) use self::product::{cut, room};
+pub(crate) use self::program::{Job, Plans, Program, Stored};
+pub(crate) use self::setup::{Setup, TIME};
+
+/// Partitions of the SRAM that hold tensors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Place {
+    Weights,
+    #[default]
+    Activations,
+    Gradients,
+}
+
+/// How many there are.
+pub(crate) const PLACES: usize = 3;
+
+impl Place {
+    pub const ALL: [Self; PLACES] = [Self::Weights, Self::Activations, Self::Gradients];
+
+    fn port(self) -> Port {
+        [Port::Weights, Port::Activations, Port::Gradients][self.index()]
+    }
+
+    pub fn component(self) -> Component {
+        [Component::WeightMemory, Component::ActivationMemory, Component::GradientMemory][self.index()]
+    }
+}
+
+/// Where data enter and leave the chip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Port {
+    Weights,
+    Activations,
+    Gradients,
+    Vector,
+    Optimiser,
+    Links,
+}
+
+impl Port {
+    pub const COUNT: usize = 6;
+}
+
+/// Where a tensor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// Nowhere: nobody has written it yet, or nobody reads it any more.
+    None,
+    Resident,
+    OffChip,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event {
+    /// A task's operands are there and its addresses set up.
+    Start(u32),
+    /// A block has come from, or gone to, off-chip memory.
+    Block { transfer: u32, channel: u16, bytes: u32 },
+    /// The operands of a unit's next tile have arrived.
+    Loaded(u32),
+    /// A unit's tile is programmed.
+    Programmed(u32),
+    /// A unit's tile is done.
+    Streamed(u32),
+    /// The time for a unit's calibration has come; it is over.
+    Calibrate(u32),
+    Calibrated(u32),
+    /// A block of results has left the accumulators.
+    Drained,
+    /// Lanes are through with a piece.
+    Piece(u8),
+    /// A part of a gradient has arrived at the next chip.
+    Sent,
+}
+
+/// One finished step.
+#[derive(Debug, Clone)]
+pub(crate) struct FinishedStep {
+    pub begin: u64,
+    pub end: u64,
+    pub account: Account,
+    pub traffic: Traffic,
+    pub channel_busy: u128,
+    pub drain_busy: u64,
+    pub lanes_busy: [u64; 2],
+    pub link_busy: u64,
+    pub calibrations: u64,
+    pub events: u64,
+}
+
+/// The fullest that each queue has been, beside its bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuePeak {
+    /// Which queue.
+    pub queue: &'static str,
+    /// Most that it held.
+    pub peak: u64,
+    /// Most that it may hold.
+    pub bound: u64,
+}
+
+/// The model.
+pub(crate) struct Machine<'a> {
+    engine: &'a Engine,
+    setup: Setup,
+    timing: Timing,
+    hold: u64,
+    options: Options,
+    program: &'a Program,
+    trace: Option<Box<Trace>>,
+    /// What each task still waits for.
+    waits: Vec<u32>,
+    /// Products whose operands are there, in the order of the step.
+    ready: BTreeSet<usize>,
+    /// Products that are being set up or open.
+    opening: usize,
+    tasks_left: usize,
+    locations: Vec<Location>,
+    uses: Vec<u32>,
+    /// Bytes of tensors in each partition, and the most there ever were.
+    held: [u64; PLACES],
+    most_held: [u64; PLACES],
+    products: Vec<Option<Product>>,
+    /// Open products, the oldest first.
+    order: Vec<u8>,
+    /// Free halves of the accumulators.
+    halves: u32,
+    units: Vec<Unit>,
+    banks: Banks,
+    load_free: u64,
+    memory: Memory,
+    drain: Drain,
+    sweepers: [Sweeper; 2],
+    ring: Ring,
+    moved_in: [u64; PLACES],
+    moved_out: [u64; PLACES],
+    account: Account,
+    calibrations: u64,
+    /// Whether any time could not be counted.
+    overflowed: bool,
+    failed: Option<SystemError>,
+    step: u32,
+    steps: u32,
+    step_began: u64,
+    events: u64,
+    finished: Vec<FinishedStep>,
+}
+
+/// What a run of the machine gives.
+pub(crate) struct Outcome {
+    pub steps: Vec<FinishedStep>,
+    pub queues: Vec<QueuePeak>,
+    pub trace: Option<Box<Trace>>,
+}
+
+impl<'a> Machine<'a> {
+    /// Runs `steps` steps of a program, one after the other.
+    ///
+    /// # Errors
+    /// [`SystemError`] for a product that does not fit, or times that cannot be counted.
+    pub fn run(
+        engine: &'a Engine,
+        setup: Setup,
+        program: &'a Program,
+        options: Options,
+        trace: Option<Box<Trace>>,
+    ) -> Result<Outcome, SystemError> {
+        let (period, issue) = (setup.period, setup.issue);
+        let units = setup.units;
+        let machine = Self::new(engine, setup, program, options, trace);
+        let mut bench = Simulation::new(machine);
+        for unit in 0..u64::from(if period == 0 { 0 } else { units }) {
+            // Spread over the period: never two at a time unless the calibration is longer than that.
+            let first = u128::from(period) * u128::from(unit + 1) / u128::from(units);
+            bench.schedule((first as u64).max(1), Event::Calibrate(unit as u32))?;
+        }
+        for task in 0..program.tasks.len() {
+            if program.tasks[task].waits_for == 0 && !matches!(program.tasks[task].job, Job::Gemm { .. }) {
+                bench.schedule(issue, Event::Start(task as u32))?;
+            }
+        }
+        let first: Vec<u32> = bench.model_mut().first_products();
+        for task in first {
+            bench.schedule(issue, Event::Start(task))?;
+        }
+        bench.run()?;
+        let mut machine = bench.into_model();
+        if let Some(error) = machine.failed.take() {
+            return Err(error);
+        }
+        if machine.overflowed {
+            return Err(SystemError::Overflow { what: "the time of a step".to_owned() });
+        }
+        if machine.finished.len() != options.steps as usize {
+            // A model that stops with work left is wrong; the property tests look for it.
+            return Err(SystemError::Deadlock { left: machine.tasks_left });
+        }
+        let queues = machine.queues();
+        Ok(Outcome { steps: machine.finished, queues, trace: machine.trace })
+    }
+
+    fn new(
+        engine: &'a Engine,
+        setup: Setup,
+        program: &'a Program,
+        options: Options,
+        trace: Option<Box<Trace>>,
+    ) -> Self {
+        let timing = engine.timing();
+        let waits = options.repeats.is_some_and(|model| model.waits());
+        let mut machine = Self {
+            engine,
+            timing,
+            hold: if waits { timing.hold } else { 0 },
+            options,
+            program,
+            trace,
+            waits: Vec::new(),
+            ready: BTreeSet::new(),
+            opening: 0,
+            tasks_left: 0,
+            locations: vec![Location::None; program.tensors.len()],
+            uses: Vec::new(),
+            held: [0; PLACES],
+            most_held: [0; PLACES],
+            products: Vec::new(),
+            order: Vec::new(),
+            halves: 2,
+            units: vec![Unit::new(); setup.units as usize],
+            banks: Banks::new(setup.banks as usize * PLACES, setup.ports),
+            load_free: 0,
+            memory: Memory::new(&setup),
+            drain: Drain::default(),
+            sweepers: Default::default(),
+            ring: Ring::default(),
+            moved_in: [0; PLACES],
+            moved_out: [0; PLACES],
+            account: Account::default(),
+            calibrations: 0,
+            overflowed: false,
+            failed: None,
+            step: 0,
+            steps: options.steps,
+            step_began: 0,
+            events: 0,
+            finished: Vec::new(),
+            setup,
+        };
+        machine.place_lasting();
+        machine.reset();
+        machine
+    }
+
+    /// Parameters and states stay in the SRAM from step to step, in the order of the step, as long as there is room; what else is
+    /// there before the step lies off the chip.
+    fn place_lasting(&mut self) {
+        for (index, tensor) in self.program.tensors.iter().enumerate() {
+            if !tensor.lasting {
+                continue;
+            }
+            self.locations[index] = Location::OffChip;
+            if tensor.pinnable && self.fits(tensor) {
+                self.locations[index] = Location::Resident;
+                self.hold_bytes(tensor);
+            }
+        }
+    }
+
+    fn fits(&self, tensor: &Stored) -> bool {
+        let place = tensor.place.index();
+        self.held[place].checked_add(tensor.bytes()).is_some_and(|bytes| bytes <= self.setup.holding[place])
+    }
+
+    fn hold_bytes(&mut self, tensor: &Stored) {
+        let place = tensor.place.index();
+        self.held[place] += tensor.bytes();
+        self.most_held[place] = self.most_held[place].max(self.held[place]);
+    }
+
+    /// Before a step.
+    fn reset(&mut self) {
+        self.waits = self.program.tasks.iter().map(|task| task.waits_for).collect();
+        self.uses = self.program.tensors.iter().map(|tensor| tensor.uses).collect();
+        self.tasks_left = self.program.tasks.len();
+        self.account = Account { tasks: vec![TaskAccount::default(); self.program.tasks.len()], spent: [0; Part::COUNT] };
+        self.memory.traffic = Traffic::default();
+        self.memory.busy = 0;
+        (self.drain.busy, self.ring.busy, self.calibrations, self.events) = (0, 0, 0, 0);
+        for sweeper in &mut self.sweepers {
+            sweeper.busy_ticks = 0;
+        }
+        for index in 0..self.program.tasks.len() {
+            if self.waits[index] == 0 && matches!(self.program.tasks[index].job, Job::Gemm { .. }) {
+                self.ready.insert(index);
+            }
+        }
+    }
+
+    /// Products that can be opened now; they count as open from here on.
+    fn first_products(&mut self) -> Vec<u32> {
+        let mut first = Vec::new();
+        while self.opening < self.setup.open_products
+            && let Some(task) = self.ready.pop_first()
+        {
+            self.opening += 1;
+            first.push(task as u32);
+        }
+        first
+    }
+
+    /// A task begins: what it writes gets its place.
+    fn begin(&mut self, task: usize, now: u64) {
+        self.account.tasks[task].begin = now;
+        let program = self.program;
+        for &index in &program.tasks[task].writes {
+            if self.locations[index] == Location::None {
+                let tensor = &program.tensors[index];
+                self.locations[index] = if self.fits(tensor) {
+                    self.hold_bytes(tensor);
+                    Location::Resident
+                } else {
+                    Location::OffChip
+                };
+            }
+        }
+    }
+
+    /// Bytes that a sweep moves from and to off-chip memory, and within the chip.
+    fn bytes_of(&mut self, task: usize) -> ([u64; 2], u64) {
+        let program = self.program;
+        let (mut bytes, mut inside) = ([0u64; 2], 0u64);
+        let optimiser = matches!(program.tasks[task].job, Job::Sweep { optimiser: true, .. });
+        let account = &mut self.account.tasks[task];
+        for (index, write) in program.tasks[task].reads.iter().map(|&index| (index, false)).chain(
+            program.tasks[task].writes.iter().map(|&index| (index, true)),
+        ) {
+            let tensor = &program.tensors[index];
+            let size = if write { tensor.bytes() } else { tensor.plain };
+            if self.locations[index] == Location::Resident {
+                account.sram[tensor.place.index()] += size;
+                inside += size;
+            } else {
+                bytes[usize::from(write)] += size;
+            }
+            if write && tensor.groupings > 0 {
+                account.actions[Component::Quantisation as usize] += tensor.elements * tensor.groupings;
+            }
+        }
+        if let Job::Sweep { operations, .. } = &program.tasks[task].job {
+            let component = if optimiser { Component::Optimiser } else { Component::VectorUnit };
+            account.actions[component as usize] += operations;
+        }
+        (bytes, inside)
+    }
+
+    fn start(&mut self, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {
+        match self.program.tasks[task].job {
+            Job::Gemm { .. } => match self.open_product(task, now) {
+                Ok(slot) => {
+                    self.wake(now, scheduler);
+                    self.ask_for_slices(slot, now, scheduler);
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    scheduler.stop();
+                }
+            },
+            Job::Sweep { optimiser, .. } => {
+                self.enqueue_sweep(u8::from(optimiser), task, now, scheduler);
+            }
+            Job::Reduce { .. } => self.begin_reduce(task, now, scheduler),
+        }
+    }
+
+    /// A task is done: what nobody needs any more goes, what waited for it begins.
+    fn finish(&mut self, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {
+        self.account.tasks[task].end = now;
+        let program = self.program;
+        let done = &program.tasks[task];
+        let written = done.writes.iter().filter(|index| !done.reads.contains(index));
+        for &index in done.reads.iter().chain(written) {
+            self.uses[index] -= 1;
+            let tensor = &program.tensors[index];
+            if self.uses[index] == 0 && !tensor.lasting {
+                if self.locations[index] == Location::Resident {
+                    self.held[tensor.place.index()] -= tensor.bytes();
+                }
+                self.locations[index] = Location::None;
+            }
+        }
+        if matches!(done.job, Job::Gemm { .. }) {
+            self.opening -= 1;
+        }
+        for &next in &done.successors {
+            self.waits[next] -= 1;
+            if self.waits[next] == 0 {
+                if matches!(program.tasks[next].job, Job::Gemm { .. }) {
+                    self.ready.insert(next);
+                } else {
+                    scheduler.after(self.setup.issue, Event::Start(next as u32));
+                }
+            }
+        }
+        for task in self.first_products() {
+            scheduler.after(self.setup.issue, Event::Start(task));
+        }
+        self.tasks_left -= 1;
+        if self.tasks_left == 0 {
+            self.end_step(now, scheduler);
+        }
+    }
+
+    fn end_step(&mut self, now: u64, scheduler: &mut Scheduler<Event>) {
+        self.settle_units(now);
+        self.finished.push(FinishedStep {
+            begin: self.step_began,
+            end: now,
+            account: std::mem::take(&mut self.account),
+            traffic: self.memory.traffic,
+            channel_busy: self.memory.busy,
+            drain_busy: self.drain.busy,
+            lanes_busy: [0, 1].map(|lanes: usize| self.sweepers[lanes].busy_ticks),
+            link_busy: self.ring.busy,
+            calibrations: self.calibrations,
+            events: self.events,
+        });
+        self.step += 1;
+        self.step_began = now;
+        if self.step >= self.steps {
+            scheduler.stop();
+            return;
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.next_step();
+        }
+        self.reset();
+        for task in 0..self.program.tasks.len() {
+            if self.waits[task] == 0 && !matches!(self.program.tasks[task].job, Job::Gemm { .. }) {
+                scheduler.after(self.setup.issue, Event::Start(task as u32));
+            }
+        }
+        for task in self.first_products() {
+            scheduler.after(self.setup.issue, Event::Start(task));
+        }
+    }
+
+    fn queues(&self) -> Vec<QueuePeak> {
+        let setup = &self.setup;
+        let queue = |queue, peak: u64, bound: u64| QueuePeak { queue, peak, bound };
+        let mut queues = vec![
+            queue("off-chip channel, blocks", self.memory.fullest.into(), setup.queue.into()),
+            queue("output, blocks of results", self.drain.fullest[0] as u64, setup.output_queue.into()),
+            queue("accumulators, blocks to drain", self.drain.fullest[1] as u64, 2),
+            queue("bank port, units", self.banks.longest as u64, setup.units.into()),
+        ];
+        for (lanes, name) in [["vector unit, pieces in", "vector unit, pieces out"], ["optimiser, pieces in", "optimiser, pieces out"]]
+            .into_iter()
+            .enumerate()
+        {
+            for (side, name) in name.into_iter().enumerate() {
+                queues.push(queue(name, self.sweepers[lanes].fullest[side], setup.lanes[lanes].staging.into()));
+            }
+        }
+        for (place, name) in
+            ["SRAM, weights kept, B", "SRAM, activations kept, B", "SRAM, gradients kept, B"].into_iter().enumerate()
+        {
+            queues.push(queue(name, self.most_held[place], setup.holding[place]));
+        }
+        queues
+    }
+
+    /// Whether everything has come to rest: tests look.
+    #[cfg(test)]
+    fn idle(&self) -> bool {
+        self.memory.idle()
+            && self.drain.idle()
+            && self.ring.idle()
+            && self.banks.idle()
+            && self.sweepers.iter().all(Sweeper::idle)
+            && self.order.is_empty()
+    }
+}
+
+impl Model for Machine<'_> {
+    type Event = Event;
+
+    #[inline]
+    fn handle(&mut self, now: u64, event: Event, scheduler: &mut Scheduler<Event>) {
+        self.events += 1;
+        if now > setup::LONGEST {
+            self.overflowed = true;
+        }
+        match event {
+            Event::Block { transfer, channel, bytes } => {
+                self.block((transfer, channel, bytes), now, scheduler);
+            }
+            Event::Loaded(unit) => self.loaded(unit, now, scheduler),
+            Event::Programmed(unit) => self.programmed(unit, now, scheduler),
+            Event::Streamed(unit) => self.streamed(unit, now, scheduler),
+            Event::Start(task) => self.start(task as usize, now, scheduler),
+            Event::Drained => self.drained(now, scheduler),
+            Event::Piece(lanes) => self.piece_done(lanes, now, scheduler),
+            Event::Sent => self.sent(now, scheduler),
+            Event::Calibrate(unit) => self.calibrate(unit, now, scheduler),
+            Event::Calibrated(unit) => self.calibrated(unit, now, scheduler),
+        }
+        if self.overflowed {
+            scheduler.stop();
+        }
+    }
+}

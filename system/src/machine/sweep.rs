@@ -1,0 +1,193 @@
+//! The vector unit and the optimiser: sweeps over tensors in pieces.
+//!
+//! A piece of the operands comes in (from off-chip memory, or at once from the SRAM), is worked on, and its results leave.
+//! Only so many pieces wait in front and behind (`staging`), so a slow memory holds the lanes back on both sides. The operands of
+//! the next sweep are fetched while the last pieces of the present one are worked on.
+
+use std::collections::VecDeque;
+
+use mirage_events::Scheduler;
+
+use super::account::Track;
+use super::memory::Owner;
+use super::program::Job;
+use super::setup::TIME;
+use super::{Event, Machine, Port};
+
+#[derive(Debug, Clone, Copy)]
+struct Sweep {
+    task: u32,
+    pieces: u64,
+    /// Bytes of all pieces together from and to off-chip memory.
+    bytes: [u64; 2],
+    /// Ticks of all pieces together.
+    ticks: u64,
+    /// Pieces asked for, there, worked on, gone.
+    asked: u64,
+    arrived: u64,
+    done: u64,
+    stored: u64,
+}
+
+impl Sweep {
+    fn share(&self, total: u64, piece: u64) -> u64 {
+        let upto = |piece: u64| u128::from(total) * u128::from(piece) / u128::from(self.pieces);
+        // At most the total.
+        (upto(piece + 1) - upto(piece)) as u64
+    }
+}
+
+/// One set of lanes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sweeper {
+    queue: VecDeque<usize>,
+    /// The present sweep and the next one.
+    sweeps: Vec<Sweep>,
+    /// Which of them is worked on, since when.
+    busy: Option<u64>,
+    /// Results that have not left.
+    leaving: u32,
+    pub busy_ticks: u64,
+    /// Most pieces ever in front and behind.
+    pub fullest: [u64; 2],
+}
+
+/// Sweeps whose operands may be fetched at a time.
+const OPEN: usize = 2;
+
+impl Sweeper {
+    pub fn idle(&self) -> bool {
+        self.queue.is_empty() && self.sweeps.is_empty()
+    }
+}
+
+impl Machine<'_> {
+    /// A sweep is ready: its operands are there.
+    pub(super) fn enqueue_sweep(&mut self, lanes: u8, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {
+        // In the order of the step among those that wait.
+        let queue = &mut self.sweepers[usize::from(lanes)].queue;
+        let place = queue.iter().position(|&other| other > task).unwrap_or(queue.len());
+        queue.insert(place, task);
+        self.sweep(lanes, now, scheduler);
+    }
+
+    /// Does whatever the lanes can do now.
+    fn sweep(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+        let index = usize::from(lanes);
+        while self.sweepers[index].sweeps.len() < OPEN
+            && let Some(task) = self.sweepers[index].queue.pop_front()
+        {
+            let sweep = self.open_sweep(index, task, now);
+            self.sweepers[index].sweeps.push(sweep);
+        }
+        self.ask_for_pieces(lanes, now, scheduler);
+        self.work(lanes, now, scheduler);
+    }
+
+    fn open_sweep(&mut self, lanes: usize, task: usize, now: u64) -> Sweep {
+        self.begin(task, now);
+        let (bytes, inside) = self.bytes_of(task);
+        let operations = match self.program.tasks[task].job {
+            Job::Sweep { operations, .. } => operations,
+            _ => 0,
+        };
+        let setup = self.setup.lanes[lanes];
+        let all = bytes[0].saturating_add(bytes[1]).saturating_add(inside);
+        let compute = TIME.span(operations, setup.rate).unwrap_or(u64::MAX);
+        let ticks = compute.max(setup.bandwidth.ticks(all));
+        if ticks > super::setup::LONGEST {
+            self.overflowed = true;
+        }
+        let pieces = bytes[0].max(bytes[1]).div_ceil(self.setup.piece(setup)).max(1);
+        Sweep { task: task as u32, pieces, bytes, ticks, asked: 0, arrived: 0, done: 0, stored: 0 }
+    }
+
+    fn ask_for_pieces(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+        let staging = u64::from(self.setup.lanes[usize::from(lanes)].staging);
+        loop {
+            let sweeper = &mut self.sweepers[usize::from(lanes)];
+            let waiting: u64 = sweeper.sweeps.iter().map(|sweep| sweep.asked - sweep.done).sum();
+            sweeper.fullest[0] = sweeper.fullest[0].max(waiting);
+            let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.asked < sweep.pieces) else { return };
+            if waiting >= staging {
+                return;
+            }
+            let bytes = sweep.share(sweep.bytes[0], sweep.asked);
+            sweep.asked += 1;
+            let task = sweep.task;
+            if bytes == 0 {
+                sweep.arrived += 1;
+            } else {
+                let port = [Port::Vector, Port::Optimiser][usize::from(lanes)];
+                self.transfer((Owner::Piece { lanes, task }, task), (port, false), bytes, now, scheduler);
+            }
+        }
+    }
+
+    fn work(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+        let index = usize::from(lanes);
+        let staging = self.setup.lanes[index].staging;
+        let sweeper = &mut self.sweepers[index];
+        if sweeper.busy.is_some() || sweeper.leaving >= staging {
+            return;
+        }
+        let Some(sweep) = sweeper.sweeps.iter().find(|sweep| sweep.done < sweep.pieces) else { return };
+        if sweep.arrived > sweep.done {
+            sweeper.busy = Some(now);
+            scheduler.after(sweep.share(sweep.ticks, sweep.done), Event::Piece(lanes));
+        }
+    }
+
+    /// The lanes are through with a piece.
+    pub(super) fn piece_done(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+        let sweeper = &mut self.sweepers[usize::from(lanes)];
+        let begun = sweeper.busy.take().unwrap_or(now);
+        sweeper.busy_ticks += now - begun;
+        let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.done < sweep.pieces) else { return };
+        let bytes = sweep.share(sweep.bytes[1], sweep.done);
+        sweep.done += 1;
+        let task = sweep.task;
+        self.account.tasks[task as usize].busy += u128::from(now - begun);
+        if let Some(trace) = &mut self.trace {
+            trace.span(Track::Lanes(lanes), "sweep", Some(task), begun, now);
+        }
+        if bytes == 0 {
+            sweep.stored += 1;
+            self.close_sweeps(lanes, now, scheduler);
+        } else {
+            sweeper.leaving += 1;
+            sweeper.fullest[1] = sweeper.fullest[1].max(u64::from(sweeper.leaving));
+            let port = [Port::Vector, Port::Optimiser][usize::from(lanes)];
+            self.transfer((Owner::Store { lanes, task }, task), (port, true), bytes, now, scheduler);
+        }
+        self.sweep(lanes, now, scheduler);
+    }
+
+    pub(super) fn piece_arrived(&mut self, lanes: u8, task: u32, now: u64, scheduler: &mut Scheduler<Event>) {
+        let sweeps = &mut self.sweepers[usize::from(lanes)].sweeps;
+        if let Some(sweep) = sweeps.iter_mut().find(|sweep| sweep.task == task) {
+            sweep.arrived += 1;
+        }
+        self.work(lanes, now, scheduler);
+    }
+
+    pub(super) fn piece_stored(&mut self, lanes: u8, task: u32, now: u64, scheduler: &mut Scheduler<Event>) {
+        let sweeper = &mut self.sweepers[usize::from(lanes)];
+        sweeper.leaving -= 1;
+        if let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.task == task) {
+            sweep.stored += 1;
+        }
+        self.close_sweeps(lanes, now, scheduler);
+        self.sweep(lanes, now, scheduler);
+    }
+
+    /// Ends the sweeps all of whose results are stored.
+    fn close_sweeps(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+        while let Some(place) =
+            self.sweepers[usize::from(lanes)].sweeps.iter().position(|sweep| sweep.stored == sweep.pieces)
+        {
+            let sweep = self.sweepers[usize::from(lanes)].sweeps.remove(place);
+            self.finish(sweep.task as usize, now, scheduler);
+        }
+    }
+}
