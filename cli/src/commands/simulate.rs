@@ -157,7 +157,7 @@ fn work(args: &SimulateArgs, design: &Design) -> Result<Work> {
     let networks = networks(args)?;
     single(args, networks.len())?;
     let batch = args.batch.unwrap_or(*design.system.batch);
-    if batch % args.chips != 0 {
+    if !batch.is_multiple_of(args.chips) {
         return Err(CliError::message(format!(
             "a batch of {batch} cannot be shared evenly by {} chips: give a --batch that can",
             args.chips
