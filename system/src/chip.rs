@@ -114,10 +114,6 @@ impl Chip {
         &self.setup
     }
 
-    pub(crate) fn system(&self) -> &System {
-        &self.system
-    }
-
     /// Time of a product by the closed form, in ticks of one picosecond. With T tiles of ceil(rows / unit rows) x ceil(K / group) on
     /// U units, cut into c blocks of vectors, ceil(T / U) (c programming + N / clock) + issue + pipeline latency + drain of the last
     /// block. It holds when nothing else limits: no repeats, memories fast enough, `blocking` programming.
@@ -296,7 +292,8 @@ fn product_step(entries: &[GemmEntry]) -> (Step, Vec<GemmEntry>) {
     let (own, others): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|entry| entry.network == network);
     let mut step = Step { network, batch: 1, operations: Vec::new(), tensors: Vec::new() };
     for entry in own {
-        let (kinds, sizes) = (kinds(entry.pass), [[entry.m, entry.k], [entry.k, entry.n], [entry.m, entry.n]]);
+        let (kinds, sizes) =
+            (kinds(entry.pass), [[entry.m, entry.k], [entry.k, entry.n], [entry.m, entry.n]]);
         let mut ids = Vec::with_capacity(3);
         for (kind, [rows, columns]) in kinds.into_iter().zip(sizes) {
             let name = format!("{} {}", entry.layer, entry.pass);

@@ -95,8 +95,10 @@ impl Nest {
             let most = sizes.most_columns(row_block, room);
             for column_block in halves(most.min(sizes.extents[1])) {
                 for rows_outer in [false, true] {
-                    let Some(nest) = sizes.nest([row_block, column_block], rows_outer, room) else { continue };
-                    let nest = nest.estimated(engine)?;
+                    let Some(nest) = sizes.nest([row_block, column_block], rows_outer, room) else {
+                        continue;
+                    };
+                    let nest = nest.estimated(engine, room.prefetch)?;
                     let key = |nest: &Self| (nest.estimate, nest.traffic, nest.slices());
                     if best.as_ref().is_none_or(|best| key(&nest) < key(best)) {
                         best = Some(nest);
@@ -131,8 +133,13 @@ impl Nest {
     }
 
     /// The larger of the time of all tiles on the unit that has most, and of the fetching; and a quarter of the other.
-    fn estimated(mut self, engine: &Engine) -> Result<Self, SystemError> {
-        let (streaming, fetching) = (self.streaming(engine)? as f64, self.estimate);
+    fn estimated(mut self, engine: &Engine, prefetch: u64) -> Result<Self, SystemError> {
+        // Slices of few tiles leave units without any.
+        let units = f64::from(engine.placement().units);
+        let tiles = (self.tiles_of_a_slice() * prefetch) as f64;
+        let wanted = units.min(self.plan.tiles as f64 * self.passes() as f64);
+        let streaming = self.streaming(engine)? as f64 * (wanted / tiles).max(1.0);
+        let fetching = self.estimate;
         self.estimate = streaming.max(fetching) + 0.25 * streaming.min(fetching);
         Ok(self)
     }
@@ -158,6 +165,11 @@ impl Nest {
             total = total.checked_add(all).ok_or_else(overflow)?;
         }
         Ok(total)
+    }
+
+    fn tiles_of_a_slice(&self) -> u64 {
+        let columns = if self.plan.sums_columns() { self.depth_block } else { self.column_block };
+        self.row_block.saturating_mul(columns).saturating_mul(self.repeat_block)
     }
 
     /// How often each tile is programmed.
@@ -189,10 +201,8 @@ impl Nest {
         let repeats = [group * self.repeat_block, ((group + 1) * self.repeat_block).min(plan.repeats)];
         let span = |at: u64, block: u64, whole: u64| [at * block, ((at + 1) * block).min(whole)];
         let in_repeat = span(row, self.row_block, plan.row_tiles);
-        let row_tiles = [
-            repeats[0] * plan.row_tiles + in_repeat[0],
-            (repeats[1] - 1) * plan.row_tiles + in_repeat[1],
-        ];
+        let row_tiles =
+            [repeats[0] * plan.row_tiles + in_repeat[0], (repeats[1] - 1) * plan.row_tiles + in_repeat[1]];
         let (column_tiles, vectors) = if plan.sums_columns() {
             (span(depth, self.depth_block, plan.k_tiles), span(column, self.column_block, plan.vectors))
         } else {
@@ -202,7 +212,11 @@ impl Nest {
         let again = [self.held[0] && column > 0, self.held[1] && row > 0];
         let share = self.shares(in_repeat, column_tiles, vectors, repeats[1] - repeats[0]);
         let fetch = [0, 1].map(|operand| {
-            if again[operand] || room.resident[operand] { 0 } else { part(room.operands[operand], share[operand]) }
+            if again[operand] || room.resident[operand] {
+                0
+            } else {
+                part(room.operands[operand], share[operand])
+            }
         });
         Slice {
             rows: row_tiles,
@@ -222,7 +236,9 @@ impl Nest {
         let rows = (rows[1] * plan.tile_rows).min(plan.rows) - rows[0] * plan.tile_rows;
         let columns = (columns[1] * plan.tile_columns).min(plan.inner) - columns[0] * plan.tile_columns;
         let [left, right] = match plan.stationary {
-            Stationary::Output => [(rows * vectors, plan.rows * plan.vectors), (vectors * columns, plan.vectors * plan.inner)],
+            Stationary::Output => {
+                [(rows * vectors, plan.rows * plan.vectors), (vectors * columns, plan.vectors * plan.inner)]
+            }
             _ => [(rows * columns, plan.rows * plan.inner), (columns * vectors, plan.inner * plan.vectors)],
         };
         [left, right].map(|(part, whole)| (part * repeats, whole * plan.repeats))
@@ -323,7 +339,8 @@ impl Sizes {
         let single = counts == [1, 1] && depths == 1 && held == room.resident.map(|resident| !resident);
         let repeat_block = if single { self.repeat_block(column_block, panels, room) } else { 1 };
         let passes = [if held[0] { 1 } else { counts[1] }, if held[1] { 1 } else { counts[0] }];
-        let fetched = [0, 1].map(|o| if room.resident[o] { 0 } else { room.operands[o].saturating_mul(passes[o]) });
+        let fetched =
+            [0, 1].map(|o| if room.resident[o] { 0 } else { room.operands[o].saturating_mul(passes[o]) });
         let traffic = fetched[0].saturating_add(fetched[1]);
         Some(Nest {
             plan: self.plan,

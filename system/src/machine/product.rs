@@ -101,8 +101,7 @@ impl Product {
             };
             let slice = &held.slice;
             if cursor.tile.is_none() {
-                cursor.tile =
-                    first_tile(&self.nest.plan, slice, slice.rows[0], u64::from(unit), self.units);
+                cursor.tile = first_tile(&self.nest.plan, slice, slice.rows[0], u64::from(unit), self.units);
             }
             let Some((row, column)) = cursor.tile else {
                 *cursor = Cursor { slice: cursor.slice + 1, tile: None };
@@ -111,13 +110,13 @@ impl Product {
             if held.transfers > 0 {
                 return Err(Part::Operands);
             }
-            if slice.block >= self.begun {
-                if *halves == 0 {
-                    return Err(Part::Accumulators);
-                }
-                *halves -= 1;
-                self.begun += 1;
+            // Blocks begin in order, those before this one too where other units have their tiles.
+            let wanted = (slice.block + 1).saturating_sub(self.begun);
+            if wanted > u64::from(*halves) {
+                return Err(Part::Accumulators);
             }
+            *halves -= wanted as u32;
+            self.begun += wanted;
             let kind = self.nest.plan.kind(row, column);
             let timing = timing_index(kind, slice.short, slice.first) as u8;
             let found = Found { slice: cursor.slice, row, column, timing };
@@ -199,7 +198,8 @@ impl Machine<'_> {
         let (timings, shapes) = tiles(self.engine, &nest)?;
         let sampler = match self.options.repeats.filter(|model| model.active()) {
             Some(model) => {
-                let random = chip::stream(self.options.seed, entry, before + u64::from(self.step) * (1 << 32));
+                let random =
+                    chip::stream(self.options.seed, entry, before + u64::from(self.step) * (1 << 32));
                 Some(Sampler::new(model, self.timing.stall, random))
             }
             None => None,
@@ -363,7 +363,13 @@ impl Machine<'_> {
             self.block_stored(slot, now, scheduler);
         } else if let Some(product) = &self.products[usize::from(slot)] {
             let (task, place) = (product.task, product.places[2]);
-            self.transfer((Owner::Output { slot }, task), (place.port(), true), finished.bytes, now, scheduler);
+            self.transfer(
+                (Owner::Output { slot }, task),
+                (place.port(), true),
+                finished.bytes,
+                now,
+                scheduler,
+            );
             self.moved_out[place.index()] += finished.bytes;
             self.account.tasks[task as usize].stored += finished.bytes;
         }
@@ -488,10 +494,7 @@ pub(crate) fn cut(
 }
 
 /// Timings and shapes of all kinds of tile.
-fn tiles(
-    engine: &Engine,
-    nest: &Nest,
-) -> Result<([TileTiming; TIMINGS], [TileShape; TIMINGS]), SystemError> {
+fn tiles(engine: &Engine, nest: &Nest) -> Result<([TileTiming; TIMINGS], [TileShape; TIMINGS]), SystemError> {
     let mut timings = [TileTiming::default(); TIMINGS];
     let blank = nest.shape(TileKind::new(false, false, false), false, false);
     let mut shapes = [blank; TIMINGS];
