@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use mirage_arithmetic::BfpFormat;
 use mirage_design::parse_section;
-use mirage_system::workload::Optimiser;
 use mirage_system::{Chip, Component, Options, Parts, RepeatModel, System, all, design};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         all()?.into_iter().filter(|network| word.is_none_or(|word| network.name.contains(word.as_str())))
     {
         let (start, processor) = (Instant::now(), processor_seconds());
-        let step = network.step(batch, Optimiser::Momentum)?;
+        let step = network.step(batch, network.optimiser)?;
         let result = chip.step(&step, &Options { repeats, seed: 1, ..Options::default() })?;
         // The processor's time where the system tells: other work does not count.
         let wall = match (processor, processor_seconds()) {

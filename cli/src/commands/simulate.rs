@@ -163,8 +163,7 @@ fn work(args: &SimulateArgs, design: &Design) -> Result<Work> {
             args.chips
         )));
     }
-    let update = *design.system.update;
-    let steps = networks.iter().map(|network| Ok(network.step(batch / args.chips, update)?));
+    let steps = networks.iter().map(|network| Ok(network.step(batch / args.chips, network.optimiser)?));
     Ok(Work::Steps(steps.collect::<Result<_>>()?))
 }
 

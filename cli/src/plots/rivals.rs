@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::folder::Folder;
 use crate::table::Table;
 
+/// Share of the power below which a component is not drawn on its own.
+const LEAST: f64 = 0.015;
+
 /// compare-speedup.svg, compare-edp.svg, breakdown.svg and roofline.svg from the tables of `mirage compare`.
 pub fn compare(folder: &Folder) -> Result<()> {
     for (rule, column, name, title) in [
@@ -81,21 +84,31 @@ fn bars(folder: &Folder, rule: &str, column: &str, name: &str, title: &str) -> R
 fn power(folder: &Folder) -> Result<()> {
     let table = Table::read(folder.path(), "breakdown.csv", &["network", "format", "component", "watts"])?;
     let rows = || table.rows().filter(|row| row.text("format") == "Mirage");
+    // Parts that nowhere take much are drawn as one.
+    let total = |network: &str| -> f64 {
+        rows().filter(|row| row.text("network") == network).map(|row| row.number("watts")).sum()
+    };
     let mut parts: Vec<String> = Vec::new();
     for row in rows() {
-        if !parts.iter().any(|part| part == row.text("component")) {
-            parts.push(row.text("component").to_owned());
+        let name = row.text("component");
+        if row.number("watts") > LEAST * total(row.text("network")) && !parts.iter().any(|part| part == name)
+        {
+            parts.push(name.to_owned());
         }
     }
-    let mut plot = BarPlot::new().with_legend(parts.iter().map(String::as_str).collect()).with_stacked();
+    parts.sort_by_key(|part| table.distinct("component").iter().position(|name| name == part));
+    let legend: Vec<&str> = parts.iter().map(String::as_str).chain(["all else"]).collect();
+    let mut plot = BarPlot::new().with_legend(legend).with_stacked();
     for network in table.distinct("network") {
         let of = |part: &String| {
             let row =
                 rows().find(|row| row.text("network") == network && row.text("component") == part.as_str());
             row.map_or(0.0, |row| row.number("watts"))
         };
+        let mut values: Vec<f64> = parts.iter().map(of).collect();
+        values.push((total(&network) - values.iter().sum::<f64>()).max(0.0));
         let group: Vec<(f64, &str)> =
-            parts.iter().enumerate().map(|(i, part)| (of(part), colour(i))).collect();
+            values.into_iter().enumerate().map(|(i, watts)| (watts, colour(i))).collect();
         plot = plot.with_group(network, group);
     }
     let plots: Vec<Plot> = vec![plot.into()];
