@@ -25,6 +25,7 @@
 //! Fits of rings and interferometers, and trimming a unit's phases, will live here too.
 
 mod adc;
+pub mod fit;
 mod guide;
 mod table;
 
