@@ -53,12 +53,20 @@ impl Information {
         Ok(Self { free, ends, jacobian, inverse, scores, scale, loss })
     }
 
-    /// The step that would still lead to the minimum, in standard errors of each free parameter, and as a share of its
-    /// range; the larger of all, the smaller of both.
-    pub fn distance(&self) -> f64 {
-        let step = &self.inverse * (self.jacobian.transpose() * &self.scores) * self.scale;
+    /// The step that still leads to the minimum, in the unit box: Newton's, with the second derivative of the loss.
+    pub fn step(&self, all: usize) -> Unit {
+        let free = &self.inverse * (self.jacobian.transpose() * &self.scores) * (-self.scale / self.inside());
+        let mut step = Unit::zeros(all);
+        self.free.iter().zip(free.iter()).for_each(|(j, s)| step[*j] = *s);
+        step
+    }
+
+    /// Length of that step, in standard errors of each free parameter, and as a share of its range; the larger of all, the
+    /// smaller of both.
+    pub fn distance(&self, step: &Unit) -> f64 {
         let errors = self.inverse.diagonal().map(|v| v.sqrt() * self.scale);
-        let each = step.iter().zip(errors.iter()).map(|(s, e)| (s / e).abs().min(1e4 * s.abs()));
+        let each =
+            self.free.iter().zip(errors.iter()).map(|(j, e)| (step[*j] / e).abs().min(1e4 * step[*j].abs()));
         each.fold(0.0, f64::max)
     }
 

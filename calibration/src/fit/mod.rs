@@ -47,9 +47,9 @@ use solve::{Minimum, Standard, Unit};
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
 /// Standard errors within which a minimum is known.
-const NEAR: f64 = 0.02;
+const NEAR: f64 = 0.03;
 /// Descents from the point where the last one stopped.
-const DESCENTS: usize = 5;
+const DESCENTS: usize = 8;
 /// Standard deviations beyond which a residual is called an outlier.
 const OUTLIER: f64 = 5.0;
 /// Probability of a larger chi-squared, below which the stated scatter is not believed.
@@ -125,9 +125,18 @@ fn search(standard: &Standard<'_, '_>, options: &Options) -> Result<Minimum, Fit
     ranked.retain(|(cost, _)| cost.is_finite());
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
     ranked.truncate(options.polish.max(1));
-    let minima = ranked.iter().filter_map(|(_, start)| standard.minimise(start, options.loss));
+    let several = ranked.len() > 1;
+    let minima = ranked.iter().filter_map(|(_, start)| standard.minimise(start, options.loss, several));
     let best = minima.min_by(|a, b| mean(&a.residuals).total_cmp(&mean(&b.residuals)));
-    best.ok_or_else(|| FitError::NoMinimum("the model has no value at any start".into()))
+    let best = best.ok_or_else(|| FitError::NoMinimum("the model has no value at any start".into()))?;
+    match several {
+        true => standard.minimise(&best.at, options.loss, false).ok_or_else(lost),
+        false => Ok(best),
+    }
+}
+
+fn lost() -> FitError {
+    FitError::NoMinimum("the model lost its value on the way".into())
 }
 
 /// Goes on until the step that is left is small against the standard errors.
@@ -138,14 +147,21 @@ fn settle(
 ) -> Result<(Minimum, Information), FitError> {
     for _ in 0..DESCENTS {
         let information = Information::new(standard, &minimum, loss)?;
-        if information.distance() < NEAR {
+        let step = information.step(minimum.at.len());
+        let distance = information.distance(&step);
+        if distance < NEAR {
             return Ok((minimum, information));
         }
-        let next = standard.minimise(&minimum.at, loss);
-        minimum = next.ok_or_else(|| FitError::NoMinimum("the model lost its value on the way".into()))?;
+        // Close by, Newton's step lands better than another descent, whose model of the loss is a cautious one.
+        let newton = if distance < 1.0 { standard.step(&minimum, &step, loss) } else { None };
+        minimum = match newton {
+            Some(next) => next,
+            None => standard.minimise(&minimum.at, loss, false).ok_or_else(lost)?,
+        };
     }
     let information = Information::new(standard, &minimum, loss)?;
-    if information.distance() < NEAR {
+    let distance = information.distance(&information.step(minimum.at.len()));
+    if distance < NEAR {
         return Ok((minimum, information));
     }
     // A valley without a floor is no minimum either, but the reason is another.
@@ -153,7 +169,7 @@ fn settle(
     determined(&covariance, 2.0, &standard.problem.parameters)?;
     Err(FitError::NoMinimum(format!(
         "the search still moves by {:.2} standard errors{}",
-        information.distance(),
+        distance,
         minimum.complaint.map_or(String::new(), |c| format!("; {c}"))
     )))
 }

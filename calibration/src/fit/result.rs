@@ -102,6 +102,18 @@ impl Solution {
         self.estimate(name, unit, value, (variance > 0.0).then(|| variance.sqrt()))
     }
 
+    /// Widens the intervals by an error that all data share: `shift` is what one standard deviation of it does to the
+    /// parameters, such as the difference to a fit with the disturbance put in. To be called before anything is derived.
+    pub fn add_systematic(&mut self, shift: &[f64]) {
+        let shift = DVector::from_column_slice(shift);
+        self.covariance += &shift * shift.transpose();
+        for i in 0..self.values.len() {
+            let parameter = &self.parameters[i];
+            let error = Some(self.covariance[(i, i)].sqrt()).filter(|e| *e > 0.0);
+            self.fit.parameters[i] = self.estimate(&parameter.name, &parameter.unit, self.values[i], error);
+        }
+    }
+
     /// Adds what follows from the parameters to the outcome.
     pub fn add(&mut self, name: &str, unit: &str, f: impl Fn(&[f64]) -> f64) {
         let estimate = self.derive(name, unit, f);

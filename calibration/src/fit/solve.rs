@@ -14,6 +14,8 @@ pub(super) const HUBER: f64 = 1.345;
 const MEDIAN_OF_NORMAL: f64 = 0.674_489_750_196_081_7;
 /// Step of the central differences, as a share of a parameter's range.
 const STEP: f64 = 1e-6;
+/// Step of the one-sided differences.
+const SIDE: f64 = 1e-8;
 const ITERATIONS: u64 = 100;
 /// Rounds in which minimum and scale of the noise settle together.
 const ROUNDS: usize = 6;
@@ -69,6 +71,19 @@ impl<'p, 'a> Standard<'p, 'a> {
         out
     }
 
+    /// Derivatives of the residuals over the unit box on the way to a minimum: one-sided differences, at half the cost.
+    fn slopes(&self, unit: &Unit) -> DMatrix<f64> {
+        let here = self.residuals(unit);
+        let mut all = DMatrix::zeros(self.problem.data.len(), unit.len());
+        for (j, mut column) in all.column_iter_mut().enumerate() {
+            let mut moved = unit.clone();
+            moved[j] += if unit[j] < 0.5 { SIDE } else { -SIDE };
+            let step = moved[j] - unit[j];
+            column.copy_from(&((self.residuals(&moved) - &here) / step));
+        }
+        all
+    }
+
     /// Derivatives of the residuals over the unit box, by central differences that stay inside it.
     pub fn jacobian(&self, unit: &Unit) -> DMatrix<f64> {
         let mut all = DMatrix::zeros(self.problem.data.len(), unit.len());
@@ -84,8 +99,8 @@ impl<'p, 'a> Standard<'p, 'a> {
         all
     }
 
-    /// Follows a start to its minimum. `None` where the model has no value at the start.
-    pub fn minimise(&self, start: &Unit, loss: Loss) -> Option<Minimum> {
+    /// Follows a start to its minimum; `rough` is for a first look. `None` where the model has no value at the start.
+    pub fn minimise(&self, start: &Unit, loss: Loss, rough: bool) -> Option<Minimum> {
         let mut residuals = self.residuals(start);
         if !residuals.iter().all(|r| r.is_finite()) {
             return None;
@@ -93,8 +108,8 @@ impl<'p, 'a> Standard<'p, 'a> {
         let mut at = start.clone();
         let mut scale = self.scale(residuals.as_slice(), loss);
         let mut complaint = None;
-        for _ in 0..ROUNDS {
-            let (next, problem) = self.descend(at, scale, loss);
+        for _ in 0..if rough { 2 } else { ROUNDS } {
+            let (next, problem) = self.descend(at, scale, loss, if rough { 1e-4 } else { 1e-8 });
             at = next;
             complaint = problem;
             residuals = self.residuals(&at);
@@ -107,6 +122,16 @@ impl<'p, 'a> Standard<'p, 'a> {
             }
         }
         Some(Minimum { at, residuals: residuals.as_slice().to_vec(), scale, complaint })
+    }
+
+    /// A Gauss-Newton step taken as it is: at a minimum, with the scale of the noise there. `None` where it leaves the box or
+    /// the model.
+    pub fn step(&self, from: &Minimum, step: &Unit, loss: Loss) -> Option<Minimum> {
+        let at = &from.at + step;
+        let residuals = self.residuals(&at);
+        let inside = at.iter().all(|u| (0.0..=1.0).contains(u)) && residuals.iter().all(|r| r.is_finite());
+        let scale = self.scale(residuals.as_slice(), loss);
+        inside.then(|| Minimum { at, residuals: residuals.as_slice().to_vec(), scale, complaint: None })
     }
 
     /// Scale of the noise: the median of the residuals under Huber's loss, else their root mean square.
@@ -127,7 +152,7 @@ impl<'p, 'a> Standard<'p, 'a> {
         scale.max(self.grain)
     }
 
-    fn descend(&self, start: Unit, scale: f64, loss: Loss) -> (Unit, Option<String>) {
+    fn descend(&self, start: Unit, scale: f64, loss: Loss, tolerance: f64) -> (Unit, Option<String>) {
         // In units of the noise the cost is of the order of the number of data, whatever they are.
         let raw = Scaled { standard: self, scale };
         let state = PointState::new(start.clone());
@@ -135,7 +160,7 @@ impl<'p, 'a> Standard<'p, 'a> {
             ($loss:expr, $reach:expr) => {{
                 let solver = BoundedLevenbergMarquardt::<Unit, DMatrix<f64>>::new()
                     .with_absolute_scaled_gradient_tolerance(1e-8)
-                    .with_relative_cost_change_tolerance::<f64>(1e-10);
+                    .with_relative_cost_change_tolerance::<f64>(tolerance);
                 let robust = RobustLeastSquares::new(raw, $loss).with_scale($reach);
                 Executor::new(robust, solver, state).max_iter(ITERATIONS).run()
             }};
@@ -219,6 +244,6 @@ impl Jacobian for Scaled<'_, '_, '_> {
     type Jacobian = DMatrix<f64>;
 
     fn jacobian(&self, at: &Unit) -> Result<DMatrix<f64>, Infallible> {
-        Ok(self.standard.jacobian(at) / self.scale)
+        Ok(self.standard.slopes(at) / self.scale)
     }
 }

@@ -1,0 +1,1 @@
+//! Known truths with realistic noise.
