@@ -31,7 +31,7 @@ mod problem;
 mod result;
 mod solve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use correlation::Correlation;
 pub use error::FitError;

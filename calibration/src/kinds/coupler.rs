@@ -1,12 +1,12 @@
 //! Directional couplers: how much crosses, over length and wavelength.
 
-use super::coupler_model::{Bench, OWN, Split, Structure, angle};
+use super::coupler_model::{Bench, Split, Structure, angle};
 use super::cutback::{length_in, stem};
 use super::fringes::fringes;
 use super::given::{Form, Given, Setting};
 use super::mzi::WAVELENGTH;
 use super::outcome::{Outcome, Table};
-use super::trace::{BAND, FLOOR, REPEATABILITY, Trace, notes};
+use super::trace::{BAND, FLOOR, REPEATABILITY};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{FitError, Options, Parameter, Problem, Solution, Spread, fit};
@@ -44,6 +44,7 @@ pub(super) const KIND: Kind = Kind {
     name: "coupler",
     summary: "directional couplers: cross-coupling over length and wavelength",
     files: Files::Together,
+    takes_reference: false,
     settings: &[LENGTHS, STRUCTURE, PATH, THROUGH, CROSS, BAND, FLOOR, WAVELENGTH, REPEATABILITY],
     run,
 };
@@ -68,14 +69,20 @@ fn lengths(inputs: &[Input], given: &Given) -> Result<Vec<f64>, CalibrationError
 
 fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, CalibrationError> {
     let mut hidden = Vec::new();
-    let mut all = Vec::new();
+    let mut all: Vec<Split> = Vec::new();
     for (input, length) in inputs.iter().zip(lengths(inputs, given)?) {
         let spectrum = Spectrum::read(&input.bytes, &input.file)?;
-        let port =
-            |name: &str, usual: f64| Trace::new(&spectrum, given.number(name).unwrap_or(usual) as u32, given);
-        let (through, cross) = (port("through", 2.0)?, port("cross", 3.0)?);
-        hidden.extend(notes(&[through.clone(), cross.clone()]));
-        all.push(Split::new(&input.file, length, &through, &cross)?);
+        let ports =
+            [("through", 2.0), ("cross", 3.0)].map(|(n, usual)| given.number(n).unwrap_or(usual) as u32);
+        let split = Split::new(&spectrum, length, ports, given)?;
+        if split.hidden > 0 {
+            let (out, count) = (split.hidden, split.hidden + split.nanometres.len());
+            hidden.push(format!(
+                "{}: {out} of {count} points are left out: no light in either port",
+                split.name
+            ));
+        }
+        all.push(split);
     }
     let structure = match given.word("structure") {
         Some("interferometer") => Structure::Interferometer,
@@ -119,7 +126,11 @@ pub(super) fn solve(
         let model = |p: &[f64], out: &mut [f64]| bench.fill(p, out);
         let runs = bench.all.iter().map(|s| s.nanometres.len()).collect();
         let parameters = parameters.clone();
-        fit(&Problem { parameters, data: &data, spread: Spread::Equal, runs, model: &model }, options)
+        let spread: Vec<f64> = bench.all.iter().flat_map(|s| s.spread.iter().copied()).collect();
+        fit(
+            &Problem { parameters, data: &data, spread: Spread::Relative(&spread), runs, model: &model },
+            options,
+        )
     };
     let mut solution = go(0.0, &options)?;
     // The two outputs have fibre couplers of their own: one standard deviation of their difference, and what it does.
@@ -201,7 +212,6 @@ fn finish(mut solution: Solution, bench: &Bench, given: &Given) -> Outcome {
     let curves: Vec<(String, &[f64], usize)> =
         bench.all.iter().map(|s| (s.name.clone(), s.nanometres.as_slice(), s.nanometres.len())).collect();
     let data: Vec<f64> = bench.all.iter().flat_map(|s| s.share(0.0)).collect();
-    debug_assert!(solution.values.len() >= OWN);
     let mut outcome = Outcome::of(solution, &curves, "share of the power in the cross port", &data);
     outcome.tables.push(table);
     outcome

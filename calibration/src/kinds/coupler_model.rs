@@ -1,8 +1,10 @@
 //! Directional couplers, single or in an interferometer of two alike, as the fit sees them.
 
+use super::given::Given;
 use super::mzi::guide;
-use super::trace::Trace;
+use super::trace::{CLEAR, band, floor, nanometres, running_median, varied};
 use crate::CalibrationError;
+use crate::spectrum::Spectrum;
 use mirage_devices::component::GuideCoupling;
 
 /// Parameters of the coupler itself: kappa (rad/um), its slope (rad/um per um), angle of the bends (rad), its slope (rad/um).
@@ -22,40 +24,64 @@ pub(super) enum Structure {
 pub(super) struct Split {
     pub name: String,
     pub nanometres: Vec<f64>,
-    /// dBm.
+    /// mW, the detector's floor taken off.
     through: Vec<f64>,
     cross: Vec<f64>,
+    /// Scatter of the share of each point up to a factor: what the model leaves, and the detector's noise.
+    pub spread: Vec<f64>,
+    /// Points that the floor hides.
+    pub hidden: usize,
     /// um.
     pub length: f64,
 }
 
+/// Floor over total power at which the detector's noise is as large as what the model leaves.
+const EVEN: f64 = 40.0;
+
 impl Split {
-    /// The powers at the wavelengths that both ports have seen.
-    pub fn new(file: &str, length: f64, through: &Trace, cross: &Trace) -> Result<Self, CalibrationError> {
-        let name = format!("{file} cross share");
-        let mut split = Self { name, nanometres: vec![], through: vec![], cross: vec![], length };
-        let mut j = 0;
-        for (i, nm) in through.nanometres.iter().enumerate() {
-            while j < cross.nanometres.len() && cross.nanometres[j] < *nm {
-                j += 1;
-            }
-            if cross.nanometres.get(j) == Some(nm) {
-                split.nanometres.push(*nm);
-                split.through.push(through.dbm[i]);
-                split.cross.push(cross.dbm[j]);
-            }
+    /// The powers where the through port or the cross port is well above the floor.
+    ///
+    /// # Errors
+    /// Channels that are missing or constant, or too few such points.
+    pub fn new(
+        spectrum: &Spectrum,
+        length: f64,
+        ports: [u32; 2],
+        given: &Given,
+    ) -> Result<Self, CalibrationError> {
+        let part = band(spectrum, given)?;
+        let [through, cross] = ports.map(|port| varied(&part, port));
+        let (through, cross) = (through?, cross?);
+        let floor = floor(given);
+        let dark = 10f64.powf(floor / 10.0);
+        let light = |dbm: &f64| 10f64.powf(dbm / 10.0) - dark;
+        let total: Vec<f64> =
+            through.iter().zip(cross).map(|(t, c)| (light(t) + light(c)).max(1e-3 * dark)).collect();
+        let level: Vec<f64> = total.iter().map(|t| 10.0 * (t + dark).log10()).collect();
+        let level = running_median(&level);
+        let seen: Vec<usize> = (0..total.len()).filter(|i| level[*i] > floor + CLEAR).collect();
+        if seen.len() < 40 {
+            let count = seen.len();
+            return Err(part.wrong(format!(
+                "{count} wavelengths have light in channel {} or {} more than {CLEAR} dB above the detector's floor of {floor} dBm: at least 40                  are needed",
+                ports[0], ports[1]
+            )));
         }
-        if split.nanometres.len() < 40 {
-            let count = split.nanometres.len();
-            let text = format!("{file}: {count} wavelengths are seen in both ports: at least 40 are needed");
-            return Err(CalibrationError::TooFew(text));
-        }
-        Ok(split)
+        Ok(Self {
+            name: format!("{} cross share", spectrum.file),
+            nanometres: seen.iter().map(|i| nanometres(part.wavelengths[*i])).collect(),
+            through: seen.iter().map(|i| light(&through[*i])).collect(),
+            cross: seen.iter().map(|i| light(&cross[*i])).collect(),
+            spread: seen.iter().map(|i| (EVEN * dark / total[*i]).hypot(1.0)).collect(),
+            hidden: total.len() - seen.len(),
+            length,
+        })
     }
 
     /// Share of the cross port in the power of both, if its fibre coupler is better by `level` dB.
     pub fn share(&self, level: f64) -> Vec<f64> {
-        let share = |(c, t): (&f64, &f64)| 1.0 / (1.0 + 10f64.powf((t - c + level) / 10.0));
+        let worse = 10f64.powf(-level / 10.0);
+        let share = |(c, t): (&f64, &f64)| worse * c / (worse * c + t);
         self.cross.iter().zip(&self.through).map(share).collect()
     }
 }

@@ -26,6 +26,7 @@ pub(super) const WAVEGUIDE: Kind = Kind {
     name: "waveguide",
     summary: "propagation loss from guides of several lengths",
     files: Files::Together,
+    takes_reference: false,
     settings: &[LENGTHS, CHANNEL, BAND, FLOOR, REPEATABILITY],
     run: |inputs, _, given| {
         let lengths = amounts(inputs, given.list("length"), length_in)?;
@@ -47,6 +48,7 @@ pub(super) const SERIES: Kind = Kind {
     name: "series",
     summary: "loss of one device from several in series, such as Y-branches",
     files: Files::Together,
+    takes_reference: false,
     settings: &[COUNTS, CHANNEL, BAND, FLOOR, REPEATABILITY],
     run: |inputs, _, given| {
         let counts = amounts(inputs, given.list("count"), count_in)?;

@@ -25,6 +25,7 @@ pub(super) const KIND: Kind = Kind {
     name: "envelope",
     summary: "response of a pair of grating couplers: peak, bandwidth, skew",
     files: Files::Each,
+    takes_reference: false,
     settings: &[CHANNEL, BAND, FLOOR, LASER],
     run,
 };

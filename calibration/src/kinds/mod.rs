@@ -18,7 +18,7 @@ mod synthetic;
 mod tests;
 mod trace;
 
-pub use given::{Given, Setting};
+pub use given::{Form, Given, Setting};
 pub use outcome::{Outcome, Series, Table};
 
 use crate::CalibrationError;
@@ -53,6 +53,8 @@ pub struct Kind {
     pub summary: &'static str,
     /// One fit of each file, or of all.
     pub files: Files,
+    /// Whether the spectrum of a reference structure helps.
+    pub takes_reference: bool,
     /// What may be set.
     pub settings: &'static [Setting],
     /// Fits the files; with [`Files::Each`] it gets one.

@@ -38,6 +38,7 @@ pub(super) const KIND: Kind = Kind {
     name: "mzi",
     summary: "unbalanced interferometer of two Y-branches: group index, its slope, extinction, imbalance",
     files: Files::Each,
+    takes_reference: true,
     settings: &[DELTA, CHANNEL, BAND, FLOOR, WAVELENGTH, INDEX, DEGREE, REPEATABILITY],
     run,
 };

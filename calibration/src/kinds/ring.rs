@@ -50,7 +50,7 @@ const COUPLERS: Setting = Setting {
 };
 const REGIME: Setting = Setting {
     name: "regime",
-    doc: "under or over: which of the two answers of an all-pass ring to take [default: under]",
+    doc: "under or over: which of two answers to take, where coupling and loss can change places [default: under]",
     form: Form::Word(&["under", "over"]),
 };
 
@@ -59,6 +59,7 @@ pub(super) const KIND: Kind = Kind {
     name: "ring",
     summary: "ring, all-pass or add-drop: resonances, group index, couplings, loss, Q, extinction, splitting",
     files: Files::Each,
+    takes_reference: true,
     settings: &[
         RADIUS,
         LENGTH,
@@ -321,11 +322,9 @@ pub(super) fn solve(
     };
     let few: Vec<Trace> = traces.iter().map(|t| t.thinned(start.few)).collect();
     let coarse = go(&few, 0.0, &options)?;
-    let mut best = coarse.values.clone();
-    if measured.shape == Shape::AllPass {
-        best = regime(best, given.word("regime").unwrap_or("under"));
-    }
-    let mut solution = go(&traces, 0.0, &options.clone().from(best))?;
+    let best = regime(coarse.values.clone(), measured.shape, given.word("regime").unwrap_or("under"));
+    let coarse = go(&few, 0.0, &options.clone().from(best))?;
+    let mut solution = go(&traces, 0.0, &options.clone().from(coarse.values.clone()))?;
     if measured.shape == Shape::AddDrop {
         // One standard deviation of the couplers to the fibres, and what it does.
         let sigma = given.number("repeatability").unwrap_or(0.3);
@@ -340,15 +339,40 @@ fn inside(vector: &[f64], parameters: &[Parameter]) -> bool {
     vector.iter().zip(parameters).all(|(v, p)| (p.low..=p.high).contains(v))
 }
 
-/// The answer of an all-pass ring on the wanted side: coupling amplitude and round-trip amplitude change places.
-fn regime(mut fitted: Vec<f64>, wanted: &str) -> Vec<f64> {
-    let (coupling, loss) = (fitted[3], fitted[5]);
-    let lost = 1.0 - 10f64.powf(-loss / 10.0);
-    // Over-coupled: more is coupled than lost.
-    if (coupling > lost) != (wanted == "over") {
-        fitted[3] = lost.clamp(1e-6, 0.989);
-        fitted[4] = 0.0;
-        fitted[5] = -10.0 * (1.0 - coupling).log10();
+/// The other ring whose ports shine the same at the centre: r = sqrt(1 - coupling) and u = (what is left of a round trip but for
+/// the bus coupler) change places, which no through port notices, and the drop port is as bright as before if k1^2 k2^2 a is.
+/// `None` where that ring would amplify.
+fn other(shape: Shape, coupling: f64, drop: f64, loss: f64) -> Option<[f64; 3]> {
+    let a = 10f64.powf(-loss / 20.0);
+    let (r, u) = ((1.0 - coupling).sqrt(), (1.0 - drop).sqrt() * a);
+    let bus = 1.0 - u * u;
+    let (left, rest) = match shape {
+        Shape::AllPass => (r, 0.0),
+        Shape::Equal => return None,
+        Shape::AddDrop => {
+            let dropped = coupling * drop * a / bus;
+            let left = 0.5 * (dropped + (dropped * dropped + 4.0 * r * r).sqrt());
+            (left, 1.0 - (r / left).powi(2))
+        }
+    };
+    (left < 1.0).then(|| [bus, rest, -20.0 * left.log10()])
+}
+
+/// The answer on the wanted side: under-coupled, where the bus coupler takes less than the rest of a round trip, or over.
+fn regime(mut fitted: Vec<f64>, shape: Shape, wanted: &str) -> Vec<f64> {
+    let all = shape.expand(&fitted[..shape.fitted().len()], 0.0);
+    let rest = 1.0 - (1.0 - all[5]) * 10f64.powf(-all[7] / 10.0);
+    if (all[3] > rest) == (wanted == "over") {
+        return fitted;
+    }
+    if let Some([bus, drop, loss]) = other(shape, all[3], all[5], all[7]) {
+        let place = |parameter: usize| shape.fitted().iter().position(|p| *p == parameter);
+        let values = [(3, bus.clamp(2e-6, 0.98)), (5, drop.clamp(2e-6, 0.98)), (7, loss.clamp(0.0, 19.9))];
+        for (parameter, value) in values {
+            if let Some(i) = place(parameter) {
+                fitted[i] = value;
+            }
+        }
     }
     fitted
 }
@@ -416,25 +440,29 @@ fn finish(mut solution: Solution, measured: &Measured, given: &Given) -> Result<
 fn remark(solution: &mut Solution, measured: &Measured, given: &Given, singles: &[resonances::Resonance]) {
     let mut all = vec![format!("numbers over wavelength hold at {:.3} nm", measured.centre * 1e9)];
     match measured.shape {
-        Shape::AllPass => {
-            let (coupling, loss) = (solution.value("coupling_bus"), solution.value("round_trip_loss"));
-            let lost = 1.0 - 10f64.powf(-loss / 10.0);
+        Shape::AllPass => all.push(alternative(
+            solution,
+            measured.shape,
+            "one dip cannot tell coupling from loss",
+            "a drop port would decide",
+        )),
+        Shape::AddDrop => {
+            all.push(alternative(
+                solution,
+                measured.shape,
+                "through and drop port alone cannot tell the bus coupler from the rest of a round trip",
+                "the add port would decide",
+            ));
             all.push(format!(
-                "one dip cannot tell coupling from loss: {} coupled and {} dB lost a round trip fit as well as {} and {} dB; taken is the {}-coupled \
-                 answer (--set regime=..), and a drop port would decide",
-                short(coupling),
-                short(loss),
-                short(lost),
-                short(-10.0 * (1.0 - coupling).log10()),
-                if coupling > lost { "over" } else { "under" }
+                "which part of the width is the drop coupler's and which is loss rests on the level of the drop port, taken as that of the \
+                 through port's couplers within {} dB: where loss is small, --set couplers=equal determines it far better, if both couplers are drawn \
+                 alike",
+                short(given.number("repeatability").unwrap_or(0.3))
             ));
         }
-        Shape::AddDrop => all.push(format!(
-            "which part of the width is the drop coupler's and which is loss rests on the level of the drop port, taken as that of the through \
-             port's couplers within {} dB: where loss is small, --set couplers=equal determines it far better, if both couplers are drawn alike",
-            short(given.number("repeatability").unwrap_or(0.3))
-        )),
-        Shape::Equal => all.push("both couplers are taken as alike, and the level of the drop port is free".into()),
+        Shape::Equal => {
+            all.push("both couplers are taken as alike, and the level of the drop port is free".into())
+        }
     }
     let split: Vec<String> =
         singles.iter().filter(|r| r.splitting.is_some()).map(|r| format!("{:.2}", r.wavelength)).collect();
@@ -443,6 +471,30 @@ fn remark(solution: &mut Solution, measured: &Measured, given: &Given, singles: 
     }
     solution.fit.notes.extend(all);
     solution.fit.notes.extend(notes(&measured.traces()));
+}
+
+/// Says which other ring the data fit as well.
+fn alternative(solution: &Solution, shape: Shape, what: &str, remedy: &str) -> String {
+    let [coupling, loss] = ["coupling_bus", "round_trip_loss"].map(|n| solution.value(n));
+    let drop = if shape == Shape::AddDrop { solution.value("coupling_drop") } else { 0.0 };
+    let rest = 1.0 - (1.0 - drop) * 10f64.powf(-loss / 10.0);
+    let side = if coupling > rest { "over" } else { "under" };
+    match other(shape, coupling, drop, loss) {
+        None => format!("{what}, but the ring with both exchanged would amplify: this one it is"),
+        Some([bus, drop, loss]) => {
+            let drop = if shape == Shape::AddDrop {
+                format!(", coupling_drop {}", short(drop))
+            } else {
+                String::new()
+            };
+            format!(
+                "{what}: coupling_bus {}{drop}, round_trip_loss {} dB fit as well; taken is the {side}-coupled answer (--set regime=under|over), and \
+                 {remedy}",
+                short(bus),
+                short(loss)
+            )
+        }
+    }
 }
 
 /// The ring of the design, described by its own parameters.

@@ -32,7 +32,7 @@ pub(super) const REPEATABILITY: Setting = Setting {
 /// Half the width of the running median that decides what the floor hides, in points.
 const SMOOTH: usize = 5;
 /// dB above the floor below which data are left out.
-const CLEAR: f64 = 3.0;
+pub(super) const CLEAR: f64 = 3.0;
 
 /// A channel ready for a fit.
 #[derive(Debug, Clone)]
@@ -53,17 +53,9 @@ impl Trace {
     /// # Errors
     /// A channel that is missing, constant, or hidden by the floor.
     pub fn new(spectrum: &Spectrum, channel: u32, given: &Given) -> Result<Self, CalibrationError> {
-        let part = match given.range("band") {
-            Some((from, to)) => spectrum.between(from * 1e-9, to * 1e-9)?,
-            None => spectrum.clone(),
-        };
-        let dbm = part.channel(channel)?;
-        if dbm.windows(2).all(|w| w[0] == w[1]) {
-            let problem =
-                format!("channel {channel} has {} dBm at all wavelengths: nothing was measured", dbm[0]);
-            return Err(part.wrong(problem));
-        }
-        let floor = given.number("floor").unwrap_or(-60.0);
+        let part = band(spectrum, given)?;
+        let dbm = varied(&part, channel)?;
+        let floor = floor(given);
         let level = running_median(dbm);
         let seen: Vec<usize> = (0..dbm.len()).filter(|i| level[*i] > floor + CLEAR).collect();
         if seen.len() < 40 {
@@ -108,8 +100,32 @@ impl Trace {
     }
 }
 
+/// The part of a spectrum that is to be used.
+pub(super) fn band(spectrum: &Spectrum, given: &Given) -> Result<Spectrum, CalibrationError> {
+    match given.range("band") {
+        Some((from, to)) => spectrum.between(from * 1e-9, to * 1e-9),
+        None => Ok(spectrum.clone()),
+    }
+}
+
+/// The detector's floor, dBm.
+pub(super) fn floor(given: &Given) -> f64 {
+    given.number("floor").unwrap_or(-60.0)
+}
+
+/// The powers of a channel, unless they are all the same.
+pub(super) fn varied(spectrum: &Spectrum, channel: u32) -> Result<&[f64], CalibrationError> {
+    let dbm = spectrum.channel(channel)?;
+    if dbm.windows(2).all(|w| w[0] == w[1]) {
+        let problem =
+            format!("channel {channel} has {} dBm at all wavelengths: nothing was measured", dbm[0]);
+        return Err(spectrum.wrong(problem));
+    }
+    Ok(dbm)
+}
+
 /// nm without the rounding of the conversion.
-fn nanometres(metres: f64) -> f64 {
+pub(super) fn nanometres(metres: f64) -> f64 {
     (metres * 1e15).round() / 1e6
 }
 
