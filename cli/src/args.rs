@@ -1,5 +1,6 @@
 //! The command line.
 
+mod calibrate;
 mod training;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use crate::study::stream::{NoiseSeed, Sampling};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use calibrate::CalibrateArgs;
 pub use training::{ArithmeticName, LevelName, OnDivergenceName, SlipCodeArgs, TolerateArgs, TrainArgs};
 
 /// From the laser to the loss curve: simulate a photonic accelerator that trains neural networks.
@@ -49,6 +51,8 @@ pub enum Command {
     Gemm(GemmArgs),
     /// Look at a file of S-parameters (INTERCONNECT or Touchstone): ports, range, reciprocity, passivity; convert it.
     Sparam(SparamArgs),
+    /// Turn measured spectra into device parameters with uncertainties, ready for a design file.
+    Calibrate(CalibrateArgs),
     /// Look at a design file.
     #[command(subcommand)]
     Design(DesignCommand),

@@ -58,6 +58,7 @@ fn dispatch(command: &Command) -> Result<()> {
         Command::Explore(a) => on_threads(a.common.threads, || commands::explore::run(a)),
         Command::Gemm(a) => on_threads(a.common.threads, || commands::gemm::run(a)),
         Command::Sparam(a) => commands::sparam::run(a),
+        Command::Calibrate(a) => on_threads(a.threads, || commands::calibrate::run(a)),
         Command::Design(command) => commands::design::run(command),
     }
 }

@@ -22,19 +22,22 @@ pub enum Mark {
     Guess,
     /// `D`: derived.
     Derived,
+    /// `M`: measured, and fitted by `mirage calibrate`; the source holds the interval.
+    Measured,
     /// `required`: solved for, the loosest value that reaches the target.
     Required,
     /// `choice`: not a fact but a decision of the design.
     Choice,
 }
 
-const MARKS: [(&str, Mark); 8] = [
+const MARKS: [(&str, Mark); 9] = [
     ("P", Mark::Published),
     ("S", Mark::Secondary),
     ("R+", Mark::RecalledConsistent),
     ("R", Mark::Recalled),
     ("R-", Mark::Guess),
     ("D", Mark::Derived),
+    ("M", Mark::Measured),
     ("required", Mark::Required),
     ("choice", Mark::Choice),
 ];

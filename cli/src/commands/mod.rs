@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub mod calibrate;
 pub mod characterize;
 pub mod circuit;
 pub mod compare;

@@ -1,5 +1,6 @@
 //! Pictures of the tables of a run folder, as SVG.
 
+pub mod calibration;
 pub mod circuit;
 pub mod depth;
 pub mod rivals;

@@ -34,9 +34,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use guide_table::{GuideMode, GuideTable, Polarization};
+pub use passives::grating_loss;
+pub use ring::{AddDrop, RingFields};
 pub use ring_switch::RingSwitch;
 pub use scattering::Scattering;
 pub use settings::{ComponentError, Kind, Numbers, Setting, Settings, Value};
+pub use splitters::{GuideCoupling, shares};
 
 /// Where a circuit is evaluated: one wavelength for each point of the batch.
 ///

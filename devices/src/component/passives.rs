@@ -101,6 +101,12 @@ pub(super) const EDGE_COUPLER: Simple = Simple {
     },
 };
 
+/// Loss of `grating` in dB at an offset from its peak, where it is `loss` dB; offset and full width at 1 dB in the same unit.
+pub fn grating_loss(offset: f64, loss: f64, bandwidth_1db: f64) -> f64 {
+    let x = 2.0 * offset / bandwidth_1db;
+    loss + x * x
+}
+
 /// Grating coupler whose peak follows temperature and fabrication.
 ///
 /// ```text
@@ -166,8 +172,8 @@ pub(super) const GRATING: Simple = Simple {
             let (n, slope) = (index.at(i) + shift, (group.at(i) - index.at(i)) / 1.55);
             let sine = angle.at(i).to_radians().sin();
             let peak = period.at(i) * (n + slope * 1.55 - sine) / (1.0 + period.at(i) * slope);
-            let x = 2.0 * (points.wavelengths()[i] * 1e6 - peak) / band.at(i);
-            amplitude_left(loss.at(i) + x * x).into()
+            let off = points.wavelengths()[i] * 1e6 - peak;
+            amplitude_left(grating_loss(off, loss.at(i), band.at(i))).into()
         });
         Ok(())
     },

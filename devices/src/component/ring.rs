@@ -15,7 +15,7 @@ use std::f64::consts::TAU;
 
 /// A ring between two buses whose couplers have no loss of their own.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct AddDrop {
+pub struct AddDrop {
     /// Power coupling to the bus.
     pub bus: f64,
     /// Power coupling to the drop guide; zero for an all-pass ring.
@@ -26,7 +26,7 @@ pub(crate) struct AddDrop {
 
 /// Field transfers of an [`AddDrop`] ring.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct RingFields {
+pub struct RingFields {
     /// Input to through.
     pub through: Complex64,
     /// Input to drop, and add to through.

@@ -13,8 +13,9 @@ use std::f64::consts::PI;
 const IMBALANCE: Setting =
     Setting::number("imbalance_dB", 0.0, "dB", (-60.0, 60.0), "power at out0 over power at out1");
 
-/// Field amplitudes of two outputs that share what is left after `loss`, out0 stronger by `imbalance`.
-fn shares(loss_db: f64, imbalance_db: f64) -> [f64; 2] {
+/// Field amplitudes of the two outputs of a splitter, as `y_branch` has them: they share what is left after `loss_db`, and the
+/// power of out0 is stronger by `imbalance_db`.
+pub fn shares(loss_db: f64, imbalance_db: f64) -> [f64; 2] {
     let ratio = 10f64.powf(imbalance_db / 10.0);
     [ratio / (1.0 + ratio), 1.0 / (1.0 + ratio)].map(|share| amplitude_left(loss_db) * share.sqrt())
 }
@@ -44,11 +45,31 @@ pub(super) const Y_BRANCH: Simple = Simple {
     },
 };
 
+/// The law of coupling of `directional_coupler`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GuideCoupling {
+    /// Wavelength of the numbers, m.
+    pub wl0: f64,
+    /// Coupling per length (rad/m) and its derivative over wavelength (rad/m^2).
+    pub kappa: [f64; 2],
+    /// Angle of the bends (rad) and its derivative over wavelength (rad/m).
+    pub bend: [f64; 2],
+}
+
+impl GuideCoupling {
+    /// The angle at a wavelength, of guides side by side over `length` (both m): its cosine squared is the share of power that
+    /// stays, its sine squared the share that crosses.
+    pub fn angle(&self, wavelength: f64, length: f64) -> f64 {
+        let off = wavelength - self.wl0;
+        (self.kappa[0] + self.kappa[1] * off) * length + self.bend[0] + self.bend[1] * off
+    }
+}
+
 /// Two strip guides side by side, by coupled-mode theory (Yariv, IEEE J. Quantum Electron. 9:919, 1973).
 ///
 /// ```text
 /// in1 (o2) ──╮      ╭── (o3) out1      e^{i beta length} (through cos(angle), across i sin(angle))
-///            ╞══════╡                  angle = kappa(wl) length + bend_angle
+///            ╞══════╡                  angle = kappa(wl) length + bend_angle + dbend_angle (wl - wl0)
 /// in0 (o1) ──╯      ╰── (o4) out0      kappa(wl) = kappa + dkappa (wl - wl0)
 /// ```
 ///
@@ -78,6 +99,7 @@ pub(super) const DIRECTIONAL_COUPLER: Simple = Simple {
             ANY,
             "angle of coupling of the bends or of the point coupler",
         ),
+        Setting::number("dbend_angle", 0.0, "rad/um", ANY, "its derivative over wavelength"),
         Setting::number(
             "excess_loss_dB",
             0.0,
@@ -97,13 +119,14 @@ pub(super) const DIRECTIONAL_COUPLER: Simple = Simple {
     pairs: TWO_TO_TWO,
     scatter: |points, settings, s| {
         let modes = modes(points, settings)?;
-        let [wl0, length, kappa, dkappa, by_width, bend, excess, width_error, loss] = [
+        let [wl0, length, kappa, dkappa, by_width, bend, dbend, excess, width_error, loss] = [
             "wl0",
             "length",
             "kappa",
             "dkappa",
             "dkappa_dwidth",
             "bend_angle",
+            "dbend_angle",
             "excess_loss_dB",
             "width_error",
             "loss_dB_cm",
@@ -111,10 +134,15 @@ pub(super) const DIRECTIONAL_COUPLER: Simple = Simple {
         .map(|n| settings.number(n));
         let parts: Vec<(Complex64, f64)> = (0..points.len())
             .map(|i| {
-                let along = kappa.at(i) + dkappa.at(i) * (points.wavelengths()[i] * UM - wl0.at(i));
-                let made = along * (1.0 + by_width.at(i) * width_error.at(i));
+                let wider = 1.0 + by_width.at(i) * width_error.at(i);
+                let coupling = GuideCoupling {
+                    wl0: wl0.at(i) / UM,
+                    kappa: [kappa.at(i) * wider * UM, dkappa.at(i) * wider * UM * UM],
+                    bend: [bend.at(i), dbend.at(i) * UM],
+                };
                 let guide = modes.propagate(points, i, length.at(i) / UM, loss.at(i));
-                (guide * amplitude_left(excess.at(i)), made * length.at(i) + bend.at(i))
+                let angle = coupling.angle(points.wavelengths()[i], length.at(i) / UM);
+                (guide * amplitude_left(excess.at(i)), angle)
             })
             .collect();
         for (out, input) in [(2, 0), (3, 1)] {

@@ -1,0 +1,35 @@
+//! Time to fit a measured ring of 20,000 points, all in: reading, search, fit of both ports, every resonance.
+//!
+//! `cargo bench -p mirage-calibration`; prints the best of several runs, on one thread and on all, beside the load of the machine.
+
+use mirage_calibration::kinds::{Given, Input, Kind};
+use std::time::{Duration, Instant};
+
+const RUNS: usize = 5;
+
+fn best(threads: usize, kind: &Kind, input: &Input, given: &Given) -> Duration {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    let run = || {
+        let start = Instant::now();
+        let outcome = pool.install(|| kind.fit(std::slice::from_ref(input), None, given)).expect("a fit");
+        assert!(outcome.fit.dof > 15_000);
+        start.elapsed()
+    };
+    (0..RUNS).map(|_| run()).min().expect("some runs")
+}
+
+fn main() {
+    let bytes = include_bytes!("../../data/openebl-2024-10/ring_double_r10um_g80nm.csv").to_vec();
+    let input = Input { file: "ring_double_r10um_g80nm.csv".into(), bytes };
+    let kind = Kind::named("ring").expect("a kind");
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load {}", load.split(' ').next().unwrap_or("unknown"));
+    for set in [&["type=all-pass"][..], &["couplers=equal"], &[]] {
+        let given = Given::read(set, kind.settings).expect("settings");
+        let what = if set.is_empty() { "couplers=free" } else { set[0] };
+        for threads in [1, 0] {
+            let name = if threads == 1 { "one thread" } else { "all threads" };
+            println!("{what}, {name}: {:.2} s", best(threads, kind, &input, &given).as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What the data say of each parameter at a minimum: covariance, and which parameters they do not determine.
+
+use super::problem::Loss;
+use super::solve::{HUBER, Minimum, Standard, Unit};
+use super::{FitError, Parameter};
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
+
+/// A parameter this close to the end of its range, as a share of it, and pulled outwards, stands at the end.
+const AT_END: f64 = 1e-5;
+/// Smallest eigenvalue of the correlations of the Jacobian's columns; below, rounding decides.
+const SINGULAR: f64 = 1e-10;
+/// Share of a vanishing direction that makes a parameter part of it.
+const PART: f64 = 0.3;
+
+/// Derivatives at a minimum and what follows from them, in the unit box.
+pub(super) struct Information {
+    /// Parameters inside their range, by index.
+    pub free: Vec<usize>,
+    /// Parameters at an end of their range: index, and whether it is the upper end.
+    pub ends: Vec<(usize, bool)>,
+    /// Residuals' derivatives over the free parameters.
+    jacobian: DMatrix<f64>,
+    /// (J'J)^-1 of the free parameters.
+    inverse: DMatrix<f64>,
+    /// Residuals as the loss counts them, in units of the noise.
+    scores: DVector<f64>,
+    scale: f64,
+    loss: Loss,
+}
+
+impl Information {
+    /// # Errors
+    /// Data that do not depend on a parameter, or only on a combination of several.
+    pub fn new(standard: &Standard<'_, '_>, minimum: &Minimum, loss: Loss) -> Result<Self, FitError> {
+        let scale = minimum.scale;
+        let score = |r: &f64| match loss {
+            Loss::Squares => r / scale,
+            Loss::Huber => (r / scale).clamp(-HUBER, HUBER),
+        };
+        let scores = DVector::from_iterator(minimum.residuals.len(), minimum.residuals.iter().map(score));
+        let all = standard.jacobian(&minimum.at);
+        let (mut free, mut ends) = (Vec::new(), Vec::new());
+        for (j, u) in minimum.at.iter().enumerate() {
+            let pull = -all.column(j).dot(&scores);
+            match (*u < AT_END && pull <= 0.0, *u > 1.0 - AT_END && pull >= 0.0) {
+                (true, _) => ends.push((j, false)),
+                (_, true) => ends.push((j, true)),
+                _ => free.push(j),
+            }
+        }
+        let jacobian = all.select_columns(&free);
+        let inverse = invert(&jacobian, &free, &standard.problem.parameters)?;
+        Ok(Self { free, ends, jacobian, inverse, scores, scale, loss })
+    }
+
+    /// The step that still leads to the minimum, in the unit box: Newton's, with the second derivative of the loss.
+    pub fn step(&self, all: usize) -> Unit {
+        let free = &self.inverse * (self.jacobian.transpose() * &self.scores) * (-self.scale / self.inside());
+        let mut step = Unit::zeros(all);
+        self.free.iter().zip(free.iter()).for_each(|(j, s)| step[*j] = *s);
+        step
+    }
+
+    /// Length of that step, in standard errors of each free parameter, and as a share of its range; the larger of all, the
+    /// smaller of both.
+    pub fn distance(&self, step: &Unit) -> f64 {
+        let errors = self.inverse.diagonal().map(|v| v.sqrt() * self.scale);
+        let each =
+            self.free.iter().zip(errors.iter()).map(|(j, e)| (step[*j] / e).abs().min(1e4 * step[*j].abs()));
+        each.fold(0.0, f64::max)
+    }
+
+    /// Covariance of the free parameters for independent errors: s^2 (J'J)^-1, and for Huber's loss with the factor
+    /// K^2 [sum psi^2/(n-p)]/(mean psi')^2, K = 1 + (p/n)(1-m)/m (Huber, Robust Statistics, 1981, sect. 7.6).
+    pub fn covariance(&self) -> DMatrix<f64> {
+        let (n, p) = (self.jacobian.nrows() as f64, self.jacobian.ncols() as f64);
+        let factor = match self.loss {
+            Loss::Squares => self.scale.powi(2),
+            Loss::Huber => {
+                let inside = self.inside();
+                let k = 1.0 + p / n * (1.0 - inside) / inside;
+                let squares = self.scores.norm_squared() / (n - p);
+                (self.scale * k / inside).powi(2) * squares
+            }
+        };
+        &self.inverse * factor
+    }
+
+    /// Share of residuals that count as squares.
+    fn inside(&self) -> f64 {
+        match self.loss {
+            Loss::Squares => 1.0,
+            Loss::Huber => {
+                let count = self.scores.iter().filter(|s| s.abs() < HUBER).count();
+                (count.max(1) as f64) / self.scores.len() as f64
+            }
+        }
+    }
+
+    /// Residuals as the loss counts them.
+    pub fn scores(&self) -> &[f64] {
+        self.scores.as_slice()
+    }
+
+    /// What a residual, as the loss counts it, does to the free parameters: row i of J_i (J'J)^-1 s/m.
+    pub fn gain(&self) -> DMatrix<f64> {
+        &self.jacobian * &self.inverse * (self.scale / self.inside())
+    }
+}
+
+/// (J'J)^-1 by way of the columns' correlations, whose eigenvalues do not depend on units.
+fn invert(
+    jacobian: &DMatrix<f64>,
+    free: &[usize],
+    parameters: &[Parameter],
+) -> Result<DMatrix<f64>, FitError> {
+    let name = |j: usize| parameters[free[j]].name.clone();
+    let norms: Vec<f64> = jacobian.column_iter().map(|c| c.norm()).collect();
+    let dead: Vec<String> =
+        (0..free.len()).filter(|j| !(norms[*j].is_finite() && norms[*j] > 1e-300)).map(name).collect();
+    if !dead.is_empty() {
+        return Err(FitError::Undetermined {
+            parameters: dead,
+            reason: "no datum changes when it changes".into(),
+        });
+    }
+    let gram = jacobian.transpose() * jacobian;
+    let correlations = DMatrix::from_fn(free.len(), free.len(), |i, j| gram[(i, j)] / (norms[i] * norms[j]));
+    let eigen = SymmetricEigen::new(correlations);
+    for (k, value) in eigen.eigenvalues.iter().enumerate() {
+        if *value < SINGULAR {
+            let direction = eigen.eigenvectors.column(k);
+            let parameters: Vec<String> =
+                (0..free.len()).filter(|j| direction[*j].abs() > PART).map(name).collect();
+            let reason = "they can change together so that no datum changes".into();
+            return Err(FitError::Undetermined { parameters, reason });
+        }
+    }
+    let inverse = &eigen.eigenvectors
+        * DMatrix::from_diagonal(&eigen.eigenvalues.map(f64::recip))
+        * eigen.eigenvectors.transpose();
+    Ok(DMatrix::from_fn(free.len(), free.len(), |i, j| inverse[(i, j)] / (norms[i] * norms[j])))
+}
+
+/// Whether a point is inside the unit box.
+pub(super) fn inside_box(unit: &Unit) -> bool {
+    unit.iter().all(|u| (0.0..=1.0).contains(u))
+}

@@ -1,0 +1,363 @@
+//! Loss for each length, or for each device, from structures that hold more and more of it.
+
+use super::envelope::CHANNEL;
+use super::given::{Form, Given, Setting};
+use super::outcome::{Outcome, Series, Table, line, short};
+use super::trace::{BAND, FLOOR, REPEATABILITY, Trace, notes};
+use super::{Files, Input, Kind};
+use crate::CalibrationError;
+use crate::fit::{Estimate, Fit, Options, Parameter, Problem, Solution, Spread, fit};
+use crate::spectrum::Spectrum;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+const LENGTHS: Setting = Setting {
+    name: "length",
+    doc: "lengths of the guides, in the order of the files [default: from names such as guide_3500um.csv]",
+    form: Form::List("um", 0.0, 1e7),
+};
+const COUNTS: Setting = Setting {
+    name: "count",
+    doc: "devices in series, in the order of the files [default: from names such as ybranch_56.csv]",
+    form: Form::List("", 0.0, 1e6),
+};
+
+/// Guides of several lengths.
+pub(super) const WAVEGUIDE: Kind = Kind {
+    name: "waveguide",
+    summary: "propagation loss from guides of several lengths",
+    files: Files::Together,
+    takes_reference: false,
+    settings: &[LENGTHS, CHANNEL, BAND, FLOOR, REPEATABILITY],
+    run: |inputs, _, given| {
+        let lengths = amounts(inputs, given.list("length"), length_in)?;
+        let centimetres: Vec<f64> = lengths.iter().map(|um| um * 1e-4).collect();
+        let unit = Amount { unit: "dB/cm", file: "loss.csv", column: "loss_db_cm", what: "guides" };
+        let mut outcome = run(inputs, given, &centimetres, &unit)?;
+        let loss = &outcome.fit.parameters[0];
+        if loss.value > 0.0 {
+            let value = format!("\"{} dB/cm\"", short(loss.value));
+            outcome.fragment =
+                format!("[devices.waveguide]\n{}", line("loss", &value, loss, "loss over length"));
+        }
+        Ok(outcome)
+    },
+};
+
+/// Devices in series, such as Y-branches.
+pub(super) const SERIES: Kind = Kind {
+    name: "series",
+    summary: "loss of one device from several in series, such as Y-branches",
+    files: Files::Together,
+    takes_reference: false,
+    settings: &[COUNTS, CHANNEL, BAND, FLOOR, REPEATABILITY],
+    run: |inputs, _, given| {
+        let counts = amounts(inputs, given.list("count"), count_in)?;
+        let unit = Amount { unit: "dB", file: "loss.csv", column: "loss_db", what: "devices" };
+        let mut outcome = run(inputs, given, &counts, &unit)?;
+        let loss = &outcome.fit.parameters[0];
+        if loss.value > 0.0 {
+            let value = format!("\"{} dB\"", short(loss.value));
+            let line = line("splitter_loss", &value, loss, "loss over the number in series");
+            outcome.fragment = format!(
+                "# If the devices are the splitters of the distribution.\n[devices.distribution]\n{line}"
+            );
+        }
+        Ok(outcome)
+    },
+};
+
+/// What is counted.
+struct Amount {
+    unit: &'static str,
+    file: &'static str,
+    column: &'static str,
+    what: &'static str,
+}
+
+/// A length in a name: digits before `um` or `mm`, the last of them.
+pub(super) fn length_in(name: &str) -> Option<f64> {
+    let places =
+        name.match_indices("um").map(|p| (p.0, 1.0)).chain(name.match_indices("mm").map(|p| (p.0, 1e3)));
+    let (end, factor) =
+        places.filter(|(at, _)| digits_before(name, *at).is_some()).max_by_key(|(at, _)| *at)?;
+    Some(factor * digits_before(name, end)?)
+}
+
+/// A count in a name: its last digits.
+fn count_in(name: &str) -> Option<f64> {
+    let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
+    digits_before(name, end)
+}
+
+pub(super) fn digits_before(name: &str, end: usize) -> Option<f64> {
+    let start = name[..end]
+        .rfind(|c: char| !c.is_ascii_digit())
+        .map_or(0, |at| at + name[at..].chars().next().map_or(1, char::len_utf8));
+    name[start..end].parse().ok()
+}
+
+/// The stem of a path.
+pub(super) fn stem(file: &str) -> &str {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+fn amounts(
+    inputs: &[Input],
+    given: Option<&[f64]>,
+    named: fn(&str) -> Option<f64>,
+) -> Result<Vec<f64>, CalibrationError> {
+    let amounts: Vec<f64> = match given {
+        Some(given) if given.len() == inputs.len() => given.to_vec(),
+        Some(given) => {
+            let text = format!(
+                "{} files need as many values, in their order; {} are given",
+                inputs.len(),
+                given.len()
+            );
+            return Err(CalibrationError::Setting(text));
+        }
+        None => {
+            let of = |input: &Input| {
+                named(stem(&input.file)).ok_or_else(|| {
+                    let text = format!(
+                        "{}: the name does not say it; give it with --set, in the order of the files",
+                        input.file
+                    );
+                    CalibrationError::Setting(text)
+                })
+            };
+            inputs.iter().map(of).collect::<Result<_, _>>()?
+        }
+    };
+    let mut sorted = amounts.clone();
+    sorted.sort_by(f64::total_cmp);
+    sorted.dedup();
+    if sorted.len() < 2 {
+        let text = "at least two files that differ in length or number are needed";
+        return Err(CalibrationError::Setting(text.into()));
+    }
+    Ok(amounts)
+}
+
+/// Traces at the wavelengths that all of them have seen, in nm, and their powers there.
+fn common(traces: &[Trace]) -> Result<(Vec<f64>, Vec<Vec<f64>>), CalibrationError> {
+    let first = &traces[0];
+    let at = |trace: &Trace, nm: f64| -> Option<f64> {
+        let right = trace.nanometres.partition_point(|w| *w < nm);
+        if trace.nanometres.get(right) == Some(&nm) {
+            return Some(trace.dbm[right]);
+        }
+        let (a, b) = (right.checked_sub(1)?, right);
+        let (x0, x1) = (trace.nanometres[a], *trace.nanometres.get(b)?);
+        // Not across a gap that the floor made.
+        let step = (trace.nanometres[trace.nanometres.len() - 1] - trace.nanometres[0])
+            / trace.nanometres.len() as f64;
+        let share = (nm - x0) / (x1 - x0);
+        (x1 - x0 < 5.0 * step).then(|| trace.dbm[a] + share * (trace.dbm[b] - trace.dbm[a]))
+    };
+    let mut nanometres = Vec::new();
+    let mut powers = vec![Vec::new(); traces.len()];
+    for nm in &first.nanometres {
+        let all: Option<Vec<f64>> = traces.iter().map(|t| at(t, *nm)).collect();
+        if let Some(all) = all {
+            nanometres.push(*nm);
+            powers.iter_mut().zip(all).for_each(|(list, p)| list.push(p));
+        }
+    }
+    if nanometres.len() < 40 {
+        let names: Vec<&str> = traces.iter().map(|t| t.name.as_str()).collect();
+        return Err(CalibrationError::TooFew(format!(
+            "{} wavelengths are seen in all of {}: at least 40 are needed",
+            nanometres.len(),
+            names.join(", ")
+        )));
+    }
+    Ok((nanometres, powers))
+}
+
+fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Result<Outcome, CalibrationError> {
+    let channel = given.number("channel").unwrap_or(2.0) as u32;
+    let read = |input: &Input| Trace::new(&Spectrum::read(&input.bytes, &input.file)?, channel, given);
+    let traces = inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let (nanometres, powers) = common(&traces)?;
+    let line = Line::new(amounts);
+    let middle = 0.5 * (nanometres[0] + nanometres[nanometres.len() - 1]);
+    // Least squares over the amounts at each wavelength is a fixed combination of the powers there.
+    let losses: Vec<f64> = (0..nanometres.len()).map(|k| -line.slope(powers.iter().map(|p| p[k]))).collect();
+    let source = inputs.iter().map(|i| i.file.as_str()).collect::<Vec<_>>().join(", ");
+    let along = along(&losses, &nanometres, middle, &source, unit)?;
+    let levels: Vec<f64> = powers.iter().map(|p| p.iter().sum::<f64>() / p.len() as f64).collect();
+    let devices = Devices::new(&line, &levels, given.number("repeatability"), unit);
+    let scatter = along.fit.parameters[0].standard_error.unwrap_or(0.0);
+    let loss = devices.estimate("loss", along.values[0], scatter, unit.unit, &source);
+    let mut slope = along.fit.parameters[1].clone();
+    slope.name = "loss_slope".into();
+    let intercept = Estimate {
+        name: "couplers".into(),
+        value: levels.iter().sum::<f64>() / levels.len() as f64 + along.values[0] * line.mean,
+        unit: "dBm".into(),
+        ..devices.estimate("", 0.0, 0.0, "", &source)
+    };
+    let couplers = devices.intercept(&line, intercept);
+    let mut all = vec![devices.note.clone()];
+    all.extend(along.fit.notes.iter().map(|n| format!("along the spectrum: {n}")));
+    all.extend(notes(&traces));
+    let parameters = vec![loss, slope, couplers];
+    let fit = Fit { kind: String::new(), parameters, chi2: devices.chi2, dof: devices.dof, notes: all };
+    let model = |i: usize, k: usize| {
+        let mean = powers.iter().map(|p| p[k]).sum::<f64>() / powers.len() as f64;
+        let here = along.values[0] + along.values[1] * (nanometres[k] - middle);
+        mean - here * (amounts[i] - line.mean)
+    };
+    let series = (0..traces.len()).map(|i| Series {
+        name: traces[i].name.clone(),
+        x: nanometres.clone(),
+        data: powers[i].clone(),
+        model: (0..nanometres.len()).map(|k| model(i, k)).collect(),
+    });
+    let series = series.collect();
+    let tables = vec![by_wavelength(&losses, &nanometres, &devices, unit)];
+    Ok(Outcome { fit, x: "wavelength (nm)", y: "power (dBm)", series, tables, fragment: String::new() })
+}
+
+/// Loss along the spectrum: a line, whose scatter is correlated as ripple is.
+fn along(
+    losses: &[f64],
+    nanometres: &[f64],
+    middle: f64,
+    source: &str,
+    unit: &Amount,
+) -> Result<Solution, CalibrationError> {
+    let model = |p: &[f64], out: &mut [f64]| {
+        out.iter_mut().zip(nanometres).for_each(|(y, nm)| *y = p[0] + p[1] * (nm - middle));
+    };
+    let largest = losses.iter().fold(0.0f64, |m, l| m.max(l.abs())).max(1e-9);
+    let span = nanometres[nanometres.len() - 1] - nanometres[0];
+    let parameters = vec![
+        Parameter::new("loss", unit.unit, -2.0 * largest, 2.0 * largest),
+        Parameter::new(
+            "slope",
+            &format!("{} per nm", unit.unit),
+            -4.0 * largest / span,
+            4.0 * largest / span,
+        ),
+    ];
+    let runs = vec![losses.len()];
+    let problem = Problem { parameters, data: losses, spread: Spread::Equal, runs, model: &model };
+    let start = losses.iter().sum::<f64>() / losses.len() as f64;
+    let options = Options::new(source).robust().from(vec![start, 0.0]);
+    fit(&problem, &options).map_err(|e| CalibrationError::fit(source, e))
+}
+
+/// A straight line over the amounts.
+struct Line {
+    amounts: Vec<f64>,
+    mean: f64,
+    /// Sum of squared distances from the mean.
+    width: f64,
+}
+
+impl Line {
+    fn new(amounts: &[f64]) -> Self {
+        let mean = amounts.iter().sum::<f64>() / amounts.len() as f64;
+        let width = amounts.iter().map(|x| (x - mean).powi(2)).sum();
+        Self { amounts: amounts.to_vec(), mean, width }
+    }
+
+    fn slope(&self, values: impl Iterator<Item = f64>) -> f64 {
+        self.amounts.iter().zip(values).map(|(x, y)| (x - self.mean) * y).sum::<f64>() / self.width
+    }
+}
+
+/// How well structures agree apart from what they hold: couplers, above all.
+struct Devices {
+    /// Standard deviation of one structure, dB.
+    sigma: f64,
+    /// Standard error of the slope from it.
+    error: f64,
+    reach: f64,
+    chi2: f64,
+    dof: usize,
+    note: String,
+}
+
+impl Devices {
+    fn new(line: &Line, levels: &[f64], given: Option<f64>, unit: &Amount) -> Self {
+        let dof = levels.len() - 2;
+        let slope = line.slope(levels.iter().copied());
+        let mean = levels.iter().sum::<f64>() / levels.len() as f64;
+        let off = levels.iter().zip(&line.amounts).map(|(y, x)| (y - mean - slope * (x - line.mean)).powi(2));
+        let squares: f64 = off.sum();
+        let normal = 1.959_963_984_540_054;
+        let (sigma, reach, note) = match (given, dof) {
+            (None, 0) => (
+                0.3,
+                normal,
+                format!(
+                    "two {} determine loss and couplers and leave no degree of freedom: nothing tests the model, and the interval \
+                     stands on an assumed repeatability of a pair of couplers of 0.3 dB (--set repeatability=.. to give it)",
+                    unit.what
+                ),
+            ),
+            (Some(sigma), _) => (
+                sigma,
+                normal,
+                format!(
+                    "the interval takes the repeatability of a pair of couplers as given: {} dB",
+                    short(sigma)
+                ),
+            ),
+            (None, dof) => {
+                let sigma = (squares / dof as f64).sqrt();
+                let reach = StudentsT::new(0.0, 1.0, dof as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975));
+                let note = format!(
+                    "structures scatter about the line by {} dB (standard deviation, {dof} degrees of freedom): the interval holds that",
+                    short(sigma)
+                );
+                (sigma, reach, note)
+            }
+        };
+        let chi2 = if sigma > 0.0 { squares / sigma.powi(2) } else { 0.0 };
+        Self { sigma, error: sigma / line.width.sqrt(), reach, chi2, dof, note }
+    }
+
+    /// An estimate of the slope. The scatter along the spectrum is part of the scatter between structures where that is
+    /// estimated, and comes on top where it is assumed.
+    fn estimate(&self, name: &str, value: f64, along: f64, unit: &str, source: &str) -> Estimate {
+        let error = self.error.hypot(along);
+        Estimate {
+            name: name.into(),
+            value,
+            standard_error: Some(error),
+            lower: Some(value - self.reach * error),
+            upper: Some(value + self.reach * error),
+            unit: unit.into(),
+            source: source.into(),
+        }
+    }
+
+    /// The level without any length or device, with the error of a straight line's end.
+    fn intercept(&self, line: &Line, estimate: Estimate) -> Estimate {
+        let error = self.sigma * (1.0 / line.amounts.len() as f64 + line.mean.powi(2) / line.width).sqrt();
+        let (lower, upper) = (estimate.value - self.reach * error, estimate.value + self.reach * error);
+        Estimate { standard_error: Some(error), lower: Some(lower), upper: Some(upper), ..estimate }
+    }
+}
+
+/// Parts of the spectrum of the table over wavelength.
+const PARTS: usize = 20;
+
+/// Loss in parts of the spectrum, with the interval of the structures and the scatter within the part.
+fn by_wavelength(losses: &[f64], nanometres: &[f64], devices: &Devices, unit: &Amount) -> Table {
+    let size = losses.len().div_ceil(PARTS);
+    let rows = losses.chunks(size).zip(nanometres.chunks(size)).map(|(part, nm)| {
+        let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len() as f64;
+        let middle = mean(part);
+        let scatter = (part.iter().map(|l| (l - middle).powi(2)).sum::<f64>() / part.len() as f64).sqrt();
+        let error = devices.reach * devices.error;
+        [mean(nm), middle, middle - error, middle + error, scatter].map(Some).to_vec()
+    });
+    let columns = vec!["wavelength_nm", unit.column, "lower", "upper", "ripple"];
+    Table { name: unit.file, columns, rows: rows.collect() }
+}

@@ -1,0 +1,121 @@
+//! What a calibration gives: numbers, the curves behind them, and a piece of a design file.
+
+use crate::fit::{Estimate, Fit, Solution};
+use crate::spectrum::Spectrum;
+
+/// Data, model and residual of one curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// File and channel, or what else the curve is.
+    pub name: String,
+    /// Abscissae.
+    pub x: Vec<f64>,
+    /// Measured.
+    pub data: Vec<f64>,
+    /// Fitted.
+    pub model: Vec<f64>,
+}
+
+/// A further table, such as one row a resonance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Name of the file.
+    pub name: &'static str,
+    /// Names of the columns.
+    pub columns: Vec<&'static str>,
+    /// Rows; `None` is an empty cell.
+    pub rows: Vec<Vec<Option<f64>>>,
+}
+
+/// The outcome of a calibration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The numbers.
+    pub fit: Fit,
+    /// What the abscissae are, with their unit.
+    pub x: &'static str,
+    /// What the ordinates are, with their unit.
+    pub y: &'static str,
+    /// The curves.
+    pub series: Vec<Series>,
+    /// Further tables.
+    pub tables: Vec<Table>,
+    /// A piece of a design file: sections and keys with value, source and mark. Empty where a design has no such key.
+    pub fragment: String,
+}
+
+impl Outcome {
+    /// Curves of the runs of a fit over wavelength.
+    pub(crate) fn of(
+        solution: Solution,
+        curves: &[(String, &[f64], usize)],
+        y: &'static str,
+        data: &[f64],
+    ) -> Self {
+        let mut start = 0;
+        let series = curves.iter().map(|(name, x, count)| {
+            let range = start..start + count;
+            start += count;
+            Series {
+                name: name.clone(),
+                x: x.to_vec(),
+                data: data[range.clone()].to_vec(),
+                model: solution.model[range].to_vec(),
+            }
+        });
+        let series = series.collect();
+        Self {
+            fit: solution.fit,
+            x: "wavelength (nm)",
+            y,
+            series,
+            tables: Vec::new(),
+            fragment: String::new(),
+        }
+    }
+}
+
+/// One line of a design file: a fitted value with its interval as the source.
+pub(crate) fn line(key: &str, value: &str, estimate: &Estimate, how: &str) -> String {
+    let interval = match (estimate.lower, estimate.upper) {
+        (Some(low), Some(high)) => {
+            format!("95 % interval {} to {} {}", short(low), short(high), estimate.unit)
+        }
+        _ => "no interval: at the end of its range".to_owned(),
+    };
+    let source = format!("{}: {how}, {}", estimate.source, interval.trim_end());
+    format!("{key} = {{ value = {value}, mark = \"M\", source = {} }}\n", quoted(&source))
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A number to five digits.
+pub(crate) fn short(x: f64) -> String {
+    if x == 0.0 {
+        return "0".into();
+    }
+    let digits = (4 - x.abs().log10().floor() as i32).clamp(0, 12) as usize;
+    if x.abs() >= 1e-4 && x.abs() < 1e7 {
+        let text = format!("{x:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{x:.4e}")
+    }
+}
+
+/// What stands for a channel of a spectrum.
+pub(crate) fn label(spectrum: &Spectrum, channel: u32) -> String {
+    format!("{} channel {channel}", spectrum.file)
+}

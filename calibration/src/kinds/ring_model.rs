@@ -1,0 +1,120 @@
+//! Rings between one or two buses over a band, as the fit sees them.
+
+use super::mzi::guide;
+use super::trace::{Trace, polynomial};
+use mirage_devices::component::AddDrop;
+use std::f64::consts::LN_10;
+
+/// Parameters before those of the envelope: resonance (nm), group index, its slope (1/um), power coupling to the bus, slope
+/// of the coupler's angle (rad/um), the same of the drop coupler, round-trip loss (dB), then what the drop port's coupler to
+/// the fibre has more than the through port's: dB, dB/um and dB/um^2.
+pub(super) const OWN: usize = 11;
+/// Names and units of them.
+pub(super) const NAMES: [(&str, &str); OWN] = [
+    ("resonance", "nm"),
+    ("group_index", ""),
+    ("group_index_slope", "1/um"),
+    ("coupling_bus", ""),
+    ("coupling_bus_slope", "rad/um"),
+    ("coupling_drop", ""),
+    ("coupling_drop_slope", "rad/um"),
+    ("round_trip_loss", "dB"),
+    ("drop_level", "dB"),
+    ("drop_tilt", "dB/um"),
+    ("drop_curve", "dB/um2"),
+];
+
+/// Which of the parameters are fitted, and what the others are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One bus: no drop coupler.
+    AllPass,
+    /// Both couplers for themselves; the drop port's couplers to fibre are like the through port's.
+    AddDrop,
+    /// Both couplers alike; the level of the drop port is free.
+    Equal,
+}
+
+impl Shape {
+    /// Indices of the fitted parameters.
+    pub fn fitted(self) -> &'static [usize] {
+        match self {
+            Shape::AllPass => &[0, 1, 2, 3, 4, 7],
+            Shape::AddDrop => &[0, 1, 2, 3, 4, 5, 6, 7, 9, 10],
+            Shape::Equal => &[0, 1, 2, 3, 4, 7, 8, 9, 10],
+        }
+    }
+
+    /// All parameters from those fitted; `drop_level` is what holds where the level is not fitted.
+    pub fn expand(self, fitted: &[f64], drop_level: f64) -> [f64; OWN] {
+        let mut all = [0.0; OWN];
+        all[8] = drop_level;
+        for (value, place) in fitted.iter().zip(self.fitted()) {
+            all[*place] = *value;
+        }
+        if self == Shape::Equal {
+            (all[5], all[6]) = (all[3], all[4]);
+        }
+        all
+    }
+}
+
+/// A ring's traces and geometry.
+pub(super) struct Ring {
+    pub shape: Shape,
+    /// Through port, and drop port if there is one.
+    pub traces: Vec<Trace>,
+    /// Round trip, m.
+    pub length: f64,
+    /// Wavelength of the numbers, m.
+    pub centre: f64,
+    /// Of the envelope at the points of each port.
+    pub basis: Vec<Vec<f64>>,
+    pub terms: usize,
+    /// Powers of the reference at the points of each.
+    pub reference: Vec<Vec<f64>>,
+    /// Level of the drop port where it is not fitted.
+    pub drop_level: f64,
+}
+
+/// The ring at a wavelength (m), from all parameters.
+pub(super) fn at(p: &[f64; OWN], centre: f64, wavelength: f64) -> AddDrop {
+    let off = (wavelength - centre) * 1e6;
+    let power = |coupling: f64, slope: f64| (coupling.sqrt().asin() + slope * off).sin().powi(2);
+    let amplitude = 10f64.powf(-p[7] / 20.0);
+    AddDrop { bus: power(p[3], p[4]), drop: power(p[5], p[6]), amplitude }
+}
+
+/// Q from the loaded width in round-trip phase: Q = 2 pi n_g L/(wavelength x width), since the phase of a round trip turns by
+/// 2 pi n_g L/wavelength^2 for each metre of wavelength.
+pub(super) fn quality(width: f64, group_index: f64, length: f64, wavelength: f64) -> f64 {
+    std::f64::consts::TAU * group_index * length / (wavelength * width)
+}
+
+impl Ring {
+    /// Powers of the ports in dBm as the detector shows them.
+    pub fn fill(&self, fitted: &[f64], out: &mut [f64]) {
+        let own = self.shape.fitted().len();
+        let p = self.shape.expand(&fitted[..own], self.drop_level);
+        let envelope = &fitted[own..];
+        let guide = guide(self.centre, p[1], p[2]);
+        let resonance = guide.wavenumber(p[0] * 1e-9);
+        let mut rest = out;
+        for (port, trace) in self.traces.iter().enumerate() {
+            let (here, behind) = rest.split_at_mut(trace.dbm.len());
+            rest = behind;
+            for (i, (out, row)) in here.iter_mut().zip(self.basis[port].chunks_exact(self.terms)).enumerate()
+            {
+                let wavelength = trace.wavelengths[i];
+                let phase = (guide.wavenumber(wavelength) - resonance) * self.length;
+                let fields = at(&p, self.centre, wavelength).fields(phase);
+                let power =
+                    fields.map_or(f64::NAN, |f| if port == 0 { f.through } else { f.drop }.norm_sqr());
+                let off = (wavelength - self.centre) * 1e6;
+                let level = if port == 0 { 0.0 } else { p[8] + off * (p[9] + off * p[10]) };
+                let db = self.reference[port][i] + polynomial(row, envelope) + level;
+                *out = trace.shown(db + (10.0 / LN_10) * power.max(1e-12).ln());
+            }
+        }
+    }
+}
