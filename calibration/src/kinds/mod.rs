@@ -12,6 +12,7 @@ mod reference;
 mod resonances;
 mod ring;
 mod ring_model;
+mod ring_regime;
 #[cfg(test)]
 mod synthetic;
 #[cfg(test)]
