@@ -98,7 +98,8 @@ impl Pairs {
                 )));
             }
             let (drive, phase) = (number(drive, "drive_rad")?, number(phase, "phase_rad")?);
-            let key = (self.place(&guide), self.place(&heater));
+            let heater = self.place(&heater);
+            let key = (self.place(&guide), heater);
             let pair = self.all.entry(key).or_default();
             pair.drive.push(drive);
             pair.phase.push(phase);

@@ -145,7 +145,7 @@ fn transfer(data: &Data, samples: f64, given: &Given) -> Result<(Solution, Serie
         let problem = Problem {
             parameters,
             data: variance,
-            spread: Spread::Known(&spread),
+            spread: Spread::Relative(&spread),
             runs: vec![],
             model: &model,
         };
@@ -158,6 +158,7 @@ fn transfer(data: &Data, samples: f64, given: &Given) -> Result<(Solution, Serie
         return Err(CalibrationError::TooFew(format!("{}: nothing was fitted", data.file)));
     };
     solution.fit.parameters.clear();
+    scatter_note(&mut solution, &expected, relative);
     if solution.values[0] > 0.0 {
         solution.add("input_noise", "A", |p| (most * p[0].max(0.0)).sqrt());
     } else {
@@ -180,6 +181,19 @@ fn transfer(data: &Data, samples: f64, given: &Given) -> Result<(Solution, Serie
         model: solution.model.clone(),
     };
     Ok((solution, series))
+}
+
+/// Says so where variances scatter by much more, or less, than so many samples make them.
+fn scatter_note(solution: &mut Solution, expected: &[f64], relative: f64) {
+    let own = solution.sigma.iter().zip(expected).map(|(s, v)| s / (relative * v)).sum::<f64>();
+    let factor = own / expected.len() as f64;
+    // The factor of a fit with so many degrees of freedom is known to 1/sqrt(2 dof).
+    if (factor - 1.0).abs() > 4.0 / (2.0 * solution.fit.dof as f64).sqrt() {
+        solution.fit.notes.push(format!(
+            "variances scatter {factor:.2} times as much as so many samples make them: samples that are not independent, drift, or another \
+             number of them; the intervals follow the scatter"
+        ));
+    }
 }
 
 /// What the check of the gain says.

@@ -14,11 +14,16 @@ use crate::CalibrationError;
 use crate::fit::{Estimate, Fit};
 use mirage_devices::variation::Process;
 use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
 
 /// Devices below which nothing is said.
 const FEWEST: usize = 20;
 /// Devices above which the likelihood would take minutes.
-const MOST: usize = 1500;
+const MOST: usize = 800;
+/// Correlation lengths that are tried, evenly in their logarithm, from far below the nearest pair to far beyond the chip.
+const LENGTHS: usize = 36;
+/// Logarithm of the odds of the nugget's share that is tried.
+const ODDS: (f64, f64) = (-12.0, 6.0);
 /// Bins of the variogram, up to half the largest distance.
 const BINS: usize = 15;
 /// Half the drop of twice the log-likelihood to the end of a 95 % interval: the quantile of chi-squared with one degree of
@@ -160,65 +165,100 @@ impl Devices {
         sums.iter().filter(|s| s.1 > 0).map(bin).collect()
     }
 
-    /// Twice-halved restricted log-likelihood at a correlation length (mm) and a share of the nugget in the whole variance, and the
-    /// whole variance at which it is largest; or at a given one.
-    fn likelihood(&self, length: f64, share: f64, variance: Option<f64>) -> Option<(f64, f64)> {
-        let n = self.values.len();
-        let entry = |a: usize, b: usize| {
-            let map = (1.0 - share) * (-(self.distance(a, b) / length).powi(2)).exp();
-            if a == b { map + share + 1e-9 } else { map }
-        };
-        let factor = DMatrix::from_fn(n, n, entry).cholesky()?;
-        let ones = DVector::from_element(n, 1.0);
-        let values = DVector::from_column_slice(&self.values);
-        let (of_ones, of_values) = (factor.solve(&ones), factor.solve(&values));
-        let weight = ones.dot(&of_ones);
-        let mean = ones.dot(&of_values) / weight;
-        let rest = values.dot(&of_values) - mean * mean * weight;
-        let dof = (n - 1) as f64;
-        let variance = variance.unwrap_or(rest / dof);
-        let determinant = 2.0 * factor.l_dirty().diagonal().iter().map(|d| d.ln()).sum::<f64>();
-        let twice = dof * variance.ln() + determinant + weight.ln() + rest / variance;
-        twice.is_finite().then_some((-0.5 * twice, variance))
-    }
-
     /// The law of the largest likelihood, and the ends of its profiles.
     fn estimate(&self) -> Option<Estimated> {
         let n = self.values.len();
         let pairs = || (0..n).flat_map(move |a| (0..a).map(move |b| (a, b)));
         let farthest = pairs().map(|(a, b)| self.distance(a, b)).fold(0.0, f64::max);
         let nearest = pairs().map(|(a, b)| self.distance(a, b)).filter(|d| *d > 0.0).fold(f64::MAX, f64::min);
-        let range = Ranges { length: ((0.3 * nearest).ln(), (5.0 * farthest).ln()), odds: (-12.0, 6.0) };
-        let free = |at: [f64; 2]| {
-            self.likelihood(at[0].exp(), share(at[1]), None).map_or(f64::NEG_INFINITY, |l| l.0)
+        let (low, high) = ((0.3 * nearest).ln(), (5.0 * farthest).ln());
+        let log = |i: usize| low + (high - low) * i as f64 / (LENGTHS - 1) as f64;
+        let all: Vec<Option<AtLength>> =
+            (0..LENGTHS).into_par_iter().map(|i| AtLength::new(self, log(i))).collect();
+        let all: Vec<AtLength> = all.into_iter().collect::<Option<_>>()?;
+        let free = |at: &AtLength| golden(ODDS, |odds| at.likelihood(share(odds), None).0);
+        let profile: Vec<(f64, f64)> = all.iter().map(|at| (at.log, free(at).1)).collect();
+        let (peak, top) = summit(&profile);
+        let at = AtLength::new(self, peak)?;
+        let (odds, top) = (free(&at).0, top.max(free(&at).1));
+        let variance = at.likelihood(share(odds), None).1;
+        let best = Law {
+            sigma: (variance * (1.0 - share(odds))).sqrt(),
+            length: peak.exp(),
+            nugget: (variance * share(odds)).sqrt(),
         };
-        let (at, top) = range.search(&free);
-        let (_, variance) = self.likelihood(at[0].exp(), share(at[1]), None)?;
-        let law = |at: [f64; 2], variance: f64| Law {
-            sigma: (variance * (1.0 - share(at[1]))).sqrt(),
-            length: at[0].exp(),
-            nugget: (variance * share(at[1])).sqrt(),
-        };
-        let best = law(at, variance);
-        let floor = top - DROP;
-        // Profile over the length: the best share for each.
-        let over_length = |log: f64| golden(range.odds, |odds| free([log, odds])).1;
-        let length = ends(at[0], range.length, floor, over_length);
-        // Profiles over sigma and over the nugget: the whole variance follows from the share.
-        let profile = |part: &dyn Fn(f64) -> f64| {
-            let value = |odds: f64, length: f64| {
-                let variance = part(share(odds));
-                self.likelihood(length.exp(), share(odds), Some(variance)).map_or(f64::NEG_INFINITY, |l| l.0)
+        // Lengths whose best is far below cannot be the best of any profile that counts.
+        let near: Vec<&AtLength> = all
+            .iter()
+            .zip(&profile)
+            .filter(|(_, p)| p.1 > top - 3.0 * DROP - 4.0)
+            .map(|(at, _)| at)
+            .chain([&at])
+            .collect();
+        let over = |part: &dyn Fn(f64) -> f64| {
+            let held = |at: &&AtLength| {
+                let value = |odds: f64| at.likelihood(share(odds), Some(part(share(odds)))).0;
+                (at.log, golden(ODDS, value).1)
             };
-            climb(at, &range, &|p: [f64; 2]| value(p[1], p[0]))
+            let mut values: Vec<(f64, f64)> = near.iter().map(held).collect();
+            values.sort_by(|a, b| a.0.total_cmp(&b.0));
+            summit(&values).1
         };
         let spread = (variance.sqrt().ln() - 6.0, variance.sqrt().ln() + 4.0);
-        let over_sigma = |log: f64| profile(&|share: f64| (2.0 * log).exp() / (1.0 - share));
-        let over_nugget = |log: f64| profile(&|share: f64| (2.0 * log).exp() / share);
-        let sigma = ends(best.sigma.ln(), spread, floor, over_sigma);
-        let nugget = ends(best.nugget.ln(), spread, floor, over_nugget);
+        let floor = top - DROP;
+        let sigma =
+            ends(best.sigma.ln(), spread, floor, |log| over(&|share| (2.0 * log).exp() / (1.0 - share)));
+        let nugget = ends(best.nugget.ln(), spread, floor, |log| over(&|share| (2.0 * log).exp() / share));
         let both = |(low, high): (Option<f64>, Option<f64>)| (low.map(f64::exp), high.map(f64::exp));
-        Some(Estimated { best, sigma: both(sigma), length: both(length), nugget: both(nugget) })
+        Some(Estimated {
+            best,
+            sigma: both(sigma),
+            length: both(crossings(&profile, peak, top)),
+            nugget: both(nugget),
+        })
+    }
+}
+
+/// The devices' correlations at one correlation length, turned so that they are independent.
+struct AtLength {
+    /// Logarithm of the length in mm.
+    log: f64,
+    /// Variances of the independent combinations, and what they make of the constant and of the values.
+    variances: Vec<f64>,
+    ones: Vec<f64>,
+    values: Vec<f64>,
+}
+
+impl AtLength {
+    fn new(devices: &Devices, log: f64) -> Option<Self> {
+        let (n, length) = (devices.values.len(), log.exp());
+        let entry = |a: usize, b: usize| (-(devices.distance(a, b) / length).powi(2)).exp();
+        let eigen = DMatrix::from_fn(n, n, entry).try_symmetric_eigen(1e-12, 10_000)?;
+        let turned = |list: DVector<f64>| (eigen.eigenvectors.transpose() * list).iter().copied().collect();
+        Some(AtLength {
+            log,
+            variances: eigen.eigenvalues.iter().map(|v| v.max(0.0)).collect(),
+            ones: turned(DVector::from_element(n, 1.0)),
+            values: turned(DVector::from_column_slice(&devices.values)),
+        })
+    }
+
+    /// Restricted log-likelihood where the nugget has this share of the variance, and the variance at which it is largest; or at a
+    /// given one. Minus infinity where it has no value.
+    fn likelihood(&self, share: f64, variance: Option<f64>) -> (f64, f64) {
+        let (mut ones, mut both, mut values, mut determinant) = (0.0, 0.0, 0.0, 0.0);
+        for ((own, u), y) in self.variances.iter().zip(&self.ones).zip(&self.values) {
+            let d = (1.0 - share) * own + share;
+            ones += u * u / d;
+            both += u * y / d;
+            values += y * y / d;
+            determinant += d.ln();
+        }
+        let rest = values - both * both / ones;
+        let dof = (self.values.len() - 1) as f64;
+        let variance = variance.unwrap_or(rest / dof);
+        let twice = dof * variance.ln() + determinant + ones.ln() + rest / variance;
+        (if twice.is_finite() { -0.5 * twice } else { f64::NEG_INFINITY }, variance)
     }
 }
 
@@ -227,62 +267,41 @@ fn share(odds: f64) -> f64 {
     1.0 / (1.0 + (-odds).exp())
 }
 
-/// Where the logarithm of the length and the odds of the nugget's share are looked for.
-struct Ranges {
-    length: (f64, f64),
-    odds: (f64, f64),
+/// The largest value of a list over a rising abscissa, by a parabola through the best and its neighbours, and where it is.
+fn summit(values: &[(f64, f64)]) -> (f64, f64) {
+    let best = (0..values.len()).max_by(|&a, &b| values[a].1.total_cmp(&values[b].1)).unwrap_or(0);
+    let Some(&at) = values.get(best) else { return (f64::NAN, f64::NEG_INFINITY) };
+    if best == 0 || best + 1 == values.len() {
+        return at;
+    }
+    let (before, after) = (values[best - 1], values[best + 1]);
+    let (s, t) = ((before.1 - at.1) / (before.0 - at.0), (after.1 - at.1) / (after.0 - at.0));
+    let bend = (t - s) / (after.0 - before.0);
+    let slope = s - bend * (before.0 - at.0);
+    if !(bend < 0.0 && bend.is_finite()) {
+        return at;
+    }
+    let step = (-0.5 * slope / bend).clamp(before.0 - at.0, after.0 - at.0);
+    (at.0 + step, at.1 + slope * step + bend * step * step)
 }
 
-impl Ranges {
-    /// The best of a grid, improved.
-    fn search(&self, value: &dyn Fn([f64; 2]) -> f64) -> ([f64; 2], f64) {
-        let between =
-            |(low, high): (f64, f64), i: usize, n: usize| low + (high - low) * (i as f64 + 0.5) / n as f64;
-        let mut best = ([0.0; 2], f64::NEG_INFINITY);
-        for i in 0..12 {
-            for j in 0..6 {
-                let at = [between(self.length, i, 12), between(self.odds, j, 6)];
-                let found = value(at);
-                if found > best.1 {
-                    best = (at, found);
-                }
+/// Where a profile falls by [`DROP`] on either side of its peak: its signed root is nearly straight in the abscissa.
+fn crossings(profile: &[(f64, f64)], peak: f64, top: f64) -> (Option<f64>, Option<f64>) {
+    let root = |value: f64| (2.0 * (top - value)).max(0.0).sqrt();
+    let wanted = (2.0 * DROP).sqrt();
+    let side = |points: Vec<(f64, f64)>| {
+        let mut inside = (peak, 0.0);
+        for (at, value) in points {
+            let depth = root(value);
+            if depth > wanted {
+                return Some(inside.0 + (at - inside.0) * (wanted - inside.1) / (depth - inside.1));
             }
+            inside = (at, depth);
         }
-        let at = climb_to(best.0, self, value);
-        (at, value(at))
-    }
-
-    fn clamp(&self, at: [f64; 2]) -> [f64; 2] {
-        [at[0].clamp(self.length.0, self.length.1), at[1].clamp(self.odds.0, self.odds.1)]
-    }
-}
-
-/// The largest value near a place, by pattern search with shrinking steps.
-fn climb_to(start: [f64; 2], ranges: &Ranges, value: &dyn Fn([f64; 2]) -> f64) -> [f64; 2] {
-    let (mut at, mut top, mut step) = (start, value(start), 0.4);
-    while step > 1e-4 {
-        let moves = [
-            [step, 0.0],
-            [-step, 0.0],
-            [0.0, step],
-            [0.0, -step],
-            [step, step],
-            [-step, -step],
-            [step, -step],
-            [-step, step],
-        ];
-        let tried = moves.map(|m| ranges.clamp([at[0] + m[0], at[1] + 2.0 * m[1]]));
-        let best = tried.into_iter().map(|t| (t, value(t))).max_by(|a, b| a.1.total_cmp(&b.1));
-        match best {
-            Some((to, found)) if found > top + 1e-9 => (at, top) = (to, found),
-            _ => step *= 0.4,
-        }
-    }
-    at
-}
-
-fn climb(start: [f64; 2], ranges: &Ranges, value: &dyn Fn([f64; 2]) -> f64) -> f64 {
-    value(climb_to(start, ranges, value))
+        None
+    };
+    let below = profile.iter().copied().filter(|p| p.0 < peak).rev().collect();
+    (side(below), side(profile.iter().copied().filter(|p| p.0 > peak).collect()))
 }
 
 /// The largest value of a function with one peak between two places, by golden sections, and where it is.
@@ -317,7 +336,7 @@ fn ends(
         let (mut inside, mut step) = (peak, 0.1f64.copysign(end - peak));
         loop {
             let next = inside + step;
-            if (end - next) * (end - peak).signum() < 0.0 {
+            if !next.is_finite() || (end - next) * (end - peak).signum() < 0.0 {
                 return None;
             }
             if profile(next) < floor {
