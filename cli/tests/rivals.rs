@@ -14,7 +14,9 @@ fn table(path: &Path) -> Vec<std::collections::HashMap<String, String>> {
     let text = fs::read_to_string(path).unwrap();
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().unwrap().clone();
-    let line = |record: csv::StringRecord| header.iter().map(str::to_owned).zip(record.iter().map(str::to_owned)).collect();
+    let line = |record: csv::StringRecord| {
+        header.iter().map(str::to_owned).zip(record.iter().map(str::to_owned)).collect()
+    };
     reader.records().map(|record| line(record.unwrap())).collect()
 }
 
@@ -39,7 +41,14 @@ fn compare_writes_what_it_says_and_the_same_on_any_number_of_threads() {
     let design = with_design(folder.path());
     let run = |threads: &str, name: &str| {
         let mut command = mirage();
-        command.arg("compare").arg(&design).args(["--network", "resnet18", "--batch", "64", "--operands", "uniform"]);
+        command.arg("compare").arg(&design).args([
+            "--network",
+            "resnet18",
+            "--batch",
+            "64",
+            "--operands",
+            "uniform",
+        ]);
         command.args(["--threads", threads, "-o"]).arg(folder.path().join(name)).assert().success();
     };
     run("1", "one");
@@ -65,7 +74,9 @@ fn compare_writes_what_it_says_and_the_same_on_any_number_of_threads() {
         // Outside the multipliers all are alike.
         assert_eq!(row["vector_seconds"], chip["vector_seconds"]);
     }
-    for picture in ["compare-speedup.svg", "compare-edp.svg", "compare-power.svg", "breakdown.svg", "roofline.svg"] {
+    for picture in
+        ["compare-speedup.svg", "compare-edp.svg", "compare-power.svg", "breakdown.svg", "roofline.svg"]
+    {
         assert!(folder.path().join("one").join(picture).exists(), "{picture}");
     }
 }
@@ -104,8 +115,17 @@ fn explore_tries_all_designs_and_says_which_are_impossible() {
     let design = with_design(folder.path());
     let mut command = mirage();
     command.arg("explore").arg(&design).args(["--network", "resnet18", "--sweep", "system.units=4:8:2"]);
-    command.args(["--choose", "system.sram.capacity=16 MB;24 MB;48 MB", "--choose", "arithmetic.moduli=[31, 32, 33];[7, 8, 9]"]);
-    command.args(["--choose", "system.dataflow=DF1;OPT2;DF3", "-o"]).arg(folder.path().join("e")).assert().success();
+    command.args([
+        "--choose",
+        "system.sram.capacity=16 MB;24 MB;48 MB",
+        "--choose",
+        "arithmetic.moduli=[31, 32, 33];[7, 8, 9]",
+    ]);
+    command
+        .args(["--choose", "system.dataflow=DF1;OPT2;DF3", "-o"])
+        .arg(folder.path().join("e"))
+        .assert()
+        .success();
     columns_are_documented(&folder.path().join("e"));
     let rows = table(&folder.path().join("e/explore.csv"));
     assert_eq!(rows.len(), 2 * 3 * 2 * 3);
@@ -118,7 +138,10 @@ fn explore_tries_all_designs_and_says_which_are_impossible() {
     // Twice the units are no slower, and take more area.
     let of = |units: &str, dataflow: &str| {
         let found = rows.iter().find(|row| {
-            row["system.units"] == units && row["system.dataflow"] == dataflow && row["seconds"] != "" && row["system.sram.capacity"] == "24 MB"
+            row["system.units"] == units
+                && row["system.dataflow"] == dataflow
+                && row["seconds"] != ""
+                && row["system.sram.capacity"] == "24 MB"
         });
         found.unwrap()
     };

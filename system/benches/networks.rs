@@ -26,7 +26,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
         "network        step, ms  bound, ms   util     J/step   W mean   tiles, M  blocks, M  events, M  wall, s  M events/s"
     );
-    for network in all()?.into_iter().filter(|network| word.is_none_or(|word| network.name.contains(word.as_str()))) {
+    for network in
+        all()?.into_iter().filter(|network| word.is_none_or(|word| network.name.contains(word.as_str())))
+    {
         let start = Instant::now();
         let step = network.step(batch, Optimiser::Momentum)?;
         let result = chip.step(&step, &Options { repeats, seed: 1, ..Options::default() })?;
@@ -48,12 +50,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
         let shares = Component::ALL.map(|c| format!("{} {:.2} W", c.name(), sum.energy_of(c) / sum.seconds));
         println!("    {}", shares.join(", "));
-        let parts: Vec<String> = sum.breakdown.parts().map(|(name, share)| format!("{name} {share:.3}")).collect();
+        let parts: Vec<String> =
+            sum.breakdown.parts().map(|(name, share)| format!("{name} {share:.3}")).collect();
         println!("    {}", parts.join(", "));
         let busy = sum.busy.map(|(name, share)| format!("{name} {share:.3}"));
         let traffic = [sum.traffic.read, sum.traffic.written].map(|bytes| bytes as f64 / 1e9);
         println!("    busy: {}; {:.2} GB read, {:.2} GB written", busy.join(", "), traffic[0], traffic[1]);
-        println!("    repeated {} of {} reads, expected {:.1}", sum.repeated, sum.reads, sum.repeated_expected);
+        println!(
+            "    repeated {} of {} reads, expected {:.1}",
+            sum.repeated, sum.reads, sum.repeated_expected
+        );
         for queue in &result.queues {
             print!("    {}: {} of {};", queue.queue, queue.peak, queue.bound);
         }

@@ -296,7 +296,8 @@ fn product_step(entries: &[GemmEntry]) -> (Step, Vec<GemmEntry>) {
     let (own, others): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|entry| entry.network == network);
     let mut step = Step { network, batch: 1, operations: Vec::new(), tensors: Vec::new() };
     for entry in own {
-        let (kinds, sizes) = (kinds(entry.pass), [[entry.m, entry.k], [entry.k, entry.n], [entry.m, entry.n]]);
+        let (kinds, sizes) =
+            (kinds(entry.pass), [[entry.m, entry.k], [entry.k, entry.n], [entry.m, entry.n]]);
         let mut ids = Vec::with_capacity(3);
         for (kind, [rows, columns]) in kinds.into_iter().zip(sizes) {
             let name = format!("{} {}", entry.layer, entry.pass);

@@ -87,7 +87,9 @@ pub enum SystemError {
         reason: String,
     },
     /// The simulation came to rest before its end: a fault of the model, not of the input.
-    #[error("the simulation came to rest with {left} operations left: a fault of the simulator, please report it with the design")]
+    #[error(
+        "the simulation came to rest with {left} operations left: a fault of the simulator, please report it with the design"
+    )]
     Deadlock {
         /// Operations that were not done.
         left: usize,

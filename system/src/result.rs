@@ -2,13 +2,15 @@
 
 use mirage_arithmetic::GemmEntry;
 
+use crate::SystemError;
 use crate::chip::{Chip, Options};
 use crate::energy::{ByComponent, Component};
-use crate::machine::{FinishedStep, Job, Outcome, Part, Place, Program, QueuePeak, Spent, TIME, TaskAccount, Traffic};
+use crate::machine::{
+    FinishedStep, Job, Outcome, Part, Place, Program, QueuePeak, Spent, TIME, TaskAccount, Traffic,
+};
 use crate::plan::Stationary;
 use crate::trace::{Bar, Span};
 use crate::workload::{Stage, Step};
-use crate::SystemError;
 
 /// Where the time of the units went, in shares of units x duration; they sum to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -401,7 +403,8 @@ fn network(
     let setup = chip.setup();
     let sweeps = |optimiser: bool| {
         let of_kind = layers.iter().filter(|l| (l.work == "optimiser") == optimiser);
-        of_kind.map(|l| l.vector_operations as f64).sum::<f64>() / setup.lanes[usize::from(optimiser)].rate as f64
+        of_kind.map(|l| l.vector_operations as f64).sum::<f64>()
+            / setup.lanes[usize::from(optimiser)].rate as f64
     };
     let bounds = [
         macs as f64 / chip.peak(),
@@ -413,7 +416,11 @@ fn network(
     Ok(NetworkResult {
         network: step.network.clone(),
         batch: step.batch,
-        products: layers.iter().filter_map(|l| l.product.as_ref()).map(|p| p.repeats).fold(0, u64::saturating_add),
+        products: layers
+            .iter()
+            .filter_map(|l| l.product.as_ref())
+            .map(|p| p.repeats)
+            .fold(0, u64::saturating_add),
         tiles: sum(|layer| layer.tiles)?,
         blocks: traffic.blocks,
         events: mean(|s| s.events),

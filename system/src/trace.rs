@@ -197,7 +197,9 @@ impl Events<'_> {
 
     fn process(&mut self, process: usize, name: &str) {
         let name = text(name);
-        self.add(&format!("{{\"ph\":\"M\",\"pid\":{process},\"name\":\"process_name\",\"args\":{{\"name\":{name}}}}}"));
+        self.add(&format!(
+            "{{\"ph\":\"M\",\"pid\":{process},\"name\":\"process_name\",\"args\":{{\"name\":{name}}}}}"
+        ));
     }
 
     fn thread(&mut self, process: usize, thread: usize, name: &str) {

@@ -44,6 +44,7 @@ pub(super) const KIND: Kind = Kind {
     name: "converters",
     summary: "energy law k1 b + k2 4^b and envelopes of figures of merit of a survey of ADCs",
     files: Files::Each,
+    takes_reference: false,
     settings: &[RATE, TAU, RESAMPLES, YEARS],
     run,
 };

@@ -21,6 +21,7 @@ pub(super) const KIND: Kind = Kind {
     name: "thermal-crosstalk",
     summary: "matrix of crosstalk (columns heater, guide, drive_rad, phase_rad: phase of the heater's own guide, of this guide)",
     files: Files::Together,
+    takes_reference: false,
     settings: &[OFFSET],
     run,
 };

@@ -16,6 +16,16 @@ pub struct Series {
     pub model: Vec<f64>,
 }
 
+impl Series {
+    /// The same with rising abscissae.
+    fn sorted(self) -> Self {
+        let mut order: Vec<usize> = (0..self.x.len()).collect();
+        order.sort_by(|&a, &b| self.x[a].total_cmp(&self.x[b]));
+        let pick = |list: &[f64]| order.iter().map(|&i| list[i]).collect();
+        Self { x: pick(&self.x), data: pick(&self.data), model: pick(&self.model), name: self.name }
+    }
+}
+
 /// A further table, such as one row a resonance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -49,6 +59,7 @@ pub struct Outcome {
 impl Outcome {
     /// Numbers and curves over something with a name and a unit, such as `voltage (V)`.
     pub(crate) fn plain(fit: Fit, (x, y): (&'static str, &'static str), series: Vec<Series>) -> Self {
+        let series = series.into_iter().map(Series::sorted).collect();
         Self { fit, x, y, series, tables: Vec::new(), fragment: String::new(), files: Vec::new() }
     }
 

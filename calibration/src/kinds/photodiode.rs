@@ -6,7 +6,7 @@
 
 use super::data::{Data, headers};
 use super::given::{Form, Given, Setting};
-use super::outcome::{Outcome, Series, line, short};
+use super::outcome::{Outcome, Series, Table, line, short};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Estimate, Fit, Options, Parameter, Problem, Solution, Spread, fit};
@@ -37,6 +37,7 @@ pub(super) const KIND: Kind = Kind {
     name: "photodiode",
     summary: "responsivity, dark current, noise (columns power_w, current_a and, with samples, variance_a2)",
     files: Files::Each,
+    takes_reference: false,
     settings: &[SAMPLES, BANDWIDTH, INTENSITY],
     run,
 };
@@ -70,22 +71,28 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
         None => vec![1.0; power.len()],
     };
     let mut line_fit = straight(&data.file, (power, current), &scatter)?;
-    let mut series = vec![Series {
-        name: format!("{} current", data.file),
+    let own = Series {
+        name: data.file.clone(),
         x: power.clone(),
         data: current.clone(),
         model: line_fit.model.clone(),
-    }];
-    if let Some((solution, curve)) = transfer {
-        line_fit.fit.parameters.extend(solution.fit.parameters);
-        line_fit.fit.notes.extend(solution.fit.notes);
-        series.push(curve);
-    }
+    };
+    let Some((solution, curve)) = transfer else {
+        let fragment = fragment(&line_fit.fit, noisy);
+        let outcome = Outcome::plain(line_fit.fit, ("optical power (W)", "current (A)"), vec![own]);
+        return Ok(Outcome { fragment, ..outcome });
+    };
+    line_fit.fit.parameters.extend(solution.fit.parameters);
+    line_fit.fit.notes.extend(solution.fit.notes);
     let fragment = fragment(&line_fit.fit, noisy);
-    Ok(Outcome {
-        fragment,
-        ..Outcome::plain(line_fit.fit, ("optical power (W)", "current (A); variance (A^2)"), series)
-    })
+    let row = |i: usize| [own.x[i], own.data[i], own.model[i]].map(Some).to_vec();
+    let table = Table {
+        name: "responsivity.csv",
+        columns: vec!["power_w", "current_a", "model_a"],
+        rows: (0..own.x.len()).map(row).collect(),
+    };
+    let outcome = Outcome::plain(line_fit.fit, ("mean current (A)", "variance (A^2)"), vec![curve]);
+    Ok(Outcome { fragment, tables: vec![table], ..outcome })
 }
 
 /// Responsivity and dark current.

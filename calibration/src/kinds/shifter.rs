@@ -40,6 +40,7 @@ pub(super) const KIND: Kind = Kind {
     name: "phase-shifter",
     summary: "phase over voltage or power: V_pi or P_pi, curvature (columns voltage_v or power_w, phase_rad)",
     files: Files::Each,
+    takes_reference: false,
     settings: &[PHASE, RESISTANCE, LENGTH, LARGEST],
     run,
 };
@@ -196,6 +197,7 @@ pub(super) const SPECTRA: Kind = Kind {
     name: "phase-shifter-spectra",
     summary: "the same from a spectrum of an unbalanced interferometer for each voltage: how far its fringes move",
     files: Files::Together,
+    takes_reference: false,
     settings: &[VOLTAGES, CHANNEL, BAND, FLOOR, RESISTANCE, LENGTH, LARGEST],
     run: spectra,
 };

@@ -18,6 +18,7 @@ pub(super) const KIND: Kind = Kind {
     name: "step-response",
     summary: "time constant after a step of the drive (columns time_s, phase_rad or signal)",
     files: Files::Each,
+    takes_reference: false,
     settings: &[ONSET],
     run,
 };

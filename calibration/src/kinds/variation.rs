@@ -43,6 +43,7 @@ pub(super) const KIND: Kind = Kind {
     name: "variation",
     summary: "standard deviation and correlation length over a chip (columns x_mm, y_mm, value; in nm: value_nm)",
     files: Files::Each,
+    takes_reference: false,
     settings: &[FOUNDRY],
     run,
 };

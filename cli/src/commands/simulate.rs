@@ -219,6 +219,8 @@ fn imported(imported: Imported, path: &Path) -> Network {
 fn axis_size(text: &str) -> Result<(String, u64)> {
     let parsed = text.split_once('=').and_then(|(name, size)| Some((name.to_owned(), size.parse().ok()?)));
     parsed.filter(|(_, size)| *size > 0).ok_or_else(|| {
-        CliError::message(format!("--axis {text}: a name and a size of at least 1 are needed, such as seq=128"))
+        CliError::message(format!(
+            "--axis {text}: a name and a size of at least 1 are needed, such as seq=128"
+        ))
     })
 }

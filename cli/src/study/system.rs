@@ -203,7 +203,13 @@ pub fn draw(folder: &Folder, results: &[StepResult]) -> Result<()> {
         "Where the energy goes",
         by("component", "joules"),
     )?;
-    crate::plots::shares(folder, "time.csv", "time.svg", "Where the units' time goes", by("part", "seconds"))?;
+    crate::plots::shares(
+        folder,
+        "time.csv",
+        "time.svg",
+        "Where the units' time goes",
+        by("part", "seconds"),
+    )?;
     if let [only] = results {
         crate::plots::system::gantt(folder, &only.network.network)?;
         crate::plots::system::utilisation(folder, &only.network.network)?;

@@ -127,7 +127,13 @@ impl Account {
 }
 
 /// Writes down a span, if anybody wants to know.
-pub(crate) fn note(trace: &mut Option<Box<Trace>>, track: Track, part: Part, task: Option<u32>, span: [u64; 2]) {
+pub(crate) fn note(
+    trace: &mut Option<Box<Trace>>,
+    track: Track,
+    part: Part,
+    task: Option<u32>,
+    span: [u64; 2],
+) {
     if let Some(trace) = trace {
         trace.span(track, part.name(), task, span[0], span[1]);
     }

@@ -119,7 +119,11 @@ impl Machine<'_> {
         memory.active.push(place);
         memory.most_transfers = memory.most_transfers.max(memory.transfers.len() - memory.vacant.len());
         let traffic = &mut memory.traffic;
-        if write { traffic.written += bytes } else { traffic.read += bytes }
+        if write {
+            traffic.written += bytes
+        } else {
+            traffic.read += bytes
+        }
         self.ask(now, scheduler);
     }
 

@@ -102,7 +102,11 @@ pub(crate) enum Event {
     /// A task's operands are there and its addresses set up.
     Start(u32),
     /// A block has come from, or gone to, off-chip memory.
-    Block { transfer: u32, channel: u16, bytes: u32 },
+    Block {
+        transfer: u32,
+        channel: u16,
+        bytes: u32,
+    },
     /// The operands of a unit's next tile have arrived.
     Loaded(u32),
     /// A unit's tile is programmed.
@@ -329,7 +333,10 @@ impl<'a> Machine<'a> {
         self.waits = self.program.tasks.iter().map(|task| task.waits_for).collect();
         self.uses = self.program.tensors.iter().map(|tensor| tensor.uses).collect();
         self.tasks_left = self.program.tasks.len();
-        self.account = Account { tasks: vec![TaskAccount::default(); self.program.tasks.len()], spent: [0; Part::COUNT] };
+        self.account = Account {
+            tasks: vec![TaskAccount::default(); self.program.tasks.len()],
+            spent: [0; Part::COUNT],
+        };
         self.memory.traffic = Traffic::default();
         self.memory.busy = 0;
         (self.drain.busy, self.ring.busy, self.calibrations, self.events) = (0, 0, 0, 0);
@@ -378,9 +385,12 @@ impl<'a> Machine<'a> {
         let (mut bytes, mut inside) = ([0u64; 2], 0u64);
         let optimiser = matches!(program.tasks[task].job, Job::Sweep { optimiser: true, .. });
         let account = &mut self.account.tasks[task];
-        for (index, write) in program.tasks[task].reads.iter().map(|&index| (index, false)).chain(
-            program.tasks[task].writes.iter().map(|&index| (index, true)),
-        ) {
+        for (index, write) in program.tasks[task]
+            .reads
+            .iter()
+            .map(|&index| (index, false))
+            .chain(program.tasks[task].writes.iter().map(|&index| (index, true)))
+        {
             let tensor = &program.tensors[index];
             let size = if write { tensor.bytes() } else { tensor.plain };
             if self.locations[index] == Location::Resident {
@@ -500,16 +510,24 @@ impl<'a> Machine<'a> {
             queue("accumulators, blocks to drain", self.drain.fullest[1] as u64, 2),
             queue("bank port, units", self.banks.longest as u64, setup.units.into()),
         ];
-        for (lanes, name) in [["vector unit, pieces in", "vector unit, pieces out"], ["optimiser, pieces in", "optimiser, pieces out"]]
-            .into_iter()
-            .enumerate()
+        for (lanes, name) in [
+            ["vector unit, pieces in", "vector unit, pieces out"],
+            ["optimiser, pieces in", "optimiser, pieces out"],
+        ]
+        .into_iter()
+        .enumerate()
         {
             for (side, name) in name.into_iter().enumerate() {
-                queues.push(queue(name, self.sweepers[lanes].fullest[side], setup.lanes[lanes].staging.into()));
+                queues.push(queue(
+                    name,
+                    self.sweepers[lanes].fullest[side],
+                    setup.lanes[lanes].staging.into(),
+                ));
             }
         }
-        for (place, name) in
-            ["SRAM, weights kept, B", "SRAM, activations kept, B", "SRAM, gradients kept, B"].into_iter().enumerate()
+        for (place, name) in ["SRAM, weights kept, B", "SRAM, activations kept, B", "SRAM, gradients kept, B"]
+            .into_iter()
+            .enumerate()
         {
             queues.push(queue(name, self.most_held[place], setup.holding[place]));
         }

@@ -95,7 +95,9 @@ impl Nest {
             let most = sizes.most_columns(row_block, room);
             for column_block in halves(most.min(sizes.extents[1])) {
                 for rows_outer in [false, true] {
-                    let Some(nest) = sizes.nest([row_block, column_block], rows_outer, room) else { continue };
+                    let Some(nest) = sizes.nest([row_block, column_block], rows_outer, room) else {
+                        continue;
+                    };
                     let nest = nest.estimated(engine)?;
                     let key = |nest: &Self| (nest.estimate, nest.traffic, nest.slices());
                     if best.as_ref().is_none_or(|best| key(&nest) < key(best)) {
@@ -189,10 +191,8 @@ impl Nest {
         let repeats = [group * self.repeat_block, ((group + 1) * self.repeat_block).min(plan.repeats)];
         let span = |at: u64, block: u64, whole: u64| [at * block, ((at + 1) * block).min(whole)];
         let in_repeat = span(row, self.row_block, plan.row_tiles);
-        let row_tiles = [
-            repeats[0] * plan.row_tiles + in_repeat[0],
-            (repeats[1] - 1) * plan.row_tiles + in_repeat[1],
-        ];
+        let row_tiles =
+            [repeats[0] * plan.row_tiles + in_repeat[0], (repeats[1] - 1) * plan.row_tiles + in_repeat[1]];
         let (column_tiles, vectors) = if plan.sums_columns() {
             (span(depth, self.depth_block, plan.k_tiles), span(column, self.column_block, plan.vectors))
         } else {
@@ -202,7 +202,11 @@ impl Nest {
         let again = [self.held[0] && column > 0, self.held[1] && row > 0];
         let share = self.shares(in_repeat, column_tiles, vectors, repeats[1] - repeats[0]);
         let fetch = [0, 1].map(|operand| {
-            if again[operand] || room.resident[operand] { 0 } else { part(room.operands[operand], share[operand]) }
+            if again[operand] || room.resident[operand] {
+                0
+            } else {
+                part(room.operands[operand], share[operand])
+            }
         });
         Slice {
             rows: row_tiles,
@@ -222,7 +226,9 @@ impl Nest {
         let rows = (rows[1] * plan.tile_rows).min(plan.rows) - rows[0] * plan.tile_rows;
         let columns = (columns[1] * plan.tile_columns).min(plan.inner) - columns[0] * plan.tile_columns;
         let [left, right] = match plan.stationary {
-            Stationary::Output => [(rows * vectors, plan.rows * plan.vectors), (vectors * columns, plan.vectors * plan.inner)],
+            Stationary::Output => {
+                [(rows * vectors, plan.rows * plan.vectors), (vectors * columns, plan.vectors * plan.inner)]
+            }
             _ => [(rows * columns, plan.rows * plan.inner), (columns * vectors, plan.inner * plan.vectors)],
         };
         [left, right].map(|(part, whole)| (part * repeats, whole * plan.repeats))
@@ -323,7 +329,8 @@ impl Sizes {
         let single = counts == [1, 1] && depths == 1 && held == room.resident.map(|resident| !resident);
         let repeat_block = if single { self.repeat_block(column_block, panels, room) } else { 1 };
         let passes = [if held[0] { 1 } else { counts[1] }, if held[1] { 1 } else { counts[0] }];
-        let fetched = [0, 1].map(|o| if room.resident[o] { 0 } else { room.operands[o].saturating_mul(passes[o]) });
+        let fetched =
+            [0, 1].map(|o| if room.resident[o] { 0 } else { room.operands[o].saturating_mul(passes[o]) });
         let traffic = fetched[0].saturating_add(fetched[1]);
         Some(Nest {
             plan: self.plan,

@@ -101,8 +101,7 @@ impl Product {
             };
             let slice = &held.slice;
             if cursor.tile.is_none() {
-                cursor.tile =
-                    first_tile(&self.nest.plan, slice, slice.rows[0], u64::from(unit), self.units);
+                cursor.tile = first_tile(&self.nest.plan, slice, slice.rows[0], u64::from(unit), self.units);
             }
             let Some((row, column)) = cursor.tile else {
                 *cursor = Cursor { slice: cursor.slice + 1, tile: None };
@@ -199,7 +198,8 @@ impl Machine<'_> {
         let (timings, shapes) = tiles(self.engine, &nest)?;
         let sampler = match self.options.repeats.filter(|model| model.active()) {
             Some(model) => {
-                let random = chip::stream(self.options.seed, entry, before + u64::from(self.step) * (1 << 32));
+                let random =
+                    chip::stream(self.options.seed, entry, before + u64::from(self.step) * (1 << 32));
                 Some(Sampler::new(model, self.timing.stall, random))
             }
             None => None,
@@ -363,7 +363,13 @@ impl Machine<'_> {
             self.block_stored(slot, now, scheduler);
         } else if let Some(product) = &self.products[usize::from(slot)] {
             let (task, place) = (product.task, product.places[2]);
-            self.transfer((Owner::Output { slot }, task), (place.port(), true), finished.bytes, now, scheduler);
+            self.transfer(
+                (Owner::Output { slot }, task),
+                (place.port(), true),
+                finished.bytes,
+                now,
+                scheduler,
+            );
             self.moved_out[place.index()] += finished.bytes;
             self.account.tasks[task as usize].stored += finished.bytes;
         }
@@ -488,10 +494,7 @@ pub(crate) fn cut(
 }
 
 /// Timings and shapes of all kinds of tile.
-fn tiles(
-    engine: &Engine,
-    nest: &Nest,
-) -> Result<([TileTiming; TIMINGS], [TileShape; TIMINGS]), SystemError> {
+fn tiles(engine: &Engine, nest: &Nest) -> Result<([TileTiming; TIMINGS], [TileShape; TIMINGS]), SystemError> {
     let mut timings = [TileTiming::default(); TIMINGS];
     let blank = nest.shape(TileKind::new(false, false, false), false, false);
     let mut shapes = [blank; TIMINGS];

@@ -24,10 +24,20 @@ pub(crate) struct Task {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Job {
-    Gemm { entry: GemmEntry, stationary: Stationary, before: u64 },
-    Sweep { kinds: Vec<VectorKind>, operations: u64, optimiser: bool },
+    Gemm {
+        entry: GemmEntry,
+        stationary: Stationary,
+        before: u64,
+    },
+    Sweep {
+        kinds: Vec<VectorKind>,
+        operations: u64,
+        optimiser: bool,
+    },
     /// All-reduce of so many bytes over the ring.
-    Reduce { bytes: u64 },
+    Reduce {
+        bytes: u64,
+    },
 }
 
 /// A tensor in memory.
@@ -80,7 +90,9 @@ impl Program {
         check(step)?;
         let operations = match plans.fusion {
             Fusion::Chains => fused(step),
-            Fusion::None => step.operations.iter().cloned().enumerate().map(|(i, o)| (i, o, Vec::new())).collect(),
+            Fusion::None => {
+                step.operations.iter().cloned().enumerate().map(|(i, o)| (i, o, Vec::new())).collect()
+            }
         };
         let mut tasks = Vec::with_capacity(operations.len());
         let mut seen: std::collections::HashMap<GemmKey, u64> = std::collections::HashMap::new();
@@ -195,7 +207,9 @@ fn check(step: &Step) -> Result<(), SystemError> {
                 return Err(fail(format!("uses tensor {}, but there are only {known}", id.0)));
             }
         }
-        if matches!(operation.work, Work::Gemm(_)) && (operation.reads.len() != 2 || operation.writes.len() != 1) {
+        if matches!(operation.work, Work::Gemm(_))
+            && (operation.reads.len() != 2 || operation.writes.len() != 1)
+        {
             return Err(fail(format!(
                 "is a product that reads {} tensors and writes {}: it must read two and write one",
                 operation.reads.len(),
@@ -206,7 +220,9 @@ fn check(step: &Step) -> Result<(), SystemError> {
     for tensor in &step.tensors {
         // Sixteen bytes for each element is more than any of its forms together.
         if tensor.elements.checked_mul(64).is_none() {
-            return Err(SystemError::Overflow { what: format!("tensor {} of {}", tensor.name, step.network) });
+            return Err(SystemError::Overflow {
+                what: format!("tensor {} of {}", tensor.name, step.network),
+            });
         }
     }
     Ok(())
@@ -225,8 +241,10 @@ fn fused(step: &Step) -> Vec<(usize, Operation, Vec<VectorKind>)> {
         if let Some((last, before, kinds)) = joined.last_mut()
             && joins(step, before, operation)
         {
-            let (Work::Vector { operations: sum, elements: most, .. }, Work::Vector { kind, operations, elements }) =
-                (&mut before.work, &operation.work)
+            let (
+                Work::Vector { operations: sum, elements: most, .. },
+                Work::Vector { kind, operations, elements },
+            ) = (&mut before.work, &operation.work)
             else {
                 continue;
             };
@@ -263,7 +281,8 @@ fn joins(step: &Step, before: &Operation, next: &Operation) -> bool {
     else {
         return false;
     };
-    let element_wise = |kind| matches!(kind, VectorKind::Activation | VectorKind::Elementwise | VectorKind::Movement);
+    let element_wise =
+        |kind| matches!(kind, VectorKind::Activation | VectorKind::Elementwise | VectorKind::Movement);
     let starts = element_wise(*kind) || matches!(kind, VectorKind::Normalisation | VectorKind::Pooling);
     let same = |id: &TensorId| before.writes.contains(id) && step.tensors[id.0].elements == *elements;
     // What is changed in place must be what the sweep has just made.

@@ -63,7 +63,13 @@ impl Sweeper {
 
 impl Machine<'_> {
     /// A sweep is ready: its operands are there.
-    pub(super) fn enqueue_sweep(&mut self, lanes: u8, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {
+    pub(super) fn enqueue_sweep(
+        &mut self,
+        lanes: u8,
+        task: usize,
+        now: u64,
+        scheduler: &mut Scheduler<Event>,
+    ) {
         // In the order of the step among those that wait.
         let queue = &mut self.sweepers[usize::from(lanes)].queue;
         let place = queue.iter().position(|&other| other > task).unwrap_or(queue.len());
@@ -108,7 +114,9 @@ impl Machine<'_> {
             let sweeper = &mut self.sweepers[usize::from(lanes)];
             let waiting: u64 = sweeper.sweeps.iter().map(|sweep| sweep.asked - sweep.done).sum();
             sweeper.fullest[0] = sweeper.fullest[0].max(waiting);
-            let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.asked < sweep.pieces) else { return };
+            let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.asked < sweep.pieces) else {
+                return;
+            };
             if waiting >= staging {
                 return;
             }

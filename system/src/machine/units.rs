@@ -231,8 +231,8 @@ impl Machine<'_> {
                 product.counts[index].reread += rows;
                 self.account.tasks[task as usize].repeated += drawn.groups;
                 // At the pace of this kind of tile.
-                let ticks =
-                    (u128::from(drawn.cycles) * u128::from(timing.stream)).div_ceil(u128::from(shape.vectors));
+                let ticks = (u128::from(drawn.cycles) * u128::from(timing.stream))
+                    .div_ceil(u128::from(shape.vectors));
                 repeats = u64::try_from(ticks).unwrap_or(u64::MAX);
             }
         }
