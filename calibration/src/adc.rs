@@ -17,6 +17,10 @@ pub struct Converter {
     pub energy: f64,
     /// Nyquist rate, samples/s.
     pub rate: f64,
+    /// Signal to noise and distortion, dB.
+    pub sndr: f64,
+    /// Year of publication.
+    pub year: f64,
 }
 
 /// The converters of a survey that state SNDR, power and rate.
@@ -46,20 +50,21 @@ pub struct AdcLaw {
 }
 
 impl AdcSurvey {
-    /// Reads a survey with columns `sndr_db`, `power_w`, `fsnyq_hz`; `file` is its name for messages. Rows where one of
+    /// Reads a survey with columns `year`, `sndr_db`, `power_w`, `fsnyq_hz`; `file` is its name for messages. Rows where one of
     /// them is missing, and converters without a positive number of bits, are left out.
     ///
     /// # Errors
     /// A missing column, or a cell that is not a number (with its line).
     pub fn read(text: &str, file: &str) -> Result<Self, CalibrationError> {
-        let rows = columns(text, file, ["sndr_db", "power_w", "fsnyq_hz"])?;
+        let rows = columns(text, file, ["sndr_db", "power_w", "fsnyq_hz", "year"])?;
         let all = rows.len();
         let converters: Vec<Converter> = rows
             .into_iter()
-            .filter_map(|(line, [sndr, power, rate])| {
-                let (bits, power, rate) = ((sndr? - 1.76) / 6.02, power?, rate?);
+            .filter_map(|(line, [sndr, power, rate, year])| {
+                let (sndr, power, rate, year) = (sndr?, power?, rate?, year?);
+                let bits = (sndr - 1.76) / 6.02;
                 let usable = bits > 0.0 && power > 0.0 && rate > 0.0;
-                usable.then_some(Converter { line, bits, energy: power / rate, rate })
+                usable.then_some(Converter { line, bits, energy: power / rate, rate, sndr, year })
             })
             .collect();
         Ok(AdcSurvey { left_out: all - converters.len(), converters })
@@ -81,8 +86,13 @@ impl AdcSurvey {
     /// Fewer than three such converters.
     pub fn law(&self, rate: f64) -> Result<AdcLaw, CalibrationError> {
         let fast: Vec<Converter> = self.converters.iter().copied().filter(|c| c.rate >= rate).collect();
+        Self::law_of(&fast, rate)
+    }
+
+    /// The same of a list of converters, all of at least `rate` samples/s.
+    pub(crate) fn law_of(fast: &[Converter], rate: f64) -> Result<AdcLaw, CalibrationError> {
         let best = |merit: fn(&Converter) -> f64| -> Result<(f64, [Converter; BEST]), CalibrationError> {
-            let mut sorted = fast.clone();
+            let mut sorted = fast.to_vec();
             sorted.sort_by(|a, b| merit(a).total_cmp(&merit(b)));
             let best: [Converter; BEST] =
                 sorted.get(..BEST).and_then(|s| s.try_into().ok()).ok_or_else(|| {
@@ -113,7 +123,7 @@ mod tests {
     #[test]
     fn law_equals_the_hand_calculation() {
         // SNDR 1.76 + 6.02 b, power chosen for energies of 8, 4, 12, 40 and (too slow) 1 pJ.
-        let text = "sndr_db,power_w,fsnyq_hz\n25.84,8e-3,1e9\n13.8,8e-3,2e9\n37.88,12e-3,1e9\n49.92,40e-3,1e9\n25.84,1e-4,1e8\n,1,1e9\n";
+        let text = "sndr_db,power_w,fsnyq_hz,year\n25.84,8e-3,1e9,2000\n13.8,8e-3,2e9,2000\n37.88,12e-3,1e9,2000\n49.92,40e-3,1e9,2000\n25.84,1e-4,1e8,2000\n,1,1e9,2000\n";
         let survey = AdcSurvey::read(text, "x").unwrap();
         assert_eq!((survey.converters().len(), survey.left_out()), (5, 1));
         let law = survey.law(1e9).unwrap();
@@ -126,12 +136,13 @@ mod tests {
 
     #[test]
     fn errors_name_the_line() {
-        let error = AdcSurvey::read("sndr_db,power_w,fsnyq_hz\n20,1,1e9\n20,x,1e9\n", "s.csv").unwrap_err();
+        let error = AdcSurvey::read("sndr_db,power_w,fsnyq_hz,year\n20,1,1e9,2000\n20,x,1e9,2000\n", "s.csv")
+            .unwrap_err();
         assert_eq!(error.to_string(), "s.csv:3: `x` in column `power_w` is not a number");
         assert!(
             AdcSurvey::read("a,b\n1,2\n", "s.csv").unwrap_err().to_string().contains("no column `sndr_db`")
         );
-        let few = AdcSurvey::read("sndr_db,power_w,fsnyq_hz\n20,1,1e9\n", "s.csv").unwrap();
+        let few = AdcSurvey::read("sndr_db,power_w,fsnyq_hz,year\n20,1,1e9,2000\n", "s.csv").unwrap();
         assert!(few.law(1e9).unwrap_err().to_string().contains("1 converters"));
     }
 

@@ -28,15 +28,21 @@
 //! | [`kinds`] | one entry for each kind of measurement: what it reads, may be told, and gives |
 //! | `spectrum` | [`Spectrum`]: CSV and MATLAB 5 files of measured spectra |
 //! | `adc` | [`AdcSurvey`] and the energy law fitted to it |
+//! | [`trim`] | trimming loops over a sampled unit, and following its drift |
+//! | `quantile` | quantile regression |
 //! | `table` | CSV columns of numbers, errors with line numbers |
 
 mod adc;
+mod draws;
 pub mod fit;
 pub mod kinds;
+mod quantile;
 mod spectrum;
 mod table;
+pub mod trim;
 
 pub use adc::{AdcLaw, AdcSurvey, Converter};
+pub use draws::value_draws;
 pub use spectrum::{Channel, Spectrum};
 
 use thiserror::Error;
@@ -62,6 +68,9 @@ pub enum CalibrationError {
         /// What is wrong.
         problem: String,
     },
+    /// The models refuse.
+    #[error(transparent)]
+    Device(#[from] mirage_devices::DeviceError),
     /// There are too few usable data.
     #[error("{0}")]
     TooFew(String),

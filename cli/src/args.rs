@@ -6,6 +6,8 @@ mod training;
 use std::path::PathBuf;
 
 use crate::study::stream::{NoiseSeed, Sampling};
+use mirage_design::Time;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use calibrate::CalibrateArgs;
@@ -33,6 +35,8 @@ pub enum Command {
     Circuit(CircuitArgs),
     /// Stream symbols through the units in time: memory of earlier symbols, eye, constellation, settling.
     Stream(StreamArgs),
+    /// Trim a sampled chip as a lab would, reading I and Q of known residues: what it takes, leaves, and what stops it.
+    Trim(TrimArgs),
     /// Train a network with every product on the emulated hardware.
     Train(TrainArgs),
     /// From sweeps of the error rate to devices: the rate that training tolerates, and the tolerances that it asks for.
@@ -148,6 +152,10 @@ pub struct DepthArgs {
     /// Yield over this many sampled chips: the share of units and of chips under the target (yield.csv).
     #[arg(long = "yield", value_name = "CHIPS", allow_negative_numbers = true, value_parser = whole::<u32>(1, 100_000))]
     pub yield_chips: Option<u32>,
+    /// Distribution of the error rate over this many samples of the values that carry a `sigma` in the design, such as those of
+    /// `mirage calibrate` (spread.csv). What the design leaves open stays as solved.
+    #[arg(long, value_name = "SAMPLES", allow_negative_numbers = true, value_parser = whole::<usize>(20, 100_000))]
+    pub spread: Option<usize>,
     /// A residue channel for each row of the sampled chip with this number, to run products, training and the system on
     /// (chip-channel.csv); the yield's chips are numbered from 0.
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
@@ -182,6 +190,51 @@ pub struct StreamArgs {
     /// intensity, laser-phase, dac, adc, jitter; may be repeated. Chip and symbols stay [default: --seed for all].
     #[arg(long, value_name = "[SOURCE=]N")]
     pub noise_seed: Vec<NoiseSeed>,
+    /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or a groups.csv of a run.
+    #[arg(long, value_name = "WHAT", default_value = "training")]
+    pub operands: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mirage trim my-chip.toml --rows 4 --reads 64 -o runs/trim\n\n\
+    Writes trim.csv (each dot-product unit as made and trimmed), trim-steps.csv (after each step), trim-phases.csv (each stage),\n\
+    trim-reads.csv (error rate over reads), trim-limits.csv (what a finer trim, a finer DAC or more reads would do), drift.csv and\n\
+    drift-looks.csv (following the drift), and plots. docs/trimming.md says what is modelled.")]
+pub struct TrimArgs {
+    /// Design file [default: the built-in design].
+    pub design: Option<PathBuf>,
+    /// Folder for the results.
+    #[arg(short, long, value_name = "DIR", default_value = "runs/trim")]
+    pub output: PathBuf,
+    /// Number of the sampled chip; its paths are those of the same chip in `characterize --chip`.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
+    pub chip: u32,
+    /// Rows of the first unit that are trimmed, each with a dot-product unit for every modulus.
+    #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true, value_parser = whole::<u32>(1, 256))]
+    pub rows: u32,
+    /// Reads that each angle is averaged over.
+    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true, value_parser = whole::<u32>(1, 65_536))]
+    pub reads: u32,
+    /// How often the code of a level may be moved and read again.
+    #[arg(long, value_name = "N", default_value_t = 4, allow_negative_numbers = true, value_parser = whole::<u32>(1, 100))]
+    pub passes: u32,
+    /// Reads for each angle in the curve of error rate over reads.
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "1,4,16,64,256", value_parser = whole::<u32>(1, 65_536))]
+    pub curve: Vec<u32>,
+    /// Time over which drift forgets.
+    #[arg(long, value_name = "TIME", default_value = "1 s")]
+    pub drift_memory: Time,
+    /// Time from one look at the drift to the next.
+    #[arg(long, value_name = "TIME", default_value = "2 ms")]
+    pub look_every: Time,
+    /// Known vectors that are read at each look.
+    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true, value_parser = whole::<u32>(1, 65_536))]
+    pub look_reads: u32,
+    /// Looks.
+    #[arg(long, value_name = "N", default_value_t = 2000, allow_negative_numbers = true, value_parser = whole::<u32>(1, 100_000))]
+    pub looks: u32,
     /// Operands of the units: `training` (those of the small CNN in training), `uniform`, or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
     pub operands: String,

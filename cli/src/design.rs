@@ -15,7 +15,7 @@ use crate::study::devices::sha256;
 /// The built-in design: one file a section, put together here.
 pub const DEFAULT: &str = concat!(
     "# The built-in design of the Mirage toolkit. Every value may be changed; `mirage design check FILE` says what is wrong.\n",
-    "# Marks: P read in the paper, S secondary source, R+ recalled and consistent, R recalled, R- a guess, D derived,\n",
+    "# Marks: P read in the paper, M measured, S secondary source, R+ recalled and consistent, R recalled, R- a guess, D derived,\n",
     "# choice a decision of this design, required to be solved for.\n\n",
     include_str!("../../data/designs/parts/run.toml"),
     "\n",
@@ -130,6 +130,7 @@ impl Design {
         let system: System = document.section("system")?;
         let training: TrainingSection = document.section("training")?;
         let run: RunSection = document.section("run")?;
+        document.uncertain()?;
         arithmetic.check().map_err(|e| document.locate(e))?;
         system.check().map_err(|e| document.locate(e))?;
         training.check().map_err(|e| document.locate(e))?;

@@ -50,6 +50,7 @@ fn dispatch(command: &Command) -> Result<()> {
         Command::Circuit(a) => commands::circuit::run(a),
         Command::Stream(a) => on_threads(a.common.threads, || commands::stream::run(a)),
         Command::Train(a) => on_threads(a.common.threads, || commands::train::run(a)),
+        Command::Trim(a) => on_threads(a.common.threads, || commands::trim::run(a)),
         Command::SlipCode(a) => on_threads(a.common.threads, || commands::slip_code::run(a)),
         Command::Tolerate(a) => on_threads(a.common.threads, || commands::tolerate::run(a)),
         Command::Simulate(a) => on_threads(a.common.threads, || commands::simulate::run(a)),

@@ -35,12 +35,14 @@
 //! | `edit` | one value replaced by another, by its dotted key |
 //! | `error` | [`DesignError`] |
 //! | `quantity` | one type for each kind of quantity, with its units |
+//! | `uncertain` | [`Uncertain`]: values with a standard deviation |
 //! | `value` | [`Value`]: a value with source, [`Mark`] and place; [`Setting`]: given or to be solved for |
 
 mod document;
 mod edit;
 mod error;
 mod quantity;
+mod uncertain;
 mod value;
 
 pub use document::{Document, Provenance, parse_section};
@@ -51,4 +53,5 @@ pub use quantity::{
     Ratio, RelativeIntensityNoise, Resistance, Responsivity, Temperature, TemperatureDifference, ThermoOptic,
     Time, VoltLength, Voltage, VoltageNoise, convert,
 };
+pub use uncertain::Uncertain;
 pub use value::{Mark, Setting, Value};

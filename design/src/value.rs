@@ -61,7 +61,8 @@ impl std::str::FromStr for Mark {
 
 /// A value of the design file with its source, its mark and the place where it stands.
 ///
-/// Read from `key = VALUE` or from `key = { value = VALUE, source = "…", mark = "R+" }`.
+/// Read from `key = VALUE` or from `key = { value = VALUE, source = "…", mark = "R+" }`; a number may have a standard deviation
+/// beside it, `sigma = …`, of the same kind.
 #[derive(Debug, Clone)]
 pub struct Value<T> {
     value: T,
@@ -175,7 +176,7 @@ struct Bare<T> {
     mark: Option<Mark>,
 }
 
-const FIELDS: &[&str] = &["value", "source", "mark"];
+const FIELDS: &[&str] = &["value", "sigma", "source", "mark"];
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bare<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
@@ -228,6 +229,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bare<T> {
                 while let Some(key) = map.next_key::<String>()? {
                     match key.as_str() {
                         "value" => value = Some(map.next_value()?),
+                        // Read, and checked against the value, by [`crate::Document::uncertain`].
+                        "sigma" => drop(map.next_value::<toml::Value>()?),
                         "source" => source = Some(map.next_value()?),
                         "mark" => {
                             let text: String = map.next_value()?;
@@ -237,7 +240,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bare<T> {
                             let hint = closest(other, FIELDS.iter().copied());
                             let hint = hint.map_or(String::new(), |h| format!("; did you mean `{h}`?"));
                             return Err(de::Error::custom(format!(
-                                "unknown key `{other}` in a value's table (it has value, source, mark){hint}"
+                                "unknown key `{other}` in a value's table (it has value, sigma, source, mark){hint}"
                             )));
                         }
                     }

@@ -26,6 +26,10 @@ pub(crate) enum Domain {
     Streams = 9,
     /// The symbols of a picture, at (modulus, 0).
     Portrait = 10,
+    /// The own error of a code of a sampled DAC, at (code, 0) of the DAC's key.
+    DacCodes = 11,
+    /// Noise of reads while a unit is trimmed, and what drifts since, at (chip, MDPU).
+    Lab = 12,
 }
 
 /// The generator for one place of a study with this seed.

@@ -54,7 +54,7 @@
 //! | folder | what lives there |
 //! |---|---|
 //! | `section` | [`DevicesSection`]: `[devices]` of the design file, checked, and turned into [`MdpuParameters`] |
-//! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`] |
+//! | `unit` | the MDPU: encoding, shifters, trim, crosstalk; [`Mdpu`] fields; link, noise, [`ReadOut`]; [`Population`] and [`rates()`]; [`chips`]; [`Lab`], a unit as made with knobs to turn |
 //! | [`component`] | what a component is: ports, settings, S-matrix; the library of them, SAX's generic models among them |
 //! | [`circuit`] | netlists in SAX's form, and the forward and the general solver |
 //! | [`files`] | S-parameters of INTERCONNECT and Touchstone, their reciprocity and passivity |
@@ -116,9 +116,10 @@ pub use unit::bounds::Bounds;
 pub use unit::chain::{Chains, FieldTables};
 pub use unit::crosstalk::crosstalk_matrix;
 pub use unit::encoding::{Digits, Encoding};
+pub use unit::lab::{Knobs, Lab};
 pub use unit::link::{Light, Noise};
-pub use unit::mmu::{Mdpu, MmuErrors};
-pub use unit::operands::Operands;
+pub use unit::mmu::{Mdpu, MdpuErrors, MmuErrors};
+pub use unit::operands::{Group, Operands};
 pub use unit::parameters::{
     Adc, Codes, ConverterNoise, Crosstalk, Dac, Detector, FrontEnd, Heat, Link, LossAccounting,
     MdpuParameters, OwnBus, Rings, Shifters, Trim,

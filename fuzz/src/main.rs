@@ -6,6 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mirage_arithmetic::{ArithmeticSection, GemmEntry, GroupSample, OperandHistogram, ResidueChannel};
+use mirage_calibration::kinds::{Given, Input, Kind};
 use mirage_design::Document;
 use mirage_devices::DevicesSection;
 use mirage_devices::circuit::{Circuit, Netlist};
@@ -38,6 +39,12 @@ const READERS: &[(&str, Reader)] = &[
     ("spectrum", |bytes| drop(mirage_calibration::Spectrum::read(bytes, "fuzz.csv"))),
     ("matlab", |bytes| drop(mirage_calibration::Spectrum::read(bytes, "fuzz.mat"))),
     ("adc-survey", |bytes| text(bytes, |t| drop(mirage_calibration::AdcSurvey::read(t, "fuzz.csv")))),
+    ("phase-shifter", |bytes| curve("phase-shifter", &[], bytes)),
+    ("step-response", |bytes| curve("step-response", &[], bytes)),
+    ("thermal-crosstalk", |bytes| curve("thermal-crosstalk", &["offset=fitted"], bytes)),
+    ("photodiode", |bytes| curve("photodiode", &["samples=100"], bytes)),
+    ("variation", |bytes| curve("variation", &[], bytes)),
+    ("converters", |bytes| curve("converters", &["quantile=50%", "resamples=50"], bytes)),
     ("netlist", |bytes| text(bytes, netlist)),
     ("thermal-matrix", |bytes| text(bytes, thermal_matrix)),
     ("thermal-layout", |bytes| text(bytes, thermal_layout)),
@@ -60,6 +67,16 @@ fn text(bytes: &[u8], read: impl Fn(&str)) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         read(text);
     }
+}
+
+/// A table of measured numbers, all the way through its fit; long ones only take time.
+fn curve(kind: &str, set: &[&str], bytes: &[u8]) {
+    if bytes.len() > 4096 {
+        return;
+    }
+    let kind = Kind::named(kind).expect("a kind");
+    let given = Given::read(set, kind.settings).expect("settings of that kind");
+    drop(kind.fit(&[Input { file: "fuzz.csv".into(), bytes: bytes.to_vec() }], None, &given));
 }
 
 /// A netlist, the circuit that it stands for, and its text again.

@@ -218,7 +218,15 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     });
     let series = series.collect();
     let tables = vec![by_wavelength(&losses, &nanometres, &devices, unit)];
-    Ok(Outcome { fit, x: "wavelength (nm)", y: "power (dBm)", series, tables, fragment: String::new() })
+    Ok(Outcome {
+        fit,
+        x: "wavelength (nm)",
+        y: "power (dBm)",
+        series,
+        tables,
+        fragment: String::new(),
+        files: Vec::new(),
+    })
 }
 
 /// Loss along the spectrum: a line, whose scatter is correlated as ripple is.

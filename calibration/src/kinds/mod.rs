@@ -1,23 +1,34 @@
 //! What can be fitted: one entry for each kind of measurement.
 
+mod converters;
 mod coupler;
 mod coupler_model;
+#[cfg(test)]
+mod coverage;
+#[cfg(test)]
+mod curve_tests;
 mod cutback;
+mod data;
 mod envelope;
 mod fringes;
 mod given;
+mod heaters;
 mod mzi;
 mod outcome;
+mod photodiode;
 mod reference;
 mod resonances;
 mod ring;
 mod ring_model;
 mod ring_regime;
+mod shifter;
+mod step;
 #[cfg(test)]
 mod synthetic;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod variation;
 
 pub use given::{Form, Given, Setting};
 pub use outcome::{Outcome, Series, Table};
@@ -63,8 +74,21 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: &[Kind] =
-    &[envelope::KIND, cutback::WAVEGUIDE, cutback::SERIES, mzi::KIND, ring::KIND, coupler::KIND];
+pub const KINDS: &[Kind] = &[
+    envelope::KIND,
+    cutback::WAVEGUIDE,
+    cutback::SERIES,
+    mzi::KIND,
+    ring::KIND,
+    coupler::KIND,
+    shifter::KIND,
+    shifter::SPECTRA,
+    step::KIND,
+    heaters::KIND,
+    photodiode::KIND,
+    converters::KIND,
+    variation::KIND,
+];
 
 impl Kind {
     /// The kind of that name.

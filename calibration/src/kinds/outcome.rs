@@ -16,6 +16,16 @@ pub struct Series {
     pub model: Vec<f64>,
 }
 
+impl Series {
+    /// The same with rising abscissae.
+    fn sorted(self) -> Self {
+        let mut order: Vec<usize> = (0..self.x.len()).collect();
+        order.sort_by(|&a, &b| self.x[a].total_cmp(&self.x[b]));
+        let pick = |list: &[f64]| order.iter().map(|&i| list[i]).collect();
+        Self { x: pick(&self.x), data: pick(&self.data), model: pick(&self.model), name: self.name }
+    }
+}
+
 /// A further table, such as one row a resonance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -42,9 +52,17 @@ pub struct Outcome {
     pub tables: Vec<Table>,
     /// A piece of a design file: sections and keys with value, source and mark. Empty where a design has no such key.
     pub fragment: String,
+    /// Whole files beside, by name, such as a matrix that a design can name.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Outcome {
+    /// Numbers and curves over something with a name and a unit, such as `voltage (V)`.
+    pub(crate) fn plain(fit: Fit, (x, y): (&'static str, &'static str), series: Vec<Series>) -> Self {
+        let series = series.into_iter().map(Series::sorted).collect();
+        Self { fit, x, y, series, tables: Vec::new(), fragment: String::new(), files: Vec::new() }
+    }
+
     /// Curves of the runs of a fit over wavelength.
     pub(crate) fn of(
         solution: Solution,
@@ -71,11 +89,12 @@ impl Outcome {
             series,
             tables: Vec::new(),
             fragment: String::new(),
+            files: Vec::new(),
         }
     }
 }
 
-/// One line of a design file: a fitted value with its interval as the source.
+/// One line of a design file: a fitted value with its standard error, and its interval as the source.
 pub(crate) fn line(key: &str, value: &str, estimate: &Estimate, how: &str) -> String {
     let interval = match (estimate.lower, estimate.upper) {
         (Some(low), Some(high)) => {
@@ -84,7 +103,19 @@ pub(crate) fn line(key: &str, value: &str, estimate: &Estimate, how: &str) -> St
         _ => "no interval: at the end of its range".to_owned(),
     };
     let source = format!("{}: {how}, {}", estimate.source, interval.trim_end());
-    format!("{key} = {{ value = {value}, mark = \"M\", source = {} }}\n", quoted(&source))
+    let sigma = sigma(value, estimate).map_or(String::new(), |sigma| format!(" sigma = {sigma},"));
+    format!("{key} = {{ value = {value},{sigma} mark = \"M\", source = {} }}\n", quoted(&source))
+}
+
+/// The standard error in the unit that the value is written in; none where there is none, or for a value of nothing.
+fn sigma(value: &str, estimate: &Estimate) -> Option<String> {
+    let text = value.trim_matches('"');
+    let (number, unit) = mirage_design::quantity(text)?;
+    let error = estimate.standard_error? * (number.parse::<f64>().ok()? / estimate.value).abs();
+    if !(error.is_finite() && error > 0.0) {
+        return None;
+    }
+    Some(if text == value { real(error) } else { format!("\"{} {unit}\"", short(error)) })
 }
 
 /// A text as TOML has it.
@@ -113,6 +144,12 @@ pub(crate) fn short(x: f64) -> String {
     } else {
         format!("{x:.4e}")
     }
+}
+
+/// A number to five digits for a key that takes a real number: never a whole one.
+pub(crate) fn real(x: f64) -> String {
+    let text = short(x);
+    if text.contains(['.', 'e']) { text } else { text + ".0" }
 }
 
 /// What stands for a channel of a spectrum.

@@ -164,6 +164,9 @@ fn write(folder: &Folder, outcome: &Outcome) -> Result<()> {
     if !outcome.fragment.is_empty() {
         folder.text("fragment.toml", &outcome.fragment)?;
     }
+    for (name, text) in &outcome.files {
+        folder.text(name, text)?;
+    }
     Ok(())
 }
 
@@ -174,7 +177,13 @@ fn tell(outcome: &Outcome, output: &Path) -> Result<()> {
     let digits = |e: &Estimate| {
         let error = e.standard_error.filter(|s| *s > 0.0);
         let decimals = error.map_or(6, |s| (1.0 - s.log10().floor()).clamp(0.0, 12.0) as usize);
-        let text = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:.decimals$}"));
+        // What would be all zeros is told by its first digits.
+        let small = error.is_some_and(|s| s < 1e-9);
+        let text = |x: Option<f64>| match x {
+            Some(x) if small => format!("{x:.4e}"),
+            Some(x) => format!("{x:.decimals$}"),
+            None => String::new(),
+        };
         vec![
             e.name.clone(),
             text(Some(e.value)),

@@ -30,7 +30,7 @@ pub fn run(args: &CharacterizeArgs) -> Result<()> {
         true => Some(asked.journal(&folder, "sweeps", serde_json::json!("usual"))?),
         false => None,
     };
-    let depth = Depth::open(&args.depth, &asked, &folder)?;
+    let depth = Depth::open(&args.depth, &asked, &folder, &design)?;
     let stop = Stop::on_signals()?;
     let setup = Setup { stop: stop.clone(), ..Setup::new(&design, args.common.seed, progress)? };
     let operands_of = |gemm: &GemmConfig| devices::operands_named(&args.operands, &setup, gemm);

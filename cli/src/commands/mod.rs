@@ -15,3 +15,4 @@ pub mod sparam;
 pub mod stream;
 pub mod tolerate;
 pub mod train;
+pub mod trim;

@@ -120,3 +120,28 @@ pub fn yields(folder: &Folder, target: f64) -> Result<()> {
     let all = vec![series("dot-product units", "mdpus"), series("whole chips", "chips")];
     frame.draw(all).map_or(Ok(()), |svg| folder.text("yield.svg", &svg))
 }
+
+/// spread.svg: the share of samples of the design's uncertain values that stay under an error rate.
+pub fn spread(folder: &Folder, target: f64) -> Result<()> {
+    let table = Table::read(folder.path(), "spread.csv", &["sample", "error_rate"])?;
+    let mut worst: std::collections::BTreeMap<String, f64> = Default::default();
+    for row in table.rows() {
+        let rate = worst.entry(row.text("sample").to_owned()).or_default();
+        *rate = rate.max(row.number("error_rate"));
+    }
+    let mut rates: Vec<f64> = worst.into_values().filter(|rate| *rate > 0.0).collect();
+    rates.sort_by(f64::total_cmp);
+    let n = rates.len() as f64;
+    let points = rates.into_iter().enumerate().map(|(i, rate)| (rate, (i as f64 + 1.0) / n)).collect();
+    let series = Series { name: "worst modulus".to_owned(), points, bounds: None, dashed: false };
+    let frame = Frame {
+        title: "Error rate over what is known of the values",
+        x: "error rate per residue",
+        y: "share of samples at or under it",
+        log_x: true,
+        y_range: Some((0.0, 1.0)),
+        place: Some((target, "target")),
+        ..Frame::default()
+    };
+    frame.draw(vec![series]).map_or(Ok(()), |svg| folder.text("spread.svg", &svg))
+}

@@ -8,6 +8,7 @@ pub mod stream;
 pub mod sweep;
 pub mod system;
 pub mod training;
+pub mod trim;
 
 use std::sync::Arc;
 

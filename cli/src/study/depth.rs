@@ -10,10 +10,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::DepthArgs;
+use crate::design::Design;
 use crate::error::{CliError, Result};
 use crate::folder::{Folder, number};
 use crate::journal::Journal;
 use crate::study::devices::{Answer, Asked, Question};
+use crate::study::spread::Spread;
 
 /// Operand vectors over which each row of a sampled chip is judged.
 pub const VECTORS: usize = 256;
@@ -39,6 +41,7 @@ const SMALLEST: f64 = 1e-3;
 
 /// The long questions that were asked, each with the journal of what is already answered.
 pub struct Depth {
+    spread: Option<(Spread, Journal)>,
     chips: Option<(u32, [Journal; 2])>,
     points: Option<(usize, Journal)>,
     inversion: Option<Journal>,
@@ -48,14 +51,17 @@ pub struct Depth {
 
 impl Depth {
     /// Opens the journals, so that kept work of another question is seen before any work is done.
-    pub fn open(args: &DepthArgs, asked: &Asked, folder: &Folder) -> Result<Self> {
+    pub fn open(args: &DepthArgs, asked: &Asked, folder: &Folder, design: &Design) -> Result<Self> {
         let journal = |name: &str, more| asked.journal(folder, name, more);
         let yields = |n| Ok::<_, CliError>([journal("yield", json!(n))?, journal("yield-power", json!(n))?]);
         let chips = args.yield_chips.map(|n| Ok::<_, CliError>((n, yields(n)?)));
         let points = args.sobol.map(|n| Ok::<_, CliError>((n, journal("sobol", json!(n))?)));
         let inversion = args.invert.then(|| journal("inversion", json!(MARGINS_DB)));
         let draws = args.importance.map(|n| Ok::<_, CliError>((n, journal("importance", json!(n))?)));
+        let spread =
+            args.spread.map(|n| Ok::<_, CliError>((Spread::new(design, n)?, journal("spread", json!(n))?)));
         Ok(Self {
+            spread: spread.transpose()?,
             chips: chips.transpose()?,
             points: points.transpose()?,
             inversion: inversion.transpose()?,
@@ -95,6 +101,11 @@ impl Depth {
                 "over_power": powers,
             });
         }
+        if let Some((spread, journal)) = &self.spread {
+            let found = spread.run(around.folder, around.question, around.answer, journal)?;
+            words.extend(found.words());
+            summary["spread"] = json!(found);
+        }
         if let Some(chip) = self.chip {
             words.push(around.channel(chip)?);
             summary["chip"] = json!(chip);
@@ -105,7 +116,8 @@ impl Depth {
     /// Removes the journals, once everything is written.
     pub fn finish(self) -> Result<()> {
         let chips = self.chips.into_iter().flat_map(|c| c.1);
-        let others = [self.points.map(|p| p.1), self.draws.map(|d| d.1), self.inversion];
+        let others =
+            [self.spread.map(|s| s.1), self.points.map(|p| p.1), self.draws.map(|d| d.1), self.inversion];
         chips.chain(others.into_iter().flatten()).try_for_each(Journal::finish)
     }
 }

@@ -255,15 +255,16 @@ pub struct Setting<'a> {
 }
 
 /// A value that the design leaves open, as it was solved.
-struct Open {
-    key: String,
+pub struct Open {
+    pub key: String,
     unit: &'static str,
     value: f64,
     /// As the design file has it.
-    text: String,
+    pub text: String,
 }
 
-fn solved(solution: &Solution) -> Vec<Open> {
+/// What a solution says of the values that the design leaves open.
+pub fn solved(solution: &Solution) -> Vec<Open> {
     let one = |key: &str, value: f64, unit: &'static str, whole: bool| {
         let text = match (unit, whole) {
             (_, true) => format!("{value}"),

@@ -164,7 +164,7 @@ impl Mdpu {
     }
 
     /// Standard deviation of the phase that the ambient adds between calibrations of the read-out, rad.
-    pub(crate) fn ambient(&self) -> f64 {
+    pub fn ambient(&self) -> f64 {
         let (heat, delay) = (&self.parameters.heat, self.parameters.link.delay_mismatch);
         heat.drift * phase_per_kelvin(delay, heat.group_index, heat.thermo_optic, heat.wavelength)
     }

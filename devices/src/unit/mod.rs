@@ -7,6 +7,7 @@ pub(crate) mod crosstalk;
 pub(crate) mod deviations;
 pub(crate) mod disturbances;
 pub(crate) mod encoding;
+pub(crate) mod lab;
 pub(crate) mod link;
 pub(crate) mod mmu;
 pub(crate) mod noise_draws;

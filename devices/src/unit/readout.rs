@@ -73,7 +73,8 @@ impl ReadOut {
         (turns.round() as i64).rem_euclid(self.modulus as i64) as usize
     }
 
-    fn centre(&self, current: f64) -> f64 {
+    /// What an ADC makes of a current: the centre of its cell, clipped at full scale.
+    pub(crate) fn centre(&self, current: f64) -> f64 {
         match self.adc {
             None => current,
             Some((bits, lsb)) => {

@@ -81,6 +81,11 @@ impl<'a> SampledMdpu<'a> {
         sample
     }
 
+    /// The mean deviation over independent operands, which the calibrated read-out takes out, rad.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
     /// Deviation and log-amplitude of digit `d` of an MMU that holds level `w`, with bit 0 and bit 1.
     pub fn digit(&self, mmu: usize, w: usize, d: usize) -> &Digit {
         let (m, count) = (self.unit.modulus() as usize, self.unit.digits().count());

@@ -1,9 +1,11 @@
 //! The stationary operand: phase-voltage curve, DAC codes, and the covariance of what calibration does not know.
 
+use crate::draws::{Domain, generator};
 use crate::error::DeviceError;
 use crate::numerics::normal_pair;
 use crate::unit::encoding::{Digits, Encoding};
 use crate::unit::parameters::{Codes, MdpuParameters};
+use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 
@@ -26,6 +28,21 @@ pub(crate) struct Drive {
     code_span: f64,
     inl: f64,
     dnl: f64,
+    /// Levels per volt at no volts, and the curvature per volt.
+    curve: (f64, f64),
+    /// Volts of an LSB at the nominal reference.
+    lsb: f64,
+    /// Voltage of each level on the nominal curve, where codes lie on the levels.
+    on_level: Option<Vec<f64>>,
+}
+
+/// What is unknown of one sampled DAC, at every code.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DacErrors {
+    /// Sines and cosines of the smooth part.
+    smooth: [f64; 2 * HARMONICS],
+    /// The codes' own parts come from this key.
+    key: u64,
 }
 
 impl Drive {
@@ -60,6 +77,9 @@ impl Drive {
             code_span: if p.encoding == Encoding::Natural { steps + 1.0 } else { 2.0 * steps + 1.0 },
             inl: if exact { 0.0 } else { p.dac.inl },
             dnl: if exact { 0.0 } else { p.dac.dnl },
+            curve: (unit, q),
+            lsb,
+            on_level: exact.then(|| (0..m).map(|w| voltage_at(f64::from(digits.level(w)))).collect()),
         };
         for w in 0..m {
             let level = f64::from(digits.level(w));
@@ -93,6 +113,63 @@ impl Drive {
         (0..HARMONICS).for_each(|_| normals.extend(<[f64; 2]>::from(normal_pair(rng))));
         (0..self.distinct).for_each(|_| normals.push(normal_pair(rng).0));
         (0..self.codes.len()).map(|w| self.error(w, &normals)).collect()
+    }
+
+    /// Unknown errors of one sampled DAC at all its codes, of which [`Drive::sample`] gives those at the nominal ones.
+    pub fn sample_dac(&self, rng: &mut Pcg64) -> DacErrors {
+        let mut smooth = [0.0; 2 * HARMONICS];
+        for pair in smooth.chunks_mut(2) {
+            pair.copy_from_slice(&<[f64; 2]>::from(normal_pair(rng)));
+        }
+        DacErrors { smooth, key: rng.random() }
+    }
+
+    /// The code that the nominal curve asks for at stationary residue `w`.
+    pub fn nominal_code(&self, w: usize) -> i64 {
+        self.codes[w].0
+    }
+
+    /// Levels per LSB at stationary residue `w`.
+    pub fn levels_per_lsb(&self, w: usize) -> f64 {
+        self.codes[w].1
+    }
+
+    /// The smallest and the largest code.
+    pub fn code_range(&self) -> (i64, i64) {
+        let natural = self.code_span as i64 % 2 == 0;
+        let most = if natural { self.code_span as i64 - 1 } else { (self.code_span as i64 - 1) / 2 };
+        (if natural { 0 } else { -most }, most)
+    }
+
+    /// Voltage of the largest level at the nominal reference, V.
+    pub fn full_voltage(&self) -> f64 {
+        self.lsb * self.code_range().1 as f64
+    }
+
+    /// Whether every level has a code exactly on it.
+    pub fn is_exact(&self) -> bool {
+        self.on_level.is_some()
+    }
+
+    /// The level to which `code` of a sampled DAC drives nominal shifters, its reference `scale` times the nominal one. Where codes
+    /// lie on the levels, the code is that of residue `w` whatever is asked for.
+    pub fn level_of(&self, dac: &DacErrors, w: usize, code: i64, scale: f64) -> f64 {
+        let (unit, q) = self.curve;
+        let level_at = |v: f64| unit * (v + q * v * v.abs());
+        if let Some(voltages) = &self.on_level {
+            return level_at(voltages[w] * scale);
+        }
+        let turn = 2.0 * PI * code as f64 / self.code_span;
+        let mut error = 0.0;
+        for (h, pair) in dac.smooth.chunks(2).enumerate() {
+            let (sine, cosine) = libm::sincos((h + 1) as f64 * turn);
+            error += self.inl / (HARMONICS as f64).sqrt() * (pair[0] * cosine + pair[1] * sine);
+        }
+        if self.dnl > 0.0 {
+            let mut rng = generator(dac.key, Domain::DacCodes, [code as u64, 0]);
+            error += self.dnl * normal_pair(&mut rng).0;
+        }
+        level_at((code as f64 + error) * self.lsb * scale)
     }
 
     /// Number of independent standard normal numbers behind the errors of one DAC.
@@ -142,6 +219,35 @@ mod tests {
             assert!(drive.rounding.iter().all(|e| e.abs() <= 0.5 * lsb * (1.0 + 1e-9)));
             assert!(drive.rounding.iter().any(|e| e.abs() > 0.2 * lsb), "{bits} bits: codes cannot all fit");
             assert_eq!(drive.rounding[0], 0.0);
+        }
+    }
+
+    #[test]
+    fn a_dac_at_all_its_codes_errs_as_at_the_nominal_ones() {
+        let mut p = parameters(10);
+        (p.dac.inl, p.dac.dnl, p.shifters.curvature) = (0.5, 0.3, 0.1);
+        for encoding in [Encoding::Natural, Encoding::Centred] {
+            p.encoding = encoding;
+            let digits = Digits::new(31, encoding);
+            let drive = Drive::new(&p, &digits).unwrap();
+            let (low, high) = drive.code_range();
+            assert!((0..31).all(|w| (low..=high).contains(&drive.nominal_code(w))));
+            assert_eq!(high, if encoding == Encoding::Natural { 1023 } else { 511 });
+            let mut rng = Pcg64::seed_from_u64(2);
+            let (n, w) = (20_000, 7);
+            let known = f64::from(digits.level(w)) + drive.rounding[w];
+            let square: f64 = (0..n)
+                .map(|_| {
+                    let dac = drive.sample_dac(&mut rng);
+                    (drive.level_of(&dac, w, drive.nominal_code(w), 1.0) - known).powi(2) / f64::from(n)
+                })
+                .sum();
+            // The mean square of n normal numbers is known to sqrt(2/n) = 1 %.
+            assert!((square / drive.covariance(w, w) - 1.0).abs() < 0.04, "{encoding:?} {square}");
+            let dac = drive.sample_dac(&mut rng);
+            assert_eq!(drive.level_of(&dac, w, 40, 1.0), drive.level_of(&dac, w, 40, 1.0));
+            let step = drive.level_of(&dac, w, 41, 1.0) - drive.level_of(&dac, w, 40, 1.0);
+            assert!((step / drive.levels_per_lsb(1) - 1.0).abs() < 2.0, "{step}");
         }
     }
 

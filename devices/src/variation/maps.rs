@@ -91,6 +91,16 @@ impl Maps {
     /// The controller has calibrated each MMU's DAC as a whole: of the shifters' gain errors what the digits of an MMU have
     /// in common is known, and their differences are left.
     pub fn made(&self, chip: &ChipMaps, site: &Site, from: (f64, f64)) -> MadeErrors {
+        let mut made = self.untouched(chip, site, from);
+        for mmu in made.gain.chunks_mut(site.digits.max(1)) {
+            let mean = mmu.iter().sum::<f64>() / mmu.len() as f64;
+            mmu.iter_mut().for_each(|g| *g -= mean);
+        }
+        made
+    }
+
+    /// The same before the controller has calibrated anything.
+    pub fn untouched(&self, chip: &ChipMaps, site: &Site, from: (f64, f64)) -> MadeErrors {
         let v = &self.variation;
         let moved = |list: &[f64], by: f64| list.iter().map(|x| x + by).collect::<Vec<_>>();
         let (xs, ys) = (moved(&site.xs, from.0), moved(&site.ys, from.1));
@@ -103,15 +113,10 @@ impl Maps {
         let turn = 2.0 * PI / v.wavelength * v.path_length;
         let phase = |path: usize| turn * (v.slopes.0 * width[path] + v.slopes.1 * thickness[path]);
         let stages = site.paths.len() / 2;
-        let mut gain: Vec<f64> = (0..stages).map(|s| v.gain_per_width * width[2 * s + 1]).collect();
-        for mmu in gain.chunks_mut(site.digits.max(1)) {
-            let mean = mmu.iter().sum::<f64>() / mmu.len() as f64;
-            mmu.iter_mut().for_each(|g| *g -= mean);
-        }
         MadeErrors {
             bus: (0..stages).map(|s| phase(2 * s)).collect(),
             detour: (0..stages).map(|s| phase(2 * s + 1)).collect(),
-            gain,
+            gain: (0..stages).map(|s| v.gain_per_width * width[2 * s + 1]).collect(),
         }
     }
 }

@@ -1,0 +1,187 @@
+//! Known truths with realistic noise: how often the 95 % intervals hold them.
+//!
+//! The tests run a part of the repeats and hold the share against its own binomial scatter. All 1,000, whose share must lie in 93 to
+//! 97 %: `cargo test --release -p mirage-calibration coverage -- --ignored --nocapture`.
+
+use super::*;
+use crate::draws::normals;
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+
+/// Makes one data set from normal numbers: the files, and the truth of each parameter that is judged.
+type Make = fn(&mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>);
+
+fn one_file(text: String) -> Vec<Input> {
+    vec![Input { file: "made.csv".into(), bytes: text.into_bytes() }]
+}
+
+struct Case {
+    kind: &'static str,
+    set: &'static [&'static str],
+    make: Make,
+    /// Repeats in the tests of every day.
+    few: u64,
+}
+
+const CASES: &[Case] = &[
+    Case { kind: "phase-shifter", set: &["length=500um"], make: voltage, few: 300 },
+    Case { kind: "phase-shifter", set: &["resistance=1000ohm", "phase=wrapped"], make: heater, few: 300 },
+    Case { kind: "phase-shifter-spectra", set: &["length=300um"], make: fringes, few: 100 },
+    Case { kind: "step-response", set: &[], make: step, few: 200 },
+    Case { kind: "step-response", set: &["onset=0.002ms"], make: step, few: 200 },
+    Case { kind: "thermal-crosstalk", set: &[], make: crosstalk, few: 300 },
+    Case { kind: "thermal-crosstalk", set: &["offset=fitted"], make: crosstalk, few: 300 },
+    Case { kind: "photodiode", set: &["samples=2000", "noise_bandwidth=10MHz"], make: diode, few: 200 },
+    Case { kind: "photodiode", set: &["samples=2000", "intensity_noise=yes"], make: diode, few: 200 },
+    Case { kind: "variation", set: &[], make: devices, few: 60 },
+];
+
+fn voltage(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    // phase = 0.4 + pi/5 (V + 0.08 V|V|/10), 21 voltages up to 10 V, 20 mrad of noise.
+    let mut text = "voltage_v,phase_rad\n".to_owned();
+    for i in 0..21 {
+        let v = 0.5 * f64::from(i);
+        let phase = 0.4 + std::f64::consts::PI / 5.0 * (v + 0.08 * v * v / 10.0) + 0.02 * normal();
+        text += &format!("{v},{phase}\n");
+    }
+    (one_file(text), vec![("v_pi", 5.0), ("curvature", 0.08), ("phase_offset", 0.4), ("v_pi_length", 0.25)])
+}
+
+fn heater(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    // 20 mW for half a turn on 1 kohm, measured modulo a turn.
+    let mut text = "voltage_v,phase_rad\n".to_owned();
+    for i in 0..40 {
+        let v = (1e3 * 2e-3 * f64::from(i)).sqrt();
+        let phase: f64 = -1.0 + std::f64::consts::PI / 20e-3 * (v * v / 1e3) + 0.03 * normal();
+        text += &format!("{v},{}\n", phase.sin().atan2(phase.cos()));
+    }
+    (one_file(text), vec![("p_pi", 20e-3), ("curvature", 0.0)])
+}
+
+/// Nine spectra of an interferometer with a delay of 4 ps: 6 V for half a turn, a broad shape, 0.2 dB of noise.
+fn fringes(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    let spectrum = |i: u32| {
+        let volts = 0.75 * f64::from(i);
+        let phase = std::f64::consts::PI / 6.0 * volts;
+        let mut text = "wavelength_nm,channel_2_dbm\n".to_owned();
+        for k in 0..800 {
+            let nm = 1540.0 + 0.025 * f64::from(k);
+            let turns = mirage_devices::LIGHT_SPEED / (nm * 1e-9) * 4e-12;
+            let arms = 0.53 + 0.45 * (2.0 * std::f64::consts::PI * turns + phase).cos();
+            let dbm = -20.0 - 0.01 * (nm - 1552.0).powi(2) + 10.0 * f64::log10(arms) + 0.2 * normal();
+            text += &format!("{nm:.3},{dbm}\n");
+        }
+        Input { file: format!("mzi_{volts}V.csv"), bytes: text.into_bytes() }
+    };
+    ((0..9).map(spectrum).collect(), vec![("v_pi", 6.0), ("v_pi_length", 0.18)])
+}
+
+fn step(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    // 3 us after a step at 2 us, 1.5 rad, 200 points of 0.1 us, 30 mrad of noise.
+    let mut text = "time_s,phase_rad\n".to_owned();
+    for i in 0..200 {
+        let t = 0.1e-6 * f64::from(i);
+        let since = (t - 2e-6f64).max(0.0);
+        let phase = 0.2 - 1.5 * (-since / 3e-6).exp_m1() + 0.03 * normal();
+        text += &format!("{t:e},{phase}\n");
+    }
+    (one_file(text), vec![("time_constant", 3e-6), ("start", 0.2), ("change", 1.5)])
+}
+
+fn crosstalk(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    let mut text = "heater,guide,drive_rad,phase_rad\n".to_owned();
+    for (heater, guide, slope) in [("0.0", "0.1", 0.02), ("0.1", "0.0", 0.03)] {
+        for i in 0..8 {
+            let drive = 0.5 * f64::from(i);
+            text += &format!("{heater},{guide},{drive},{}\n", slope * drive + 2e-3 * normal());
+        }
+    }
+    (one_file(text), vec![("0.0 on 0.1", 0.02), ("0.1 on 0.0", 0.03)])
+}
+
+fn diode(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    // 1.1 A/W, 40 nA, 10 nA of the amplifier, shot noise in 10 MHz; means and variances of 2,000 samples.
+    let mut text = "power_w,current_a,variance_a2\n".to_owned();
+    for i in 0..25 {
+        let power = 4e-6 * f64::from(i);
+        let mean = 1.1 * power + 40e-9;
+        let variance = 1e-16 + 2.0 * 1.602_176_634e-19 * 10e6 * mean;
+        let chi: f64 = (0..1999).map(|_| normal().powi(2)).sum::<f64>() / 1999.0;
+        text +=
+            &format!("{power:e},{:e},{:e}\n", mean + (variance / 2000.0).sqrt() * normal(), variance * chi);
+    }
+    let truth = vec![
+        ("responsivity", 1.1),
+        ("dark_current", 40e-9),
+        ("noise_bandwidth", 10e6),
+        ("variance_floor", 1e-16),
+    ];
+    (one_file(text), truth)
+}
+
+fn devices(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    // 36 pairs of devices on 15 mm x 15 mm, 0.3 mm apart: 2 nm over 4 mm, 0.5 nm of their own.
+    let place = |i: u32| (3.0 * f64::from(i / 2 % 6) + 0.3 * f64::from(i % 2), 3.0 * f64::from(i / 12));
+    let places: Vec<(f64, f64)> = (0..72).map(place).collect();
+    let n = places.len();
+    let covariance = nalgebra::DMatrix::from_fn(n, n, |a, b| {
+        let d = (places[a].0 - places[b].0).hypot(places[a].1 - places[b].1);
+        4.0 * (-(d / 4.0f64).powi(2)).exp() + if a == b { 0.25 } else { 0.0 }
+    });
+    let factor = covariance.cholesky().unwrap().l();
+    let draws = nalgebra::DVector::from_fn(n, |_, _| normal());
+    let values = factor * draws;
+    let mut text = "x_mm,y_mm,value_nm\n".to_owned();
+    for (place, value) in places.iter().zip(&values) {
+        text += &format!("{},{},{}\n", place.0, place.1, 1500.0 + value);
+    }
+    (one_file(text), vec![("sigma", 2.0), ("correlation_length", 4.0), ("nugget", 0.5)])
+}
+
+/// For each judged parameter, how many of `repeats` intervals hold the truth.
+fn held(case: &Case, repeats: u64) -> Vec<(&'static str, u64)> {
+    let kind = Kind::named(case.kind).unwrap();
+    let given = Given::read(case.set, kind.settings).unwrap();
+    let one = |seed: u64| -> Vec<(&'static str, u64)> {
+        let mut numbers = normals(Pcg64::new(u128::from(seed), 0x636f_7665_7261_6765));
+        let (files, truths) = (case.make)(&mut || numbers.next().unwrap());
+        let fit = kind.fit(&files, None, &given).unwrap_or_else(|e| panic!("{} {seed}: {e}", case.kind)).fit;
+        let held = |name: &str, truth: f64| {
+            let found = fit.get(name).unwrap_or_else(|| panic!("{}: no {name}", case.kind));
+            // An end that the data do not bound holds everything on its side.
+            let inside = found.lower.is_none_or(|l| l <= truth) && found.upper.is_none_or(|u| truth <= u);
+            u64::from(inside)
+        };
+        truths.into_iter().map(|(name, truth)| (name, held(name, truth))).collect()
+    };
+    let all: Vec<Vec<(&'static str, u64)>> = (0..repeats).into_par_iter().map(one).collect();
+    let sum = |i: usize| (all[0][i].0, all.iter().map(|held| held[i].1).sum());
+    (0..all[0].len()).map(sum).collect()
+}
+
+#[test]
+fn intervals_hold_the_truth_as_often_as_they_say() {
+    for case in CASES {
+        for (name, held) in held(case, case.few) {
+            let (n, share) = (case.few as f64, held as f64 / case.few as f64);
+            // 95 % give or take 3.3 of its standard deviations: one in a thousand by chance.
+            let scatter = 3.3 * (0.95 * 0.05 / n).sqrt();
+            assert!((share - 0.95).abs() < scatter, "{} {:?} {name}: {share}", case.kind, case.set);
+        }
+    }
+}
+
+#[test]
+#[ignore = "a thousand repeats take minutes"]
+fn a_thousand_intervals_hold_the_truth_in_93_to_97_per_cent() {
+    let mut outside = Vec::new();
+    for case in CASES {
+        for (name, held) in held(case, 1000) {
+            println!("{} {:?} {name}: {:.1} %", case.kind, case.set, held as f64 / 10.0);
+            if !(930..=970).contains(&held) {
+                outside.push(format!("{} {:?} {name}: {held}", case.kind, case.set));
+            }
+        }
+    }
+    assert!(outside.is_empty(), "{outside:?}");
+}

@@ -1,0 +1,87 @@
+//! Quantile regression: the surface that a share of the data lies below.
+
+use nalgebra::{DMatrix, DVector};
+
+/// Rounds of majorisation, and the change of the loss at which they end.
+const ROUNDS: usize = 400;
+const SMALL: f64 = 1e-9;
+
+/// Loss of Koenker and Bassett (*Econometrica* 46, 33 (1978)): tau r above, (tau - 1) r below.
+pub(crate) fn loss(residuals: impl Iterator<Item = f64>, tau: f64) -> f64 {
+    residuals.map(|r| r * (tau - f64::from(u8::from(r < 0.0)))).sum()
+}
+
+/// The `tau` quantile of numbers, between neighbours; not a number of none.
+pub(crate) fn quantile(mut list: Vec<f64>, tau: f64) -> f64 {
+    list.sort_by(f64::total_cmp);
+    let Some(last) = list.len().checked_sub(1) else { return f64::NAN };
+    let at = tau * last as f64;
+    let below = at.floor() as usize;
+    let above = (below + 1).min(last);
+    list[below] + (at - below as f64) * (list[above] - list[below])
+}
+
+/// Coefficients of the linear `tau` quantile of `values` over the rows of `features`, and its loss: the majorising iteration of
+/// Hunter and Lange (*J. Comput. Graph. Stat.* 9, 60 (2000)). None where the features are not independent.
+pub(crate) fn linear(features: &DMatrix<f64>, values: &[f64], tau: f64) -> Option<(DVector<f64>, f64)> {
+    let y = DVector::from_column_slice(values);
+    let spread = quantile(values.to_vec(), 0.9) - quantile(values.to_vec(), 0.1);
+    let near = 1e-6 * spread.max(f64::MIN_POSITIVE);
+    let normal = |weights: &DVector<f64>, right: &DVector<f64>| {
+        let weighted =
+            DMatrix::from_fn(features.nrows(), features.ncols(), |i, j| weights[i] * features[(i, j)]);
+        (features.transpose() * &weighted).cholesky().map(|c| c.solve(&(features.transpose() * right)))
+    };
+    let mut at = normal(&DVector::from_element(values.len(), 1.0), &y)?;
+    let mut before = f64::MAX;
+    for _ in 0..ROUNDS {
+        let residuals = &y - features * &at;
+        let now = loss(residuals.iter().copied(), tau);
+        if before - now < SMALL * now.abs() {
+            break;
+        }
+        before = now;
+        let weights = residuals.map(|r| 1.0 / (near + r.abs()));
+        let right = DVector::from_fn(values.len(), |i, _| weights[i] * y[i] + (2.0 * tau - 1.0));
+        at = normal(&weights, &right)?;
+    }
+    let residuals = &y - features * &at;
+    Some((at, loss(residuals.iter().copied(), tau)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_constant_is_the_quantile() {
+        let values: Vec<f64> = (0..101).map(|i| f64::from((i * 37) % 101)).collect();
+        let ones = DMatrix::from_element(101, 1, 1.0);
+        for tau in [0.1, 0.5, 0.9] {
+            let (at, _) = linear(&ones, &values, tau).unwrap();
+            assert!((at[0] - 100.0 * tau).abs() < 0.6, "{tau}: {}", at[0]);
+            assert!((quantile(values.clone(), tau) - 100.0 * tau).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_share_of_the_data_lies_below() {
+        // A skew scatter about a line that widens: its quantiles are lines of other slopes.
+        let x: Vec<f64> = (0..2000).map(|i| f64::from(i) / 2000.0).collect();
+        let u = |i: usize| ((i * 7919) % 2000) as f64 / 2000.0 + 0.00025;
+        let y: Vec<f64> =
+            x.iter().enumerate().map(|(i, x)| 1.0 + 2.0 * x + (1.0 + x) * u(i).powi(2)).collect();
+        let features = DMatrix::from_fn(2000, 2, |i, j| if j == 0 { 1.0 } else { x[i] });
+        for tau in [0.1, 0.5, 0.9f64] {
+            let (at, _) = linear(&features, &y, tau).unwrap();
+            let below = (0..2000).filter(|&i| y[i] < at[0] + at[1] * x[i]).count() as f64 / 2000.0;
+            assert!((below - tau).abs() < 0.005, "{tau}: {below}");
+            assert!(
+                (at[0] - 1.0 - tau * tau).abs() < 0.05 && (at[1] - 2.0 - tau * tau).abs() < 0.08,
+                "{tau}: {at}"
+            );
+        }
+        let twice = DMatrix::from_element(2000, 2, 1.0);
+        assert!(linear(&twice, &y, 0.5).is_none());
+    }
+}
