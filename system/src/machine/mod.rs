@@ -5,20 +5,24 @@
 //! | `setup` | the design's numbers in ticks and bytes |
 //! | `program` | the step as tasks: dependencies, forms and sizes of tensors |
 //! | `nest` | how a product is cut into blocks and slices |
-//! | `product` | open products: slices in, blocks out, the drain between accumulators and memory |
+//! | `product` | open products: slices in, blocks out |
+//! | `drain` | the way from the accumulators to memory |
 //! | `units` | the units and the ports of the SRAM banks |
 //! | `memory` | DMA and off-chip channels |
 //! | `sweep` | vector unit and optimiser |
+//! | `residency` | where tensors lie, and how many bytes a sweep moves |
 //! | `ring` | the link to the next chip |
 //! | `account` | what each of them spent |
 //!
-//! This file is the controller: it opens tasks when what they wait for is done, decides where tensors lie, and ends steps.
+//! This file is the controller: it opens tasks when what they wait for is done, and ends steps.
 
 pub(crate) mod account;
+mod drain;
 mod memory;
 mod nest;
 mod product;
 mod program;
+mod residency;
 mod ring;
 mod setup;
 mod sweep;
@@ -29,8 +33,9 @@ use std::collections::BTreeSet;
 use mirage_events::{Model, Scheduler, Simulation};
 
 use self::account::Account;
+use self::drain::Drain;
 use self::memory::Memory;
-use self::product::{Drain, Product};
+use self::product::Product;
 use self::ring::Ring;
 use self::sweep::Sweeper;
 use self::units::{Banks, Unit};
@@ -302,32 +307,6 @@ impl<'a> Machine<'a> {
         machine
     }
 
-    /// Parameters and states stay in the SRAM from step to step, in the order of the step, as long as there is room; what else is
-    /// there before the step lies off the chip.
-    fn place_lasting(&mut self) {
-        for (index, tensor) in self.program.tensors.iter().enumerate() {
-            if !tensor.lasting {
-                continue;
-            }
-            self.locations[index] = Location::OffChip;
-            if tensor.pinnable && self.fits(tensor) {
-                self.locations[index] = Location::Resident;
-                self.hold_bytes(tensor);
-            }
-        }
-    }
-
-    fn fits(&self, tensor: &Stored) -> bool {
-        let place = tensor.place.index();
-        self.held[place].checked_add(tensor.bytes()).is_some_and(|bytes| bytes <= self.setup.holding[place])
-    }
-
-    fn hold_bytes(&mut self, tensor: &Stored) {
-        let place = tensor.place.index();
-        self.held[place] += tensor.bytes();
-        self.most_held[place] = self.most_held[place].max(self.held[place]);
-    }
-
     /// Before a step.
     fn reset(&mut self) {
         self.waits = self.program.tasks.iter().map(|task| task.waits_for).collect();
@@ -360,54 +339,6 @@ impl<'a> Machine<'a> {
             first.push(task as u32);
         }
         first
-    }
-
-    /// A task begins: what it writes gets its place.
-    fn begin(&mut self, task: usize, now: u64) {
-        self.account.tasks[task].begin = now;
-        let program = self.program;
-        for &index in &program.tasks[task].writes {
-            if self.locations[index] == Location::None {
-                let tensor = &program.tensors[index];
-                self.locations[index] = if self.fits(tensor) {
-                    self.hold_bytes(tensor);
-                    Location::Resident
-                } else {
-                    Location::OffChip
-                };
-            }
-        }
-    }
-
-    /// Bytes that a sweep moves from and to off-chip memory, and within the chip.
-    fn bytes_of(&mut self, task: usize) -> ([u64; 2], u64) {
-        let program = self.program;
-        let (mut bytes, mut inside) = ([0u64; 2], 0u64);
-        let optimiser = matches!(program.tasks[task].job, Job::Sweep { optimiser: true, .. });
-        let account = &mut self.account.tasks[task];
-        for (index, write) in program.tasks[task]
-            .reads
-            .iter()
-            .map(|&index| (index, false))
-            .chain(program.tasks[task].writes.iter().map(|&index| (index, true)))
-        {
-            let tensor = &program.tensors[index];
-            let size = if write { tensor.bytes() } else { tensor.plain };
-            if self.locations[index] == Location::Resident {
-                account.sram[tensor.place.index()] += size;
-                inside += size;
-            } else {
-                bytes[usize::from(write)] += size;
-            }
-            if write && tensor.groupings > 0 {
-                account.actions[Component::Quantisation as usize] += tensor.elements * tensor.groupings;
-            }
-        }
-        if let Job::Sweep { operations, .. } = &program.tasks[task].job {
-            let component = if optimiser { Component::Optimiser } else { Component::VectorUnit };
-            account.actions[component as usize] += operations;
-        }
-        (bytes, inside)
     }
 
     fn start(&mut self, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {

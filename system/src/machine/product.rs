@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use mirage_events::Scheduler;
 
-use super::account::{Part, Track};
+use super::account::Part;
+use super::drain::Finished;
 use super::memory::Owner;
 use super::nest::{Nest, Room, Slice};
 use super::program::Job;
@@ -62,7 +63,7 @@ pub(crate) struct Product {
     asked: u64,
     /// Blocks that have accumulators, and that are stored.
     begun: u64,
-    stored: u64,
+    pub stored: u64,
     /// Bytes of the result, and how many are not yet sent off.
     result_bytes: u64,
     result_left: u64,
@@ -154,36 +155,6 @@ fn first_tile(plan: &Plan, slice: &Slice, row: u64, unit: u64, units: u64) -> Op
         let column = begin + (unit + units - from % units) % units;
         (column < end).then_some((row, column))
     })
-}
-
-/// Finished blocks on their way out of the accumulators.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Drain {
-    queue: VecDeque<Finished>,
-    /// The block that is drained, since when; `None` in the time if it waits for room in the output queue.
-    present: Option<(Finished, Option<u64>)>,
-    /// Blocks that wait to be written.
-    outputs: u32,
-    pub busy: u64,
-    /// Most blocks ever in the output queue, and waiting to be drained.
-    pub fullest: [usize; 2],
-}
-
-impl Drain {
-    pub fn idle(&self) -> bool {
-        self.queue.is_empty() && self.present.is_none() && self.outputs == 0
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Finished {
-    slot: u8,
-    /// When its last sum leaves the pipeline.
-    ready: u64,
-    /// Results as they lie in memory.
-    elements: u64,
-    /// Bytes to store off the chip.
-    bytes: u64,
 }
 
 impl Machine<'_> {
@@ -319,88 +290,14 @@ impl Machine<'_> {
             product.result_left -= bytes;
             let bytes = if product.result_resident { 0 } else { bytes };
             let ready = now + self.timing.pipeline;
-            self.drain.queue.push_back(Finished { slot, ready, elements, bytes });
-            self.drain.fullest[1] = self.drain.fullest[1].max(self.drain.queue.len());
+            self.drain.push(Finished { slot, ready, elements, bytes });
         }
         self.drain_next(now, scheduler);
         self.ask_for_slices(slot, now, scheduler);
     }
 
-    fn drain_next(&mut self, now: u64, scheduler: &mut Scheduler<Event>) {
-        if self.drain.present.is_some() {
-            return;
-        }
-        let Some(finished) = self.drain.queue.pop_front() else { return };
-        let begin = now.max(finished.ready);
-        let end = begin + self.setup.drain.ticks(finished.elements.saturating_mul(4));
-        self.drain.present = Some((finished, Some(begin)));
-        scheduler.at(end, Event::Drained);
-    }
-
-    /// A block's results have left the accumulators.
-    pub(super) fn drained(&mut self, now: u64, scheduler: &mut Scheduler<Event>) {
-        let Some((finished, begin)) = self.drain.present else { return };
-        if let Some(begin) = begin {
-            self.drain.busy += now - begin;
-            let task = self.products[usize::from(finished.slot)].as_ref().map(|product| product.task);
-            if let Some(trace) = &mut self.trace {
-                trace.span(Track::Drain, "drain", task, begin, now);
-            }
-        }
-        if finished.bytes > 0 {
-            if self.drain.outputs >= self.setup.output_queue {
-                // Pushed back: the accumulators stay full until a block before is written.
-                self.drain.present = Some((finished, None));
-                return;
-            }
-            self.drain.outputs += 1;
-            self.drain.fullest[0] = self.drain.fullest[0].max(self.drain.outputs as usize);
-        }
-        self.drain.present = None;
-        self.halves += 1;
-        let slot = finished.slot;
-        if finished.bytes == 0 {
-            self.block_stored(slot, now, scheduler);
-        } else if let Some(product) = &self.products[usize::from(slot)] {
-            let (task, place) = (product.task, product.places[2]);
-            self.transfer(
-                (Owner::Output { slot }, task),
-                (place.port(), true),
-                finished.bytes,
-                now,
-                scheduler,
-            );
-            self.moved_out[place.index()] += finished.bytes;
-            self.account.tasks[task as usize].stored += finished.bytes;
-        }
-        self.drain_next(now, scheduler);
-        self.wake(now, scheduler);
-    }
-
-    /// A block's results lie in off-chip memory.
-    pub(super) fn output_stored(&mut self, slot: u8, now: u64, scheduler: &mut Scheduler<Event>) {
-        self.drain.outputs -= 1;
-        self.block_stored(slot, now, scheduler);
-        if matches!(self.drain.present, Some((_, None))) {
-            self.drained(now, scheduler);
-        }
-    }
-
-    fn block_stored(&mut self, slot: u8, now: u64, scheduler: &mut Scheduler<Event>) {
-        let Some(product) = &mut self.products[usize::from(slot)] else { return };
-        product.stored += 1;
-        if product.stored < product.nest.blocks() {
-            return;
-        }
-        let Some(product) = self.products[usize::from(slot)].take() else { return };
-        self.order.retain(|&other| other != slot);
-        self.book_product(&product);
-        self.finish(product.task as usize, now, scheduler);
-        self.wake(now, scheduler);
-    }
-
     /// Books the energy of a finished product on its task.
-    fn book_product(&mut self, product: &Product) {
+    pub(super) fn book_product(&mut self, product: &Product) {
         let mut actions = crate::engine::Actions::default();
         let mut read = [0u64; 2];
         for (shape, count) in product.shapes.iter().zip(&product.counts) {
