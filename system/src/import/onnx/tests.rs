@@ -276,3 +276,35 @@ fn bad_graphs_are_refused() {
         assert!(message.contains(expected), "{message}\nshould contain {expected}");
     }
 }
+
+/// Bytes that a disk or a hand has damaged give an error or a network, never a panic; the same bytes each time.
+#[test]
+fn damaged_graphs_are_refused_or_read() {
+    use rand::Rng;
+    let mut random = rand_pcg::Pcg64::new(5, 7);
+    let mut draw = |below: usize| (random.next_u64() % below as u64) as usize;
+    let (mut refused, mut read) = (0, 0);
+    for round in 0..1500 {
+        let mut bytes = if round % 3 == 0 { VGG16.to_vec() } else { RESNET18.to_vec() };
+        for _ in 0..1 + draw(6) {
+            let at = draw(bytes.len());
+            match draw(3) {
+                0 => bytes[at] = draw(256) as u8,
+                1 => bytes[at] ^= 1 << draw(8),
+                _ => bytes.truncate(at.max(bytes.len() / 2)),
+            }
+        }
+        match read_onnx(&bytes, "damaged.onnx", &[]) {
+            Err(error) => {
+                assert!(!error.message.is_empty());
+                refused += 1;
+            }
+            Ok(imported) => {
+                // A size may have become one that cannot be counted.
+                let _ = imported.network.step(2, Optimiser::Momentum);
+                read += 1;
+            }
+        }
+    }
+    assert!(refused > 100 && read > 100, "{refused} {read}");
+}
