@@ -368,6 +368,9 @@ pub struct CompareArgs {
     /// Images (or sentences) of the training step [default: the design's].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub batch: Option<u64>,
+    /// Simulate every array event by event too (compare-events.csv): minutes for all networks, where closed forms take a second.
+    #[arg(long)]
+    pub events: bool,
     /// Operands that the lasers are solved for: `training`, `uniform`, or a groups.csv of a run.
     #[arg(long, value_name = "WHAT", default_value = "training")]
     pub operands: String,

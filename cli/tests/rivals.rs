@@ -140,7 +140,7 @@ fn explore_tries_all_designs_and_says_which_are_impossible() {
         let found = rows.iter().find(|row| {
             row["system.units"] == units
                 && row["system.dataflow"] == dataflow
-                && row["seconds"] != ""
+                && !row["seconds"].is_empty()
                 && row["system.sram.capacity"] == "24 MB"
         });
         found.unwrap()

@@ -117,7 +117,7 @@ pub fn areas(system: &System, parts: &Parts, columns: usize, photonic: f64) -> V
         die: Die::Photonic,
         count: units,
         each: photonic / units,
-        key: "devices.heat",
+        key: "devices.variation",
     };
     vec![
         photonic,

@@ -114,10 +114,6 @@ impl Chip {
         &self.setup
     }
 
-    pub(crate) fn system(&self) -> &System {
-        &self.system
-    }
-
     /// Time of a product by the closed form, in ticks of one picosecond. With T tiles of ceil(rows / unit rows) x ceil(K / group) on
     /// U units, cut into c blocks of vectors, ceil(T / U) (c programming + N / clock) + issue + pipeline latency + drain of the last
     /// block. It holds when nothing else limits: no repeats, memories fast enough, `blocking` programming.

@@ -1,6 +1,7 @@
 //! The chip beside systolic arrays, network by network.
 
 use mirage_arithmetic::BfpFormat;
+use mirage_design::{Capacity, Value};
 
 use crate::baselines::{Arrays, Basis, Format, Reference, Rule};
 use crate::design::{Dataflow, System};
@@ -9,10 +10,15 @@ use crate::engine::{Actions, Engine, Photonic, Systolic, TileCount, TileShape};
 use crate::estimate::{Estimate, estimate};
 use crate::plan::Stationary;
 use crate::workload::Step;
-use crate::{SystemError, area};
+use crate::{Chip, Options, StepResult, SystemError, area};
 
 /// Vectors of the tile on which the energy of a multiply-accumulate is measured: long enough that programming hardly counts.
 const LONG: u64 = 1 << 20;
+
+/// Banks and ports of the SRAM of arrays: as many as the design's own limits allow, so that no stream waits for another.
+const MANY_BANKS: u32 = 1 << 16;
+/// See [`MANY_BANKS`].
+const MANY_PORTS: u32 = 1 << 10;
 
 /// One of those compared: the chip, or arrays of a format under a rule, with all that is around them.
 #[derive(Debug, Clone)]
@@ -84,6 +90,35 @@ impl Contender {
     /// [`SystemError`] for a product that cannot be simulated, or a dataflow that there is not.
     pub fn estimate(&self, step: &Step) -> Result<Estimate, SystemError> {
         estimate(&self.engine, &self.system, step, self.dataflow)
+    }
+
+    /// A training step, event by event, in the same machine for all: same off-chip memory, memories of operands, vector
+    /// unit, queues. Each array has accumulators of its own, as large as those of a unit of the chip.
+    ///
+    /// # Errors
+    /// [`SystemError`] for a step that cannot be simulated.
+    pub fn simulate(&self, step: &Step, options: &Options) -> Result<StepResult, SystemError> {
+        Chip::with_engine(&self.surroundings()?, self.engine.clone())?.step(step, options)
+    }
+
+    /// The design around the engine.
+    fn surroundings(&self) -> Result<System, SystemError> {
+        let mut system = self.system.clone();
+        if let Some((_, _, arrays)) = self.arrays {
+            system.dataflow = Value::new(self.dataflow);
+            // The ports of the on-chip memories are made for the arrays.
+            system.sram.banks = Value::new(MANY_BANKS);
+            system.sram.ports = Value::new(MANY_PORTS);
+            let own = system.sram.accumulators.si();
+            let all = own / f64::from(*system.units.get()) * f64::from(arrays.units);
+            let bytes = |bytes: f64| -> Result<Value<Capacity>, SystemError> {
+                let what = || SystemError::Overflow { what: "the accumulators of the arrays".to_owned() };
+                Ok(Value::new(format!("{} B", bytes.ceil()).parse().map_err(|_| what())?))
+            };
+            system.sram.capacity = bytes(system.sram.capacity.si() - own + all)?;
+            system.sram.accumulators = bytes(all)?;
+        }
+        Ok(system)
     }
 
     /// Energy of a multiply-accumulate while full tiles stream, memories not included, J: the parts of
@@ -289,6 +324,78 @@ mod tests {
         let poor = Reference { energy_per_mac: 1e-18, ..chip };
         let error = Contender::baseline(&system, Format::Fp32, Rule::IsoEnergy, &poor).unwrap_err();
         assert!(error.to_string().contains("not even one multiplier"), "{error}");
+    }
+
+    /// On one array, products with nothing in the way take SCALE-Sim's cycles event by event, in all three dataflows; several
+    /// arrays share the tiles.
+    #[test]
+    fn events_of_arrays_are_the_closed_form() {
+        let mut document = mirage_design::Document::new(crate::design::DEFAULT_SECTION, "test.toml").unwrap();
+        for (key, value) in [
+            ("sram.capacity", "8 GB"),
+            ("sram.weights", "2 GB"),
+            ("sram.activations", "2 GB"),
+            ("sram.gradients", "2 GB"),
+            ("sram.accumulators", "2 GB"),
+            ("memory.bandwidth", "10 PB/s"),
+            ("memory.latency", "0 ns"),
+            ("sram.dma_bandwidth", "10 PB/s"),
+            ("sram.drain_bandwidth", "10 PB/s"),
+            ("controller.issue_time", "0 ns"),
+            ("recalibration.period", "0 s"),
+        ] {
+            document = document.with_value(&format!("system.{key}"), value).unwrap();
+        }
+        let mut system: System = document.section("system").unwrap();
+        for dataflow in [Dataflow::First, Dataflow::Second, Dataflow::Output] {
+            system.dataflow = Value::new(dataflow);
+            for (units, rows, columns) in [(1, 16, 16), (1, 32, 8), (5, 32, 16)] {
+                let arrays = Arrays { units, rows, columns };
+                let engine = Engine::Systolic(Systolic::new(&system, Format::Int8, arrays));
+                let chip = Chip::with_engine(&system, engine.clone()).unwrap();
+                for [m, k, n] in [[64, 147, 784], [100, 576, 200], [17, 33, 999]] {
+                    let (network, layer) = ("n".to_owned(), "l".to_owned());
+                    let pass = mirage_arithmetic::Pass::Forward;
+                    let entry = mirage_arithmetic::GemmEntry { network, layer, pass, m, k, n, repeats: 1 };
+                    let result = chip.products(&[entry], &Options::default(), 1, &|_| {}).unwrap().remove(0);
+                    // SCALE-Sim's R holds the inner dimension where an operand is stationary.
+                    let (r, c) = (u64::from(columns), u64::from(rows));
+                    let (tiles, each): (u64, u64) = match dataflow {
+                        Dataflow::First => (k.div_ceil(r) * m.div_ceil(c), n + 2 * r + c - 2),
+                        Dataflow::Second => (k.div_ceil(r) * n.div_ceil(c), m + 2 * r + c - 2),
+                        _ => (m.div_ceil(c) * n.div_ceil(r), k + r + c - 2),
+                    };
+                    let cycles = tiles.div_ceil(u64::from(units)) * each;
+                    let off = result.network.seconds / (cycles as f64 * 1e-9) - 1.0;
+                    assert!(off.abs() < 2e-3, "{dataflow:?} {arrays:?} {m} x {k} x {n}: {off}");
+                    assert_eq!(result.network.macs, m * k * n);
+                }
+            }
+        }
+    }
+
+    /// Whole steps: closed form and events are two accounts of the same work, and differ by what overlaps and what is fetched
+    /// again. The ratio of arrays to chip, of which the headline is made, differs less.
+    #[test]
+    fn the_closed_form_of_a_step_is_near_its_events() {
+        let system = system();
+        let mirage = Contender::mirage(&system, BfpFormat::mirage(), &parts()).unwrap();
+        let chip = reference(&system, &mirage, &parts(), 150e-6).unwrap();
+        let int12 = Contender::baseline(&system, Format::Int12, Rule::IsoEnergy, &chip).unwrap();
+        for name in ["resnet18", "transformer"] {
+            let network = builtin(name).unwrap();
+            let step = network.step(32, network.optimiser).unwrap();
+            let pair = [&mirage, &int12].map(|contender| {
+                let estimate = contender.estimate(&step).unwrap();
+                let events = contender.simulate(&step, &Options::default()).unwrap().network;
+                assert_eq!(events.macs, estimate.macs);
+                let (time, energy) = (events.seconds / estimate.seconds, events.joules() / estimate.joules());
+                assert!((0.4..1.8).contains(&time), "{name} {}: {time}", contender.name());
+                assert!((0.6..1.3).contains(&energy), "{name} {}: {energy}", contender.name());
+                time
+            });
+            assert!((0.5..2.2).contains(&(pair[1] / pair[0])), "{name}: {pair:?}");
+        }
     }
 
     #[test]

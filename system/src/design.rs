@@ -7,7 +7,6 @@ use serde::Deserialize;
 use crate::area::AreaSection;
 use crate::baselines::Baselines;
 use crate::energy::scaled_adc;
-use crate::workload::Optimiser;
 
 /// What a unit does while its phase shifters are programmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -129,8 +128,6 @@ pub struct System {
     pub dataflow: Value<Dataflow>,
     /// Width of the exponent that a group shares.
     pub exponent_bits: Value<u32>,
-    /// How parameters are updated.
-    pub update: Value<Optimiser>,
     /// Numbers of the units that are out of use, mapped out for their errors.
     pub units_out: Value<Vec<u32>>,
     /// Memories.

@@ -1,9 +1,10 @@
 //! Workloads, the chip as discrete events, and what a training step on it takes in time and energy.
 //!
 //! ```
-//! use mirage_arithmetic::{BfpFormat, Pass};
+//! use mirage_arithmetic::BfpFormat;
 //! use mirage_design::parse_section;
-//! use mirage_system::{Chip, Options, Parts, System, builtin, design, summarise};
+//! use mirage_system::workload::{Optimiser, Stage};
+//! use mirage_system::{Chip, Options, Parts, System, builtin, design};
 //!
 //! // A design file's `[system]`, the format of the operands, and what the photonic units are made of: three moduli, with two
 //! // branches of I and Q for each row, two rings for each of 16 digits, and 10 W of electrical power for the lasers.
@@ -19,19 +20,23 @@
 //! let chip = Chip::new(&system, BfpFormat::mirage(), &parts)?;
 //! assert_eq!(chip.peak(), 40.96e12);
 //!
-//! // One training step of ResNet-18 with two images: its products, simulated tile by tile.
-//! let step = builtin("resnet18")?.training_step(2)?;
-//! let layers = chip.run(&step, &Options::default(), 1, &|_done| {})?;
-//! let conv = layers.iter().find(|l| l.layer == "layer1.0.conv1" && l.pass == Pass::Forward).unwrap();
-//! assert_eq!((conv.m, conv.k, conv.n), (64, 576, 2 * 56 * 56));
-//! assert_eq!(conv.tiles, 2 * 36);
-//! assert_eq!(conv.bottleneck(), "streaming");
+//! // One training step of ResNet-18 with two images, simulated event by event.
+//! let step = builtin("resnet18")?.step(2, Optimiser::Momentum)?;
+//! let result = chip.step(&step, &Options::default())?;
+//! let conv = result.layers.iter().find(|l| l.layer == "layer1.0.conv1" && l.stage == Stage::Forward).unwrap();
+//! let product = conv.product.as_ref().unwrap();
+//! assert_eq!((product.m, product.k, product.n), (64, 576, 2 * 56 * 56));
+//! assert!(conv.tiles >= 2 * 36 && conv.utilisation > 0.5);
 //!
-//! // Summed over the network.
-//! let network = &summarise(&layers)[0];
-//! assert!(network.events >= network.tiles);
-//! assert!(network.utilisation > 0.3 && network.utilisation < 1.0);
-//! println!("{}: {:.1} us, {:.1} mJ", network.network, network.seconds * 1e6, network.joules() * 1e3);
+//! // The step as a whole: an event for each tile and each block of off-chip memory, never faster than the roofline.
+//! let step = &result.network;
+//! assert!(step.events >= step.tiles + step.blocks);
+//! assert!(step.seconds > step.bound);
+//! println!("{}: {:.1} us, {:.1} mJ", step.network, step.seconds * 1e6, step.joules() * 1e3);
+//!
+//! // Ninety epochs of ImageNet from it, with how sure that is.
+//! let run = result.extrapolate(1_281_167, 2, 90)?;
+//! println!("{} steps, {:.3e} s +- {:.1e} s", run.steps, run.seconds, run.seconds_error);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -39,26 +44,22 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`workload`] | layer tables of networks (seven built in, any from a file), lowered to the products of training, and to whole steps |
+//! | [`workload`] | layer tables of networks (seven built in, any from a file), lowered to products and whole training steps |
+//! | [`import`] | networks from ONNX graphs and SCALE-Sim topologies |
 //! | [`design`] | the `[system]` section of a design file, its choices and checks |
+//! | `engine` | what does the products: photonic units or systolic arrays; tiles, their time and energy |
 //! | `plan` | a product cut into tiles |
-//! | `product` | one product as discrete events: loading, programming, streaming, repeats, draining |
+//! | `machine` | the whole chip as discrete events: controller, units, memories, vector unit, links |
 //! | `repeats` | how many products are read again, drawn from the channel's rates |
-//! | `energy` | what each component costs |
-//! | `chip` | [`Chip`]: a design made into numbers; the closed form; [`Chip::simulate`] |
-//! | `run` | [`Chip::run`]: a list of products on several threads |
-//! | `result` | [`LayerResult`], [`NetworkResult`], [`Breakdown`] |
+//! | `energy`, [`area`] | what each component costs |
+//! | `chip` | [`Chip`]: a design made into numbers; the closed form; [`Chip::step`], [`Chip::run`], [`Chip::products`] |
+//! | `result` | [`StepResult`], [`LayerResult`], [`NetworkResult`], [`Breakdown`], [`RunResult`] |
+//! | [`trace`] | what every part did when, for a trace viewer |
+//! | `estimate` | a step in closed form, for searches over designs |
+//! | [`baselines`], [`compare`] | systolic arrays in six formats, and the rules that make them fair |
 //! | [`published`] | published figures, to be shown beside ours |
 //!
-//! # Limits
-//!
-//! * Off-chip memory is not modelled: each result gives its working set, to be held against the SRAM. Work that is no
-//!   matrix product (normalisation, activations, the optimiser) is not modelled either.
-//! * Products follow one another; a product begins when the one before has drained, but its first tiles are
-//!   loaded by then (a choice of the design).
-//! * The sums of tiles that lie along K on different units meet in memories of their own; how they are joined is
-//!   part of the pipeline latency.
-//! * Laser, amplifiers and ADCs are on all the time; rows and columns that a tile does not fill are not driven.
+//! `docs/system.md` says what is modelled, by which rule, and what is not.
 
 pub mod area;
 pub mod baselines;

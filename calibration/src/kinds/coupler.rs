@@ -18,16 +18,10 @@ const LENGTHS: Setting = Setting {
     doc: "lengths over which the guides run side by side, in the order of the files [default: from names such as dc_length5um.csv]",
     form: Form::List("um", 0.0, 1e5),
 };
-const THROUGH: Setting = Setting {
-    name: "through",
-    doc: "channel of the through port [default: 2]",
-    form: Form::Number("", 0.0, 1000.0),
-};
-const CROSS: Setting = Setting {
-    name: "cross",
-    doc: "channel of the cross port [default: 3]",
-    form: Form::Number("", 0.0, 1000.0),
-};
+const THROUGH: Setting =
+    Setting { name: "through", doc: "channel of the through port [default: 2]", form: Form::Whole(0, 1000) };
+const CROSS: Setting =
+    Setting { name: "cross", doc: "channel of the cross port [default: 3]", form: Form::Whole(0, 1000) };
 const STRUCTURE: Setting = Setting {
     name: "structure",
     doc: "single: one coupler; interferometer: two alike with guides of different length between them, as openEBL measures couplers [default: single]",

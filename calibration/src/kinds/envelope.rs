@@ -9,11 +9,8 @@ use crate::fit::{Options, Parameter};
 use crate::spectrum::Spectrum;
 use mirage_devices::component::grating_loss;
 
-pub(super) const CHANNEL: Setting = Setting {
-    name: "channel",
-    doc: "channel with the signal [default: 2]",
-    form: Form::Number("", 0.0, 1000.0),
-};
+pub(super) const CHANNEL: Setting =
+    Setting { name: "channel", doc: "channel with the signal [default: 2]", form: Form::Whole(0, 1000) };
 const LASER: Setting = Setting {
     name: "laser_power",
     doc: "power into the first coupler; gives the loss of one coupler",

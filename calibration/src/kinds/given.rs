@@ -19,6 +19,8 @@ pub struct Setting {
 pub enum Form {
     /// A number with a unit (the first is that of the value in the code; "" is none), within a range.
     Number(&'static str, f64, f64),
+    /// A whole number within a range.
+    Whole(u32, u32),
     /// Two such numbers with a colon between them.
     Range(&'static str, f64, f64),
     /// Such numbers with commas between them.
@@ -91,6 +93,10 @@ impl Given {
     fn take(&mut self, setting: &Setting, value: &str) -> Result<(), String> {
         let numbers = match setting.form {
             Form::Number(unit, low, high) => vec![number(value, unit, low, high)?],
+            Form::Whole(low, high) => {
+                let number = value.trim().parse::<u32>().ok().filter(|n| (low..=high).contains(n));
+                vec![number.ok_or_else(|| format!("a whole number from {low} to {high} is needed"))?.into()]
+            }
             Form::List(unit, low, high) => {
                 value.split(',').map(|v| number(v, unit, low, high)).collect::<Result<_, _>>()?
             }

@@ -20,6 +20,7 @@ mod reference;
 mod resonances;
 mod ring;
 mod ring_model;
+mod ring_regime;
 mod shifter;
 mod step;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::outcome::{Outcome, line, short};
 use super::reference::Reference;
 use super::resonances::{self, resonances};
 use super::ring_model::{NAMES, Ring, Shape, at, quality};
+use super::ring_regime::{alternative, regime};
 use super::trace::{
     BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, Trace, fit_traces, notes, polynomial,
 };
@@ -28,15 +29,12 @@ const LENGTH: Setting = Setting {
     doc: "length of one round trip, instead of the radius",
     form: Form::Number("um", 3.0, 1e6),
 };
-const THROUGH: Setting = Setting {
-    name: "through",
-    doc: "channel of the through port [default: 2]",
-    form: Form::Number("", 0.0, 1000.0),
-};
+const THROUGH: Setting =
+    Setting { name: "through", doc: "channel of the through port [default: 2]", form: Form::Whole(0, 1000) };
 const DROP: Setting = Setting {
     name: "drop",
     doc: "channel of the drop port [default: 1, if the file has it]",
-    form: Form::Number("", 0.0, 1000.0),
+    form: Form::Whole(0, 1000),
 };
 const TYPE: Setting = Setting {
     name: "type",
@@ -339,44 +337,6 @@ fn inside(vector: &[f64], parameters: &[Parameter]) -> bool {
     vector.iter().zip(parameters).all(|(v, p)| (p.low..=p.high).contains(v))
 }
 
-/// The other ring whose ports shine the same at the centre: r = sqrt(1 - coupling) and u = (what is left of a round trip but for
-/// the bus coupler) change places, which no through port notices, and the drop port is as bright as before if k1^2 k2^2 a is.
-/// `None` where that ring would amplify.
-fn other(shape: Shape, coupling: f64, drop: f64, loss: f64) -> Option<[f64; 3]> {
-    let a = 10f64.powf(-loss / 20.0);
-    let (r, u) = ((1.0 - coupling).sqrt(), (1.0 - drop).sqrt() * a);
-    let bus = 1.0 - u * u;
-    let (left, rest) = match shape {
-        Shape::AllPass => (r, 0.0),
-        Shape::Equal => return None,
-        Shape::AddDrop => {
-            let dropped = coupling * drop * a / bus;
-            let left = 0.5 * (dropped + (dropped * dropped + 4.0 * r * r).sqrt());
-            (left, 1.0 - (r / left).powi(2))
-        }
-    };
-    (left < 1.0).then(|| [bus, rest, -20.0 * left.log10()])
-}
-
-/// The answer on the wanted side: under-coupled, where the bus coupler takes less than the rest of a round trip, or over.
-fn regime(mut fitted: Vec<f64>, shape: Shape, wanted: &str) -> Vec<f64> {
-    let all = shape.expand(&fitted[..shape.fitted().len()], 0.0);
-    let rest = 1.0 - (1.0 - all[5]) * 10f64.powf(-all[7] / 10.0);
-    if (all[3] > rest) == (wanted == "over") {
-        return fitted;
-    }
-    if let Some([bus, drop, loss]) = other(shape, all[3], all[5], all[7]) {
-        let place = |parameter: usize| shape.fitted().iter().position(|p| *p == parameter);
-        let values = [(3, bus.clamp(2e-6, 0.98)), (5, drop.clamp(2e-6, 0.98)), (7, loss.clamp(0.0, 19.9))];
-        for (parameter, value) in values {
-            if let Some(i) = place(parameter) {
-                fitted[i] = value;
-            }
-        }
-    }
-    fitted
-}
-
 fn parameters(measured: &Measured, start: &Start) -> Vec<Parameter> {
     let (resonance, half) = (start.vectors[0][0], 0.6 * start.period);
     let range = |place: usize| match place {
@@ -471,30 +431,6 @@ fn remark(solution: &mut Solution, measured: &Measured, given: &Given, singles: 
     }
     solution.fit.notes.extend(all);
     solution.fit.notes.extend(notes(&measured.traces()));
-}
-
-/// Says which other ring the data fit as well.
-fn alternative(solution: &Solution, shape: Shape, what: &str, remedy: &str) -> String {
-    let [coupling, loss] = ["coupling_bus", "round_trip_loss"].map(|n| solution.value(n));
-    let drop = if shape == Shape::AddDrop { solution.value("coupling_drop") } else { 0.0 };
-    let rest = 1.0 - (1.0 - drop) * 10f64.powf(-loss / 10.0);
-    let side = if coupling > rest { "over" } else { "under" };
-    match other(shape, coupling, drop, loss) {
-        None => format!("{what}, but the ring with both exchanged would amplify: this one it is"),
-        Some([bus, drop, loss]) => {
-            let drop = if shape == Shape::AddDrop {
-                format!(", coupling_drop {}", short(drop))
-            } else {
-                String::new()
-            };
-            format!(
-                "{what}: coupling_bus {}{drop}, round_trip_loss {} dB fit as well; taken is the {side}-coupled answer (--set regime=under|over), and \
-                 {remedy}",
-                short(bus),
-                short(loss)
-            )
-        }
-    }
 }
 
 /// The ring of the design, described by its own parameters.

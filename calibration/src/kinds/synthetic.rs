@@ -97,7 +97,7 @@ pub(super) fn coverage(
 
 /// How often the tests repeat: a few times each, or as often as MIRAGE_REPEATS says.
 fn repeats() -> u64 {
-    std::env::var("MIRAGE_REPEATS").ok().and_then(|n| n.parse().ok()).unwrap_or(60)
+    std::env::var("MIRAGE_REPEATS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
 }
 
 /// 1,000 repeats must hit in 93 to 97 %. Of fewer, at least as many as 1,000 with 95 % would not miss but once in 10,000

@@ -103,11 +103,12 @@ fn what_does_not_fit_is_refused_with_its_reason() {
     assert!(error("ring", &[RING], &["radius=10"]).contains("has no unit: write it as 10 um"));
     assert!(error("ring", &[RING], &["radius=10um", "length=3um"]).contains("say the same"));
     assert!(error("ring", &[RING], &["through=7"]).contains("there is no channel 7"));
+    assert!(error("ring", &[RING], &["drop=1.5"]).contains("a whole number from 0 to 1000"));
     assert!(error("mzi", &[RING], &[]).contains("--set delta_length"));
     assert!(error("mzi", &["mzi_dl100um.csv"], &["delta_length=5um"]).contains("fewer than two fringes"));
     assert!(
-        error("ring", &[RING], &["drop=3"])
-            .contains("channel 3 lie more than 3 dB above the detector's floor")
+        error("ring", &[RING], &["floor=-15dBm"])
+            .contains("channel 2 lie more than 3 dB above the detector's floor")
     );
     assert!(error("waveguide", &["waveguide_0um.csv"], &[]).contains("at least two files"));
     assert!(

@@ -21,7 +21,7 @@ pub(super) const FLOOR: Setting = Setting {
 pub(super) const DEGREE: Setting = Setting {
     name: "envelope_degree",
     doc: "degree of the polynomial, in dB, for the couplers' response [default: 8; 3 with a reference]",
-    form: Form::Number("", 0.0, 20.0),
+    form: Form::Whole(0, 20),
 };
 pub(super) const REPEATABILITY: Setting = Setting {
     name: "repeatability",

@@ -86,8 +86,10 @@ impl Spectrum {
     /// # Errors
     /// Fewer than 20 points between them.
     pub fn between(&self, from: f64, to: f64) -> Result<Self, CalibrationError> {
+        // An end that was meant to be on a point is, in spite of rounding.
+        let (low, high) = (from * (1.0 - 1e-10), to * (1.0 + 1e-10));
         let inside: Vec<usize> =
-            (0..self.wavelengths.len()).filter(|i| (from..=to).contains(&self.wavelengths[*i])).collect();
+            (0..self.wavelengths.len()).filter(|i| (low..=high).contains(&self.wavelengths[*i])).collect();
         if inside.len() < LEAST {
             let [low, high] = [0, self.wavelengths.len() - 1].map(|i| self.wavelengths[i] * 1e9);
             return Err(self.wrong(format!(

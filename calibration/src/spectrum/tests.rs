@@ -109,3 +109,23 @@ fn damaged_matlab_files_are_refused() {
     broken[200] ^= 0xff;
     assert!(of(&broken).starts_with("r.mat: "));
 }
+
+/// Bytes changed at random: an error or a spectrum, never a panic.
+#[test]
+fn no_damage_makes_the_reader_panic() {
+    use rand::{RngExt, SeedableRng};
+    let plain = include_bytes!("../../../fuzz/seeds/matlab/ring-plain.mat").as_slice();
+    let packed = include_bytes!("../../../fuzz/seeds/matlab/ring-compressed.mat").as_slice();
+    let mut random = rand_pcg::Pcg64::seed_from_u64(1);
+    let mut refused = 0;
+    for round in 0..4000 {
+        let mut bytes = if round % 2 == 0 { plain } else { packed }.to_vec();
+        for _ in 0..random.random_range(1..6) {
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = random.random();
+        }
+        bytes.truncate(random.random_range(bytes.len() / 2..=bytes.len()));
+        refused += u32::from(Spectrum::read(&bytes, "r.mat").is_err());
+    }
+    assert!(refused > 2000, "{refused}");
+}

@@ -35,7 +35,7 @@ pub fn run(args: &CalibrateArgs) -> Result<()> {
             bar.finish_and_clear();
             let folder = Folder::create(&args.output)?;
             write(&folder, &outcome)?;
-            folder.text("command.json", &command(&args.output)?)?;
+            folder.text("command.json", &command()?)?;
             folder.finish();
             if args.json {
                 say!("{}", json(&outcome)?);
@@ -89,7 +89,7 @@ fn many(
     }
     let columns = ["file", "name", "value", "standard_error", "lower", "upper", "unit"];
     whole.table("fits.csv", &columns, rows)?;
-    whole.text("command.json", &command(&args.output)?)?;
+    whole.text("command.json", &command()?)?;
     whole.finish();
     if args.json {
         say!("{}", serde_json::to_string_pretty(&fits)?);
@@ -139,7 +139,7 @@ fn json(outcome: &Outcome) -> Result<String> {
     Ok(serde_json::to_string_pretty(&outcome.fit)?)
 }
 
-fn command(_: &Path) -> Result<String> {
+fn command() -> Result<String> {
     // No draw depends on a seed of the user's: starts and resampling have their own.
     Ok(format!("{}\n", serde_json::to_string_pretty(&crate::command_line(1))?))
 }
@@ -206,6 +206,7 @@ fn describe(kind: &Kind) {
     let form = |s: &Setting| match s.form {
         Form::Number("", ..) => "a number".to_owned(),
         Form::Number(unit, ..) => format!("in {unit}"),
+        Form::Whole(..) => "a whole number".to_owned(),
         Form::Range("", ..) => "FROM:TO".to_owned(),
         Form::Range(unit, ..) => format!("FROM:TO in {unit}"),
         Form::List("", ..) => "numbers".to_owned(),

@@ -1,7 +1,7 @@
 //! `mirage compare`
 
 use mirage_system::compare::{Contender, Cost, Ratios, Scope};
-use mirage_system::{Component, Estimate, Step};
+use mirage_system::{Component, Estimate, NetworkResult, Step};
 use serde::Serialize;
 
 use crate::args::CompareArgs;
@@ -24,8 +24,14 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let rivals = Rivals::new(&design, &solved, &rivals::all())?;
     let estimates = rivals.estimate(&steps)?;
     let costs = rivals.costs(&estimates);
+    let events = if args.events { Some(rivals.simulate(&steps, seed, progress)?) } else { None };
     write_compare(&folder, &rivals, &steps, &estimates, &costs)?;
-    let means = means(&rivals, &costs);
+    let mut means = means(&rivals, &costs, &Scope::ALL.map(|scope| (scope, scope.name())));
+    if let Some(events) = &events {
+        let costs = by_events(&costs, events);
+        write_events(&folder, &rivals, events, &estimates, &costs)?;
+        means.extend(self::means(&rivals, &costs, &[(Scope::Chip, "chip, events")]));
+    }
     folder.rows("compare-mean.csv", &means)?;
     write_breakdown(&folder, &rivals, &steps, &estimates)?;
     write_roofline(&folder, &design, &rivals, &steps, &estimates)?;
@@ -58,9 +64,9 @@ struct Mean {
     edp_ratio: f64,
 }
 
-fn means(rivals: &Rivals, costs: &[Vec<Cost>]) -> Vec<Mean> {
+fn means(rivals: &Rivals, costs: &[Vec<Cost>], scopes: &[(Scope, &'static str)]) -> Vec<Mean> {
     let mut rows = Vec::new();
-    for scope in Scope::ALL {
+    for &(scope, name) in scopes {
         for (contender, ratios) in rivals.baselines.iter().zip(rivals::ratios(costs, scope)) {
             let Some((rule, format, arrays)) = contender.arrays else { continue };
             for (mean, r) in
@@ -69,7 +75,7 @@ fn means(rivals: &Rivals, costs: &[Vec<Cost>]) -> Vec<Mean> {
                 rows.push(Mean {
                     rule: rule.name(),
                     format: format.name(),
-                    scope: scope.name(),
+                    scope: name,
                     mean,
                     networks: ratios.len(),
                     arrays: arrays.units,
@@ -157,6 +163,67 @@ fn write_compare(
         }
     }
     folder.table("compare.csv", &header, rows)
+}
+
+/// Costs with the time and energy of the events.
+fn by_events(costs: &[Vec<Cost>], events: &[Vec<NetworkResult>]) -> Vec<Vec<Cost>> {
+    let one = |(cost, result): (&Cost, &NetworkResult)| Cost {
+        seconds: result.seconds,
+        joules: result.joules(),
+        ..*cost
+    };
+    costs.iter().zip(events).map(|(costs, events)| costs.iter().zip(events).map(one).collect()).collect()
+}
+
+/// compare-events.csv: the same by events, beside the closed form.
+fn write_events(
+    folder: &Folder,
+    rivals: &Rivals,
+    events: &[Vec<NetworkResult>],
+    estimates: &[Vec<Estimate>],
+    costs: &[Vec<Cost>],
+) -> Result<()> {
+    let header = [
+        "network",
+        "rule",
+        "format",
+        "tiles",
+        "events",
+        "seconds",
+        "joules",
+        "utilisation",
+        "over_closed_form",
+        "speedup",
+        "energy_ratio",
+        "power_ratio",
+        "edp_ratio",
+    ];
+    let contenders = std::iter::once(&rivals.mirage).chain(&rivals.baselines);
+    let mut rows = Vec::new();
+    for (index, contender) in contenders.enumerate() {
+        for (at, result) in events[index].iter().enumerate() {
+            let rule = contender.arrays.map_or("", |(rule, _, _)| rule.name());
+            let r = costs[index][at].over(&costs[0][at], Scope::Chip);
+            let mut row = vec![result.network.clone(), rule.to_owned(), contender.name().to_owned()];
+            row.extend([result.tiles.to_string(), result.events.to_string()]);
+            let over = result.seconds / estimates[index][at].seconds;
+            row.extend(
+                [
+                    result.seconds,
+                    result.joules(),
+                    result.utilisation,
+                    over,
+                    r.speedup,
+                    r.energy,
+                    r.power,
+                    r.edp,
+                ]
+                .map(number),
+            );
+            rows.push(row);
+        }
+    }
+    folder.table("compare-events.csv", &header, rows)
 }
 
 /// breakdown.csv: the mean power of each component of the chip and of the arrays at equal energy.
@@ -253,7 +320,7 @@ fn print(means: &[Mean]) {
     say!(
         "Arithmetic means over {} networks, what the array takes over what the chip takes. Scope arithmetic: products alone, \
          published energy of a multiply-accumulate on both sides; chip: the whole step with memories and vector unit, bottom-up. \
-         In closed form. How sure these are: mirage reproduce.",
+         In closed form where events are not named. How sure these are: mirage reproduce.",
         means.first().map_or(0, |m| m.networks)
     );
 }

@@ -151,7 +151,7 @@ type Solved = BTreeMap<Changes, std::result::Result<(Devices, f64), String>>;
 impl Explorer<'_> {
     /// The devices of all points: once for those that differ in keys of `[system]` alone.
     fn solve(&self, points: &[Changes]) -> Result<Solved> {
-        let mut kinds: Vec<Changes> = points.iter().map(|changes| of_devices(changes)).collect();
+        let mut kinds: Vec<Changes> = points.iter().map(of_devices).collect();
         kinds.sort();
         kinds.dedup();
         let bar = self.progress.bar(kinds.len() as u64, "devices of each kind of design");

@@ -15,7 +15,7 @@ use crate::study::headline::{Headline, Moved, TRIPLE, Triple, spread};
 use crate::study::rivals::{self, Devices, Rivals};
 use crate::study::{devices, training::Setup};
 
-/// Moves below this are not worth a line of needed.csv.
+/// Moves below this (of a logarithm) are not worth a line of needed.csv, or a bar.
 const SMALL: f64 = 0.02;
 
 pub fn run(args: &ReproduceArgs) -> Result<()> {
@@ -375,7 +375,7 @@ fn draw(folder: &Folder, ours: &[Triple], moved: &[Moved], lines: &[Line]) -> Re
                 };
                 let label =
                     format!("{}{value} ({})", m.input.key.trim_start_matches("system."), m.input.mark);
-                ((high / low).ln() > 0.005).then_some(Interval { label, value: own, low, high })
+                ((high / low).ln() > SMALL).then_some(Interval { label, value: own, low, high })
             })
             .collect();
         bars.sort_by(|a, b| {
@@ -383,7 +383,7 @@ fn draw(folder: &Folder, ours: &[Triple], moved: &[Moved], lines: &[Line]) -> Re
         });
         bars.truncate(20);
         let name = format!("tornado-{}.svg", figure.name.replace('_', "-"));
-        let title = format!("{spoken}, {} arrays, whole chip: each input moved alone", line.format);
+        let title = format!("{spoken}, {}, whole chip: inputs alone", line.format);
         intervals(folder, &name, (&title, "ratio"), &bars, Some(goal))?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Instant;
 use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram};
 use mirage_design::Provenance;
 use mirage_system::design::Dataflow;
-use mirage_system::{NetworkResult, Options, builtin, published};
+use mirage_system::{NetworkResult, Options, published};
 use mirage_training::{Part, PlanResult};
 use serde_json::json;
 
@@ -17,8 +17,8 @@ use crate::progress::Progress;
 use crate::report;
 use crate::study::depth::Budget;
 use crate::study::devices::{self, Answer, Question, Swept};
-use crate::study::system;
 use crate::study::training::{self, RunSummary, Setup, Tolerance};
+use crate::study::{rivals, system};
 
 /// Performance of published converters, 1997 to 2025.
 const ADC_SURVEY: &str = include_str!("../../../data/adc-survey/adc_survey_2025.csv");
@@ -175,9 +175,8 @@ impl<'a> Study<'a> {
         let options = Options { repeats, seed: self.seed, ..Options::default() };
         let mut results = system::simulate_products(&chip, &training::gemms(&self.setup), &options)?;
         let count = if self.args.quick { 1 } else { self.design.run.networks.len() };
-        let (batch, update) = (*self.design.system.batch, *self.design.system.update);
-        let steps = self.design.run.networks.iter().take(count);
-        let steps = steps.map(|name| Ok(builtin(name)?.step(batch, update)?)).collect::<Result<Vec<_>>>()?;
+        let names: Vec<&str> = self.design.run.networks.iter().take(count).map(String::as_str).collect();
+        let steps = rivals::steps(&names, *self.design.system.batch)?;
         results.extend(system::simulate(
             &chip,
             &steps,

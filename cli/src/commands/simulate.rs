@@ -157,14 +157,13 @@ fn work(args: &SimulateArgs, design: &Design) -> Result<Work> {
     let networks = networks(args)?;
     single(args, networks.len())?;
     let batch = args.batch.unwrap_or(*design.system.batch);
-    if batch % args.chips != 0 {
+    if !batch.is_multiple_of(args.chips) {
         return Err(CliError::message(format!(
             "a batch of {batch} cannot be shared evenly by {} chips: give a --batch that can",
             args.chips
         )));
     }
-    let update = *design.system.update;
-    let steps = networks.iter().map(|network| Ok(network.step(batch / args.chips, update)?));
+    let steps = networks.iter().map(|network| Ok(network.step(batch / args.chips, network.optimiser)?));
     Ok(Work::Steps(steps.collect::<Result<_>>()?))
 }
 

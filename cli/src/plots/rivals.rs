@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::folder::Folder;
 use crate::table::Table;
 
+/// Share of the power below which a component is not drawn on its own.
+const LEAST: f64 = 0.015;
+
 /// compare-speedup.svg, compare-edp.svg, breakdown.svg and roofline.svg from the tables of `mirage compare`.
 pub fn compare(folder: &Folder) -> Result<()> {
     for (rule, column, name, title) in [
@@ -81,21 +84,31 @@ fn bars(folder: &Folder, rule: &str, column: &str, name: &str, title: &str) -> R
 fn power(folder: &Folder) -> Result<()> {
     let table = Table::read(folder.path(), "breakdown.csv", &["network", "format", "component", "watts"])?;
     let rows = || table.rows().filter(|row| row.text("format") == "Mirage");
+    // Parts that nowhere take much are drawn as one.
+    let total = |network: &str| -> f64 {
+        rows().filter(|row| row.text("network") == network).map(|row| row.number("watts")).sum()
+    };
     let mut parts: Vec<String> = Vec::new();
     for row in rows() {
-        if !parts.iter().any(|part| part == row.text("component")) {
-            parts.push(row.text("component").to_owned());
+        let name = row.text("component");
+        if row.number("watts") > LEAST * total(row.text("network")) && !parts.iter().any(|part| part == name)
+        {
+            parts.push(name.to_owned());
         }
     }
-    let mut plot = BarPlot::new().with_legend(parts.iter().map(String::as_str).collect()).with_stacked();
+    parts.sort_by_key(|part| table.distinct("component").iter().position(|name| name == part));
+    let legend: Vec<&str> = parts.iter().map(String::as_str).chain(["all else"]).collect();
+    let mut plot = BarPlot::new().with_legend(legend).with_stacked();
     for network in table.distinct("network") {
         let of = |part: &String| {
             let row =
                 rows().find(|row| row.text("network") == network && row.text("component") == part.as_str());
             row.map_or(0.0, |row| row.number("watts"))
         };
+        let mut values: Vec<f64> = parts.iter().map(of).collect();
+        values.push((total(&network) - values.iter().sum::<f64>()).max(0.0));
         let group: Vec<(f64, &str)> =
-            parts.iter().enumerate().map(|(i, part)| (of(part), colour(i))).collect();
+            values.into_iter().enumerate().map(|(i, watts)| (watts, colour(i))).collect();
         plot = plot.with_group(network, group);
     }
     let plots: Vec<Plot> = vec![plot.into()];
@@ -180,49 +193,46 @@ pub fn intervals(
     folder.text(name, &kuva::render_to_svg(plots, layout))
 }
 
-/// explore.svg: energy over time of all designs, those on the front joined by a line.
+/// explore.svg: energy over time of all designs; those that nothing beats are marked. An axis is logarithmic from a decade on.
 pub fn explore(folder: &Folder) -> Result<()> {
     let table = Table::read(folder.path(), "explore.csv", &["seconds", "joules", "pareto"])?;
     let of = |front: &str| -> Vec<(f64, f64)> {
         let rows = table.rows().filter(|row| row.text("pareto") == front);
-        let point =
-            |row: crate::table::Row<'_>| (row.number("seconds").log10(), row.number("joules").log10());
-        rows.map(point).filter(|point| point.0.is_finite() && point.1.is_finite()).collect()
+        let points = rows.map(|row| (row.number("seconds"), row.number("joules")));
+        points.filter(|point| point.0.is_finite() && point.1.is_finite()).collect()
     };
     let (others, front) = (of("no"), of("yes"));
     let all = || others.iter().chain(&front);
     if all().next().is_none() {
         return Ok(());
     }
-    let (x, y) = (ends(all().map(|p| p.0)), ends(all().map(|p| p.1)));
+    let decades = |(low, high): (f64, f64)| (high / low).log10();
+    let (x, y) = (decades(ends(all().map(|p| p.0))), decades(ends(all().map(|p| p.1))));
+    let scale = |decades: f64, value: f64| if decades < 1.0 { value } else { value.log10() };
     let mut plots: Vec<Plot> = Vec::new();
     for (points, colour, name) in [
-        (others.clone(), colour(8), "others"),
-        (front.clone(), colour(1), "nothing is better in time, energy, area and error rate"),
+        (&others, colour(8), "others"),
+        (&front, colour(1), "not beaten in time, energy, area and error rate"),
     ] {
         if !points.is_empty() {
+            let data: Vec<(f64, f64)> = points.iter().map(|p| (scale(x, p.0), scale(y, p.1))).collect();
             plots.push(
-                ScatterPlot::new()
-                    .with_data(points)
-                    .with_color(colour)
-                    .with_size(4.0)
-                    .with_legend(name)
-                    .into(),
+                ScatterPlot::new().with_data(data).with_color(colour).with_size(4.0).with_legend(name).into(),
             );
         }
     }
-    let (x_step, x_format) = super::log_ticks(x.1 - x.0);
-    let (y_step, y_format) = super::log_ticks(y.1 - y.0);
-    let layout = Layout::auto_from_plots(&plots)
+    let mut layout = Layout::auto_from_plots(&plots)
         .with_title("Designs: energy over time of a training step")
         .with_x_label("time (s)")
         .with_y_label("energy (J)")
         .with_width(760.0)
-        .with_height(440.0)
-        .with_x_tick_step(x_step)
-        .with_x_tick_format(x_format)
-        .with_y_tick_step(y_step)
-        .with_y_tick_format(y_format)
+        .with_height(460.0)
         .with_legend_position(LegendPosition::OutsideBottomColumns);
+    if x >= 1.0 {
+        layout = layout.with_x_tick_step(log_step(x)).with_x_tick_format(log_labels());
+    }
+    if y >= 1.0 {
+        layout = layout.with_y_tick_step(log_step(y)).with_y_tick_format(log_labels());
+    }
     folder.text("explore.svg", &kuva::render_to_svg(plots, layout))
 }

@@ -3,9 +3,9 @@
 use mirage_arithmetic::GemmConfig;
 use mirage_devices::{Bench, Operands, Solution, unit_budget};
 use mirage_system::area::{AreaItem, areas};
-use mirage_system::baselines::{Format, Reference, Rule};
+use mirage_system::baselines::{Format, Rule};
 use mirage_system::compare::{Contender, Cost, Ratios, Scope, reference};
-use mirage_system::{Estimate, Parts, Step, builtin};
+use mirage_system::{Estimate, NetworkResult, Options, Parts, Step, builtin};
 use rayon::prelude::*;
 
 use crate::design::Design;
@@ -39,7 +39,6 @@ impl Devices {
 pub struct Rivals {
     pub mirage: Contender,
     pub baselines: Vec<Contender>,
-    pub reference: Reference,
     pub areas: Vec<AreaItem>,
     pub parts: Parts,
     /// Published energy of a multiply-accumulate of the chip, J.
@@ -82,7 +81,7 @@ impl Rivals {
         let energy = |&(_, format): &(Rule, Format)| system.baselines.format(format).energy_per_mac.si();
         let energies = wanted.iter().map(energy).collect();
         let own_energy = reference.energy_per_mac;
-        Ok(Self { mirage, baselines, reference, areas, parts, own_energy, energies })
+        Ok(Self { mirage, baselines, areas, parts, own_energy, energies })
     }
 
     /// Every contender on every step: the chip first, then the baselines in their order.
@@ -95,17 +94,30 @@ impl Rivals {
         Ok(all?)
     }
 
+    /// Every contender on every step, event by event, in the order of [`Rivals::estimate`].
+    pub fn simulate(&self, steps: &[Step], seed: u64, progress: Progress) -> Result<Vec<Vec<NetworkResult>>> {
+        let contenders: Vec<&Contender> = std::iter::once(&self.mirage).chain(&self.baselines).collect();
+        let bar = progress.bar((contenders.len() * steps.len()) as u64, "events of every array");
+        let options = Options { seed, ..Options::default() };
+        let one = |contender: &Contender, step: &Step| {
+            let result = contender.simulate(step, &options).map(|result| result.network);
+            bar.inc(1);
+            result
+        };
+        let all: std::result::Result<Vec<Vec<NetworkResult>>, _> = contenders
+            .par_iter()
+            .map(|contender| steps.par_iter().map(|step| one(contender, step)).collect())
+            .collect();
+        bar.finish_and_clear();
+        Ok(all?)
+    }
+
     /// Costs of [`Rivals::estimate`], in the same order.
     pub fn costs(&self, estimates: &[Vec<Estimate>]) -> Vec<Vec<Cost>> {
         let energies = std::iter::once(&self.own_energy).chain(&self.energies);
         let costs =
             |(all, &energy): (&Vec<Estimate>, &f64)| all.iter().map(|e| Cost::new(e, energy)).collect();
         estimates.iter().zip(energies).map(costs).collect()
-    }
-
-    /// Ratios of each baseline to the chip, network by network.
-    pub fn ratios(&self, steps: &[Step], scope: Scope) -> Result<Vec<Vec<Ratios>>> {
-        Ok(ratios(&self.costs(&self.estimate(steps)?), scope))
     }
 }
 

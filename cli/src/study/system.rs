@@ -230,7 +230,7 @@ pub fn summary(n: &NetworkResult) -> serde_json::Value {
         "network": n.network, "batch": n.batch, "products": n.products, "tiles": n.tiles, "blocks": n.blocks,
         "events": n.events, "macs": n.macs, "vector_operations": n.vector_operations, "seconds": n.seconds,
         "bound": n.bound, "utilisation": n.utilisation, "joules": n.joules(), "watts": n.watts(),
-        "joules_per_mac": n.joules_per_mac(), "off_chip_read": n.traffic.read, "off_chip_written": n.traffic.written,
+        "joules_per_mac": n.joules_per_mac(), "off_chip": n.traffic.read + n.traffic.written, "off_chip_read": n.traffic.read, "off_chip_written": n.traffic.written,
         "reads": n.reads, "repeated": n.repeated, "repeated_expected": n.repeated_expected,
     })
 }

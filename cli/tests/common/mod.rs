@@ -28,8 +28,8 @@ pub fn columns_are_documented(folder: &Path) {
         let text = fs::read_to_string(&path).unwrap();
         let header = text.lines().find(|line| !line.starts_with('#')).unwrap();
         for column in header.split(',').filter(|c| !c.contains('.')) {
-            let column = column.trim_end_matches(|c: char| c.is_ascii_digit());
-            let quoted = [format!("`{column}`"), format!("`{column}0`")];
+            let short = column.trim_end_matches(|c: char| c.is_ascii_digit());
+            let quoted = [format!("`{column}`"), format!("`{short}`"), format!("`{short}0`")];
             let found = quoted.iter().any(|q| section.contains(q) || common.contains(q));
             assert!(found, "{name}: column {column} is not described in docs/outputs.md");
         }

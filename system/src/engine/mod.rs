@@ -142,7 +142,11 @@ impl Engine {
     pub fn tensor_bytes(&self, elements: u64) -> u64 {
         let columns = self.columns();
         let whole = (elements / columns).saturating_mul(self.operand_bytes(columns));
-        whole.saturating_add(if elements % columns == 0 { 0 } else { self.operand_bytes(elements % columns) })
+        whole.saturating_add(if elements.is_multiple_of(columns) {
+            0
+        } else {
+            self.operand_bytes(elements % columns)
+        })
     }
 
     /// Energy of each action, and power.

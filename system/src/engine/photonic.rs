@@ -13,7 +13,7 @@ const TIME: TimeBase = TimeBase::PICOSECONDS;
 /// The units of a design.
 #[derive(Debug, Clone)]
 pub(crate) struct Photonic {
-    system: System,
+    system: Box<System>,
     placement: Placement,
     format: BfpFormat,
     /// Vectors a second.
@@ -44,7 +44,7 @@ impl Photonic {
             program: TIME.ticks(system.program_time.si())?,
             timing,
             costs: Costs::photonic(system, format, parts),
-            system: system.clone(),
+            system: Box::new(system.clone()),
         })
     }
 

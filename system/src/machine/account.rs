@@ -103,8 +103,6 @@ pub(crate) struct TaskAccount {
     pub sram: [u64; PLACES],
     pub stored: u64,
     pub actions: Actions,
-    /// Cut of a product: times that each tile is programmed.
-    pub passes: u64,
 }
 
 /// All of it.

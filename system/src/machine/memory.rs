@@ -1,9 +1,10 @@
 //! Off-chip memory and the DMA: transfers cut into blocks, channels with queues of their own.
 //!
 //! A transfer's blocks lie on the channels in turn. The DMA takes a block from each transfer in turn, as long as the queue of the
-//! block's channel has room: a full queue holds back all transfers whose next block is there. A channel serves one block after
+//! block's channel has room: a full queue holds back all transfers whose next block is there. Writes may fill half of a queue only,
+//! since what is read is waited for and what is written is not. A channel serves one block after
 //! another, whole bursts at its bandwidth; a block that is read arrives a latency later, and goes through the port of
-//! its partition, which serves one block at a time too. A block that is written takes the way back.
+//! its partition, which serves one block at a time too. A block that is written takes the way back, through a port of its own.
 
 use mirage_events::Scheduler;
 
@@ -34,6 +35,8 @@ pub(crate) struct Transfer {
     pub write: bool,
     /// Bytes not yet asked for.
     pub bytes: u64,
+    /// Bytes of one of its blocks.
+    pub block: u64,
     /// Channel of the next block.
     pub channel: u32,
     /// Blocks that have not arrived.
@@ -63,7 +66,8 @@ pub struct Traffic {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     channels: Vec<Channel>,
-    ports: Vec<u64>,
+    /// When each port is free, inwards and outwards.
+    ports: Vec<[u64; 2]>,
     transfers: Vec<Transfer>,
     /// Places of finished transfers.
     vacant: Vec<u32>,
@@ -83,7 +87,7 @@ pub(crate) struct Memory {
 impl Memory {
     pub fn new(setup: &Setup) -> Self {
         let channels = vec![Channel::default(); setup.channels as usize];
-        Self { channels, ports: vec![0; Port::COUNT], ..Self::default() }
+        Self { channels, ports: vec![[0; 2]; Port::COUNT], ..Self::default() }
     }
 
     /// Whether nothing is on its way.
@@ -103,9 +107,13 @@ impl Machine<'_> {
         scheduler: &mut Scheduler<Event>,
     ) {
         let memory = &mut self.memory;
-        let blocks = bytes.div_ceil(self.setup.block);
+        // Small transfers are spread over the channels too, down to a quarter of a block.
+        let (setup, channels) = (&self.setup, u64::from(self.setup.channels));
+        let block = bytes.div_ceil(channels).max(setup.block / 4).min(setup.block);
+        let block = (block.div_ceil(setup.burst) * setup.burst).min(setup.block);
+        let blocks = bytes.div_ceil(block);
         let channel = (memory.traffic.blocks % u64::from(self.setup.channels)) as u32;
-        let transfer = Transfer { owner, task, port, write, bytes, channel, blocks };
+        let transfer = Transfer { owner, task, port, write, bytes, block, channel, blocks };
         let place = match memory.vacant.pop() {
             Some(place) => {
                 memory.transfers[place as usize] = transfer;
@@ -136,7 +144,9 @@ impl Machine<'_> {
             }
             let place = self.memory.active[self.memory.turn];
             let channel = self.memory.transfers[place as usize].channel;
-            if self.memory.channels[channel as usize].waiting >= self.setup.queue {
+            let write = self.memory.transfers[place as usize].write;
+            let room = if write { self.setup.queue.div_ceil(2) } else { self.setup.queue };
+            if self.memory.channels[channel as usize].waiting >= room {
                 refused += 1;
                 self.memory.turn += 1;
                 continue;
@@ -155,12 +165,12 @@ impl Machine<'_> {
     fn ask_for(&mut self, place: u32, now: u64, scheduler: &mut Scheduler<Event>) {
         let (setup, memory) = (&self.setup, &mut self.memory);
         let transfer = &mut memory.transfers[place as usize];
-        let bytes = transfer.bytes.min(setup.block);
+        let bytes = transfer.bytes.min(transfer.block);
         let bursts = bytes.div_ceil(setup.burst) * setup.burst;
         let on_channel = setup.channel.ticks(bursts);
         let through_port = setup.port.ticks(bytes);
         let channel = &mut memory.channels[transfer.channel as usize];
-        let port = &mut memory.ports[transfer.port as usize];
+        let port = &mut memory.ports[transfer.port as usize][usize::from(transfer.write)];
         let (begin, arrival) = if transfer.write {
             *port = now.max(*port) + through_port;
             let begin = channel.free.max(*port);

@@ -98,7 +98,7 @@ impl Nest {
                     let Some(nest) = sizes.nest([row_block, column_block], rows_outer, room) else {
                         continue;
                     };
-                    let nest = nest.estimated(engine)?;
+                    let nest = nest.estimated(engine, room.prefetch)?;
                     let key = |nest: &Self| (nest.estimate, nest.traffic, nest.slices());
                     if best.as_ref().is_none_or(|best| key(&nest) < key(best)) {
                         best = Some(nest);
@@ -133,8 +133,13 @@ impl Nest {
     }
 
     /// The larger of the time of all tiles on the unit that has most, and of the fetching; and a quarter of the other.
-    fn estimated(mut self, engine: &Engine) -> Result<Self, SystemError> {
-        let (streaming, fetching) = (self.streaming(engine)? as f64, self.estimate);
+    fn estimated(mut self, engine: &Engine, prefetch: u64) -> Result<Self, SystemError> {
+        // Slices of few tiles leave units without any.
+        let units = f64::from(engine.placement().units);
+        let tiles = (self.tiles_of_a_slice() * prefetch) as f64;
+        let wanted = units.min(self.plan.tiles as f64 * self.passes() as f64);
+        let streaming = self.streaming(engine)? as f64 * (wanted / tiles).max(1.0);
+        let fetching = self.estimate;
         self.estimate = streaming.max(fetching) + 0.25 * streaming.min(fetching);
         Ok(self)
     }
@@ -160,6 +165,11 @@ impl Nest {
             total = total.checked_add(all).ok_or_else(overflow)?;
         }
         Ok(total)
+    }
+
+    fn tiles_of_a_slice(&self) -> u64 {
+        let columns = if self.plan.sums_columns() { self.depth_block } else { self.column_block };
+        self.row_block.saturating_mul(columns).saturating_mul(self.repeat_block)
     }
 
     /// How often each tile is programmed.

@@ -110,13 +110,13 @@ impl Product {
             if held.transfers > 0 {
                 return Err(Part::Operands);
             }
-            if slice.block >= self.begun {
-                if *halves == 0 {
-                    return Err(Part::Accumulators);
-                }
-                *halves -= 1;
-                self.begun += 1;
+            // Blocks begin in order, those before this one too where other units have their tiles.
+            let wanted = (slice.block + 1).saturating_sub(self.begun);
+            if wanted > u64::from(*halves) {
+                return Err(Part::Accumulators);
             }
+            *halves -= wanted as u32;
+            self.begun += wanted;
             let kind = self.nest.plan.kind(row, column);
             let timing = timing_index(kind, slice.short, slice.first) as u8;
             let found = Found { slice: cursor.slice, row, column, timing };

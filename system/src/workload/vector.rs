@@ -131,8 +131,7 @@ impl Activation {
 }
 
 /// How parameters are updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Optimiser {
     /// Stochastic gradient descent with momentum and weight decay: one state for each parameter.
     Momentum,
