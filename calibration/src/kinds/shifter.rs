@@ -243,7 +243,7 @@ fn voltages(inputs: &[Input], given: &Given) -> Result<Vec<f64>, CalibrationErro
             let start = stem[..end].rfind(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-'));
             stem[start.map_or(0, |at| at + 1)..end].parse::<f64>().ok()
         };
-        stem.match_indices('V').filter_map(|(end, _)| of(end)).last().ok_or_else(|| {
+        stem.match_indices('V').rev().find_map(|(end, _)| of(end)).ok_or_else(|| {
             CalibrationError::Setting(format!(
                 "{}: no voltage in the name, such as 1.5V: give them all with --set voltage=0V,0.5V,...",
                 input.file
