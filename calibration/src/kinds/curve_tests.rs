@@ -16,15 +16,17 @@ fn rows(header: &str, count: u32, row: impl Fn(f64) -> String) -> String {
 fn what_cannot_be_used_is_refused_with_its_reason() {
     let curve = rows("voltage_v,phase_rad", 12, |i| format!("{},{}", 0.5 * i, 0.3 * i));
     let constant = rows("voltage_v,phase_rad", 12, |i| format!("{i},1.5"));
-    let still =
-        rows("voltage_v,phase_rad", 12, |i| format!("{i},{}", if i as u32 % 2 == 0 { 0.1 } else { -0.1 }));
+    let still = rows("voltage_v,phase_rad", 12, |i| {
+        format!("{i},{}", if (i as u32).is_multiple_of(2) { 0.1 } else { -0.1 })
+    });
     let same = rows("voltage_v,phase_rad", 12, |i| format!("2,{i}"));
-    let coarse = rows("voltage_v,phase_rad", 12, |i| format!("{i},{}", (2.8 * i) % 6.28));
+    let coarse =
+        rows("voltage_v,phase_rad", 12, |i| format!("{i},{}", (2.8 * i).rem_euclid(std::f64::consts::TAU)));
     let response = rows("time_s,signal", 40, |i| format!("{},{}", 1e-6 * i, 1.0 - (-i / 8.0).exp()));
     let back = response.replacen("0.000012", "0.000002", 1);
     let light = rows("power_w,current_a", 8, |i| format!("{},{}", 1e-6 * i, 1.1e-6 * i));
     let dark = rows("power_w,current_a", 8, |i| {
-        format!("{},{}", 1e-6 * i, if i as u32 % 2 == 0 { 1e-6 } else { 2e-6 })
+        format!("{},{}", 1e-6 * i, if (i as u32).is_multiple_of(2) { 1e-6 } else { 2e-6 })
     });
     let pair =
         "heater,guide,drive_rad,phase_rad\n0.0,0.1,1,0.02\n0.0,0.1,2,0.04\n0.1,0.0,1,0.03\n0.1,0.0,2,0.06\n";
@@ -111,7 +113,10 @@ fn what_cannot_be_used_is_refused_with_its_reason() {
     {
         let kind = Kind::named(kind).unwrap();
         assert!(
-            kind.fit(&[input.clone()], None, &Given::default()).unwrap_err().to_string().contains("UTF-8")
+            kind.fit(std::slice::from_ref(&input), None, &Given::default())
+                .unwrap_err()
+                .to_string()
+                .contains("UTF-8")
         );
     }
 }
