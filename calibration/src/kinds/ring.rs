@@ -321,7 +321,7 @@ pub(super) fn solve(
     let few: Vec<Trace> = traces.iter().map(|t| t.thinned(start.few)).collect();
     let coarse = go(&few, 0.0, &options)?;
     let best = regime(coarse.values.clone(), measured.shape, given.word("regime").unwrap_or("under"));
-    let coarse = go(&few, 0.0, &options.clone().from(best))?;
+    let coarse = if best == coarse.values { coarse } else { go(&few, 0.0, &options.clone().from(best))? };
     let mut solution = go(&traces, 0.0, &options.clone().from(coarse.values.clone()))?;
     if measured.shape == Shape::AddDrop {
         // One standard deviation of the couplers to the fibres, and what it does.
