@@ -386,12 +386,12 @@ impl TrimReport {
         let single = LIMITS.iter().filter(|l| !["nothing", "all of these"].contains(&l.name));
         let best = single.map(|l| (self.without(l.name), l.name)).min_by(|a, b| a.0.total_cmp(&b.0));
         let words = match best {
-            _ if all > target => format!(
-                "without any of these limits it is still {all:.1e}: noise, leaking rings or crosstalk stop it, not trimming"
-            ),
             Some((rate, name)) if rate < after / WORTH => {
                 format!("{name} stops it most: without that limit {rate:.1e}, without all of them {all:.1e}")
             }
+            _ if all > target => format!(
+                "without any of these limits it is still {all:.1e}: noise, leaking rings or crosstalk stop it, not trimming"
+            ),
             _ => format!("no single limit stops it: without all of them {all:.1e}"),
         };
         (
