@@ -21,6 +21,21 @@ pub(crate) fn quantile(mut list: Vec<f64>, tau: f64) -> f64 {
     list[below] + (at - below as f64) * (list[above] - list[below])
 }
 
+/// The middle one, or halfway between the two in the middle; not a number of none.
+pub(crate) fn median(mut list: Vec<f64>) -> f64 {
+    if list.is_empty() {
+        return f64::NAN;
+    }
+    // In linear time: fits ask for it at every step.
+    let middle = list.len() / 2;
+    let upper = *list.select_nth_unstable_by(middle, f64::total_cmp).1;
+    if list.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = list[..middle].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    0.5 * (lower + upper)
+}
+
 /// Coefficients of the linear `tau` quantile of `values` over the rows of `features`, and its loss: the majorising iteration of
 /// Hunter and Lange (*J. Comput. Graph. Stat.* 9, 60 (2000)). None where the features are not independent.
 pub(crate) fn linear(features: &DMatrix<f64>, values: &[f64], tau: f64) -> Option<(DVector<f64>, f64)> {
@@ -62,6 +77,15 @@ mod tests {
             assert!((at[0] - 100.0 * tau).abs() < 0.6, "{tau}: {}", at[0]);
             assert!((quantile(values.clone(), tau) - 100.0 * tau).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn the_median_is_the_half_quantile() {
+        for n in [1usize, 2, 3, 8, 101] {
+            let values: Vec<f64> = (0..n).map(|i| ((i * 37) % 101) as f64).collect();
+            assert_eq!(median(values.clone()), quantile(values, 0.5), "{n}");
+        }
+        assert!(median(Vec::new()).is_nan());
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub use characterise::variance::{VarianceRow, variance_budget};
 pub use characterise::yield_power::{YieldPowerRow, YieldPowerStudy};
 pub use characterise::yields::{YieldPoint, YieldReport, YieldRow, YieldStudy};
 pub use error::DeviceError;
-pub use physics::LIGHT_SPEED;
+pub use physics::{ELEMENTARY_CHARGE, LIGHT_SPEED};
 pub use section::{
     AdcSection, AmbientSection, ChipVariation, Compensation, CrosstalkSection, DacSection, DevicesSection,
     DistributionSection, Fabrication, HybridSection, LaserSection, PhotodiodeSection, ReferenceLoss,
@@ -126,5 +126,6 @@ pub use unit::parameters::{
 };
 pub use unit::population::{Moments, Population};
 pub use unit::rates::{Dominance, Quantisation, Rates, rates};
+pub use unit::readout::wrap;
 pub use unit::readout::{Point, ReadOut};
 pub use watch::{Report, Watch};

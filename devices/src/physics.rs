@@ -3,7 +3,7 @@
 /// Speed of light in vacuum, m/s.
 pub const LIGHT_SPEED: f64 = 299_792_458.0;
 /// Charge of an electron, C.
-pub(crate) const ELEMENTARY_CHARGE: f64 = 1.602_176_634e-19;
+pub const ELEMENTARY_CHARGE: f64 = 1.602_176_634e-19;
 /// Boltzmann's constant, J/K.
 pub(crate) const BOLTZMANN: f64 = 1.380_649e-23;
 /// Planck's constant, J s.

@@ -1,6 +1,7 @@
 //! From a start to a minimum: bounded Levenberg-Marquardt, with the scale of the noise found on the way.
 
 use super::problem::{Loss, Problem};
+use crate::quantile::median;
 use basin::{
     BoundedLevenbergMarquardt, BoxBounds, ConstraintDescription, ConstraintSet, Constraints, CostFunction,
     Executor, HuberLoss, Jacobian, PointState, Residual, RobustLeastSquares, SquaredLoss, TerminationCode,
@@ -143,10 +144,10 @@ impl<'p, 'a> Standard<'p, 'a> {
         let scale = match loss {
             Loss::Squares => (residuals.iter().map(|r| r * r).sum::<f64>() / free).sqrt(),
             Loss::Huber => {
-                let mut sizes: Vec<f64> = residuals.iter().map(|r| r.abs()).collect();
+                let sizes: Vec<f64> = residuals.iter().map(|r| r.abs()).collect();
                 // As for the root mean square, what the parameters took must be given back.
                 let lost = (residuals.len() as f64 / free).sqrt();
-                median(&mut sizes) / MEDIAN_OF_NORMAL * lost
+                median(sizes) / MEDIAN_OF_NORMAL * lost
             }
         };
         scale.max(self.grain)
@@ -189,20 +190,6 @@ fn complaint(code: TerminationCode) -> Option<String> {
         | TerminationCode::NumericalNoProgress => None,
         other => Some(format!("stopped for an unexpected reason: {other:?}")),
     }
-}
-
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    let middle = values.len() / 2;
-    let (_, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let upper = *upper;
-    if values.len() % 2 == 1 {
-        return upper;
-    }
-    let lower = values[..middle].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    0.5 * (lower + upper)
 }
 
 /// Residuals in units of the noise, as the solver wants them.

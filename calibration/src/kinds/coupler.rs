@@ -1,12 +1,12 @@
 //! Directional couplers: how much crosses, over length and wavelength.
 
 use super::coupler_model::{Bench, Split, Structure, angle};
-use super::cutback::{length_in, stem};
 use super::fringes::fringes;
 use super::given::{Form, Given, Setting};
 use super::mzi::WAVELENGTH;
+use super::names::{length_in, per_file};
 use super::outcome::{Outcome, Table};
-use super::trace::{BAND, FLOOR, REPEATABILITY};
+use super::trace::{BAND, FLOOR, REPEATABILITY, THROUGH};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{FitError, Options, Parameter, Problem, Solution, Spread, fit};
@@ -18,8 +18,6 @@ const LENGTHS: Setting = Setting {
     doc: "lengths over which the guides run side by side, in the order of the files [default: from names such as dc_length5um.csv]",
     form: Form::List("um", 0.0, 1e5),
 };
-const THROUGH: Setting =
-    Setting { name: "through", doc: "channel of the through port [default: 2]", form: Form::Whole(0, 1000) };
 const CROSS: Setting =
     Setting { name: "cross", doc: "channel of the cross port [default: 3]", form: Form::Whole(0, 1000) };
 const STRUCTURE: Setting = Setting {
@@ -43,28 +41,10 @@ pub(super) const KIND: Kind = Kind {
     run,
 };
 
-fn lengths(inputs: &[Input], given: &Given) -> Result<Vec<f64>, CalibrationError> {
-    let named = |input: &Input| {
-        length_in(stem(&input.file)).ok_or_else(|| {
-            let text = "the name does not say the length: --set length=0um,5um, in the order of the files";
-            CalibrationError::Setting(format!("{}: {text}", input.file))
-        })
-    };
-    match given.list("length") {
-        Some(list) if list.len() == inputs.len() => Ok(list.to_vec()),
-        Some(list) => {
-            let (files, values) = (inputs.len(), list.len());
-            let text = format!("{files} files need as many lengths, in their order; {values} are given");
-            Err(CalibrationError::Setting(text))
-        }
-        None => inputs.iter().map(named).collect(),
-    }
-}
-
 fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, CalibrationError> {
     let mut hidden = Vec::new();
     let mut all: Vec<Split> = Vec::new();
-    for (input, length) in inputs.iter().zip(lengths(inputs, given)?) {
+    for (input, length) in inputs.iter().zip(per_file(inputs, given, "length", "0um,5um", length_in)?) {
         let spectrum = Spectrum::read(&input.bytes, &input.file)?;
         let ports =
             [("through", 2.0), ("cross", 3.0)].map(|(n, usual)| given.number(n).unwrap_or(usual) as u32);

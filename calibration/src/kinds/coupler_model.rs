@@ -27,7 +27,7 @@ pub(super) struct Split {
     /// mW, the detector's floor taken off.
     through: Vec<f64>,
     cross: Vec<f64>,
-    /// Scatter of the share of each point up to a factor: what the model leaves, and the detector's noise.
+    /// Scatter of the share of each point, up to a factor.
     pub spread: Vec<f64>,
     /// Points that the floor hides.
     pub hidden: usize,
@@ -35,8 +35,16 @@ pub(super) struct Split {
     pub length: f64,
 }
 
-/// Floor over total power at which the detector's noise is as large as what the model leaves.
+/// Floor over total power at which the detector's noise is as large as that of the powers themselves.
 const EVEN: f64 = 40.0;
+/// What the model leaves, over the noise of an even split.
+const LEFT: f64 = 0.1;
+
+/// Scatter of a share s, up to a factor: that of two powers which err by a share of themselves is s (1 - s) of it, most where the
+/// fringes are steepest; then the detector's noise, and what the model leaves.
+fn scatter(share: f64, dark: f64) -> f64 {
+    (4.0 * share * (1.0 - share)).hypot(EVEN * dark).hypot(LEFT)
+}
 
 impl Split {
     /// The powers where the through port or the cross port is well above the floor.
@@ -63,7 +71,7 @@ impl Split {
         if seen.len() < 40 {
             let count = seen.len();
             return Err(part.wrong(format!(
-                "{count} wavelengths have light in channel {} or {} more than {CLEAR} dB above the detector's floor of {floor} dBm: at least 40                  are needed",
+                "{count} wavelengths have light in channel {} or {} more than {CLEAR} dB above the detector's floor of {floor} dBm: at least 40 are needed",
                 ports[0], ports[1]
             )));
         }
@@ -72,7 +80,7 @@ impl Split {
             nanometres: seen.iter().map(|i| nanometres(part.wavelengths[*i])).collect(),
             through: seen.iter().map(|i| light(&through[*i])).collect(),
             cross: seen.iter().map(|i| light(&cross[*i])).collect(),
-            spread: seen.iter().map(|i| (EVEN * dark / total[*i]).hypot(1.0)).collect(),
+            spread: seen.iter().map(|i| scatter(light(&cross[*i]) / total[*i], dark / total[*i])).collect(),
             hidden: total.len() - seen.len(),
             length,
         })

@@ -2,6 +2,7 @@
 
 use super::envelope::CHANNEL;
 use super::given::{Form, Given, Setting};
+use super::names::{count_in, length_in, per_file};
 use super::outcome::{Outcome, Series, Table, line, short};
 use super::trace::{BAND, FLOOR, REPEATABILITY, Trace, notes};
 use super::{Files, Input, Kind};
@@ -29,7 +30,7 @@ pub(super) const WAVEGUIDE: Kind = Kind {
     takes_reference: false,
     settings: &[LENGTHS, CHANNEL, BAND, FLOOR, REPEATABILITY],
     run: |inputs, _, given| {
-        let lengths = amounts(inputs, given.list("length"), length_in)?;
+        let lengths = differing(per_file(inputs, given, "length", "0um,3500um", length_in)?)?;
         let centimetres: Vec<f64> = lengths.iter().map(|um| um * 1e-4).collect();
         let unit = Amount { unit: "dB/cm", file: "loss.csv", column: "loss_db_cm", what: "guides" };
         let mut outcome = run(inputs, given, &centimetres, &unit)?;
@@ -51,7 +52,7 @@ pub(super) const SERIES: Kind = Kind {
     takes_reference: false,
     settings: &[COUNTS, CHANNEL, BAND, FLOOR, REPEATABILITY],
     run: |inputs, _, given| {
-        let counts = amounts(inputs, given.list("count"), count_in)?;
+        let counts = differing(per_file(inputs, given, "count", "0,56", count_in)?)?;
         let unit = Amount { unit: "dB", file: "loss.csv", column: "loss_db", what: "devices" };
         let mut outcome = run(inputs, given, &counts, &unit)?;
         let loss = &outcome.fit.parameters[0];
@@ -74,62 +75,8 @@ struct Amount {
     what: &'static str,
 }
 
-/// A length in a name: digits before `um` or `mm`, the last of them.
-pub(super) fn length_in(name: &str) -> Option<f64> {
-    let places =
-        name.match_indices("um").map(|p| (p.0, 1.0)).chain(name.match_indices("mm").map(|p| (p.0, 1e3)));
-    let (end, factor) =
-        places.filter(|(at, _)| digits_before(name, *at).is_some()).max_by_key(|(at, _)| *at)?;
-    Some(factor * digits_before(name, end)?)
-}
-
-/// A count in a name: its last digits.
-fn count_in(name: &str) -> Option<f64> {
-    let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
-    digits_before(name, end)
-}
-
-pub(super) fn digits_before(name: &str, end: usize) -> Option<f64> {
-    let start = name[..end]
-        .rfind(|c: char| !c.is_ascii_digit())
-        .map_or(0, |at| at + name[at..].chars().next().map_or(1, char::len_utf8));
-    name[start..end].parse().ok()
-}
-
-/// The stem of a path.
-pub(super) fn stem(file: &str) -> &str {
-    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-}
-
-fn amounts(
-    inputs: &[Input],
-    given: Option<&[f64]>,
-    named: fn(&str) -> Option<f64>,
-) -> Result<Vec<f64>, CalibrationError> {
-    let amounts: Vec<f64> = match given {
-        Some(given) if given.len() == inputs.len() => given.to_vec(),
-        Some(given) => {
-            let text = format!(
-                "{} files need as many values, in their order; {} are given",
-                inputs.len(),
-                given.len()
-            );
-            return Err(CalibrationError::Setting(text));
-        }
-        None => {
-            let of = |input: &Input| {
-                named(stem(&input.file)).ok_or_else(|| {
-                    let text = format!(
-                        "{}: the name does not say it; give it with --set, in the order of the files",
-                        input.file
-                    );
-                    CalibrationError::Setting(text)
-                })
-            };
-            inputs.iter().map(of).collect::<Result<_, _>>()?
-        }
-    };
+/// Amounts of files that differ.
+fn differing(amounts: Vec<f64>) -> Result<Vec<f64>, CalibrationError> {
     let mut sorted = amounts.clone();
     sorted.sort_by(f64::total_cmp);
     sorted.dedup();

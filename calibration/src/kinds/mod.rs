@@ -14,6 +14,7 @@ mod fringes;
 mod given;
 mod heaters;
 mod mzi;
+mod names;
 mod outcome;
 mod photodiode;
 mod reference;

@@ -1,9 +1,9 @@
 //! The unbalanced Mach-Zehnder interferometer of two Y-branches.
 
-use super::cutback::{digits_before, stem};
 use super::envelope::CHANNEL;
 use super::fringes::{fringes, transmission};
 use super::given::{Form, Given, Setting};
+use super::names::{digits_before, stem};
 use super::outcome::Outcome;
 use super::reference::Reference;
 use super::trace::{

@@ -10,9 +10,8 @@ use super::outcome::{Outcome, Series, Table, line, short};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Estimate, Fit, Options, Parameter, Problem, Solution, Spread, fit};
+use mirage_devices::ELEMENTARY_CHARGE;
 
-/// Charge of the electron, C (exact, SI).
-const CHARGE: f64 = 1.602_176_634e-19;
 /// Times that the weights of the variances are taken from the curve fitted before.
 const REWEIGHTED: usize = 4;
 
@@ -173,9 +172,9 @@ fn transfer(data: &Data, samples: f64, given: &Given) -> Result<(Solution, Serie
     }
     solution.add("variance_floor", "A^2", |p| most * p[0]);
     solution.add("variance_slope", "A", |p| most / top * p[1]);
-    solution.add("noise_bandwidth", "Hz", |p| most / top * p[1] / (2.0 * CHARGE));
+    solution.add("noise_bandwidth", "Hz", |p| most / top * p[1] / (2.0 * ELEMENTARY_CHARGE));
     if let Some(hertz) = given.number("noise_bandwidth") {
-        solution.add("gain_check", "", |p| most / top * p[1] / (2.0 * CHARGE * hertz));
+        solution.add("gain_check", "", |p| most / top * p[1] / (2.0 * ELEMENTARY_CHARGE * hertz));
         gain_note(&mut solution.fit);
     }
     if quadratic {

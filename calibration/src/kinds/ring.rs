@@ -1,16 +1,16 @@
 //! Rings beside one bus or between two.
 
-use super::cutback::{digits_before, stem};
 use super::fringes::{fringes, transmission};
 use super::given::{Form, Given, Setting};
 use super::mzi::{INDEX, WAVELENGTH, centre, guide, usual_slope};
+use super::names::{digits_before, stem};
 use super::outcome::{Outcome, line, short};
 use super::reference::Reference;
 use super::resonances::{self, resonances};
 use super::ring_model::{NAMES, Ring, Shape, at, quality};
 use super::ring_regime::{alternative, regime};
 use super::trace::{
-    BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, Trace, fit_traces, notes, polynomial,
+    BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, THROUGH, Trace, fit_traces, notes, polynomial,
 };
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
@@ -29,8 +29,6 @@ const LENGTH: Setting = Setting {
     doc: "length of one round trip, instead of the radius",
     form: Form::Number("um", 3.0, 1e6),
 };
-const THROUGH: Setting =
-    Setting { name: "through", doc: "channel of the through port [default: 2]", form: Form::Whole(0, 1000) };
 const DROP: Setting = Setting {
     name: "drop",
     doc: "channel of the drop port [default: 1, if the file has it]",

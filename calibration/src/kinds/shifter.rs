@@ -1,14 +1,15 @@
 //! Phase over drive of a phase shifter: what it takes for half a turn, and how the curve bends.
 
-use super::cutback::stem;
 use super::data::{Data, one_of};
 use super::envelope::CHANNEL;
 use super::given::{Form, Given, Setting};
+use super::names::{per_file, volts_in};
 use super::outcome::{Outcome, Series, line, short};
 use super::trace::{BAND, FLOOR, Trace};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Options, Parameter, Problem, Spread, fit};
+use crate::quantile::median;
 use crate::spectrum::Spectrum;
 use nalgebra::{DMatrix, DVector};
 use num_complex::Complex64;
@@ -203,7 +204,7 @@ pub(super) const SPECTRA: Kind = Kind {
 };
 
 fn spectra(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, CalibrationError> {
-    let voltages = voltages(inputs, given)?;
+    let voltages = per_file(inputs, given, "voltage", "0V,0.5V", volts_in)?;
     if inputs.len() < 5 {
         return Err(CalibrationError::TooFew(format!(
             "{} spectra: at least 5 voltages are needed",
@@ -233,32 +234,6 @@ fn spectra(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome
         1e12 * delay
     ));
     Ok(outcome)
-}
-
-/// Voltages given, or in the names: a number before `V`.
-fn voltages(inputs: &[Input], given: &Given) -> Result<Vec<f64>, CalibrationError> {
-    let named = |input: &Input| {
-        let stem = stem(&input.file);
-        let of = |end: usize| {
-            let start = stem[..end].rfind(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-'));
-            stem[start.map_or(0, |at| at + 1)..end].parse::<f64>().ok()
-        };
-        stem.match_indices('V').rev().find_map(|(end, _)| of(end)).ok_or_else(|| {
-            CalibrationError::Setting(format!(
-                "{}: no voltage in the name, such as 1.5V: give them all with --set voltage=0V,0.5V,...",
-                input.file
-            ))
-        })
-    };
-    match given.list("voltage") {
-        Some(list) if list.len() == inputs.len() => Ok(list.to_vec()),
-        Some(list) => Err(CalibrationError::Setting(format!(
-            "{} files need as many voltages, in their order; {} are given",
-            inputs.len(),
-            list.len()
-        ))),
-        None => inputs.iter().map(named).collect(),
-    }
 }
 
 /// A spectrum without its broad shape, over optical frequency.
@@ -308,7 +283,7 @@ impl Fringes {
             .map(|delay| (delay, self.component(delay, low).norm()))
             .collect();
         let best = sizes.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
-        let typical = crate::quantile::quantile(sizes.iter().map(|s| s.1).collect(), 0.5);
+        let typical = median(sizes.iter().map(|s| s.1).collect());
         match best {
             Some((delay, size)) if size > 10.0 * typical => {
                 let near =

@@ -3,6 +3,7 @@
 //! The spectra are made by the circuit solver of `mirage-devices` from netlists, not by the formulas of the fits, seen through
 //! couplers with a bent response, with relative noise, noise of the detector and its floor.
 
+use super::coverage::{Question, held, judge, repeats};
 use super::*;
 use crate::fit::tests::normal;
 use crate::spectrum::{Channel, Spectrum};
@@ -10,7 +11,6 @@ use mirage_devices::circuit::{Circuit, Netlist, Solver};
 use mirage_devices::component::{Library, Points};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use rayon::prelude::*;
 
 /// Relative noise, dB.
 const NOISE: f64 = 0.05;
@@ -71,56 +71,21 @@ pub(super) fn measured(
     Input { file: file.into(), bytes: text.into_bytes() }
 }
 
-/// In how many repeats the interval holds the truth, for each truth.
-pub(super) fn coverage(
-    repeats: u64,
-    truths: &[(&str, f64)],
-    kind: &str,
-    set: &[&str],
-    make: impl Fn(&mut Pcg64) -> Vec<Input> + Sync,
-) -> Vec<u64> {
-    let kind = Kind::named(kind).unwrap();
-    let given = Given::read(set, kind.settings).unwrap();
-    let one = |seed: u64| -> Vec<u64> {
-        let inputs = make(&mut Pcg64::seed_from_u64(seed));
-        let outcome = kind.fit(&inputs, None, &given).unwrap_or_else(|e| panic!("repeat {seed}: {e}"));
-        let hit = |(name, truth): &(&str, f64)| {
-            let e = outcome.fit.get(name).unwrap_or_else(|| panic!("no {name}"));
-            let (low, high) = (e.lower.unwrap_or(f64::NAN), e.upper.unwrap_or(f64::NAN));
-            u64::from((low..=high).contains(truth))
-        };
-        truths.iter().map(hit).collect()
-    };
-    let all: Vec<Vec<u64>> = (0..repeats).into_par_iter().map(one).collect();
-    (0..truths.len()).map(|k| all.iter().map(|hits| hits[k]).sum()).collect()
-}
+/// Repeats in the tests of every day.
+const FEW: u64 = 48;
 
-/// How often the tests repeat: a few times each, or as often as MIRAGE_REPEATS says.
-fn repeats() -> u64 {
-    std::env::var("MIRAGE_REPEATS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
-}
-
-/// 1,000 repeats must hit in 93 to 97 %. Of fewer, at least as many as 1,000 with 95 % would not miss but once in 10,000
-/// times (binomial).
-fn judge(kind: &str, truths: &[(&str, f64)], hits: &[u64]) {
-    use statrs::distribution::{Binomial, DiscreteCDF};
-    let n = repeats();
-    let law = Binomial::new(0.95, n).unwrap();
-    let least = (0..n).find(|k| law.cdf(*k) > 1e-4).unwrap();
-    let (low, high) = if n >= 1000 { (n * 93 / 100, n * 97 / 100) } else { (least, n) };
-    for ((name, _), hits) in truths.iter().zip(hits) {
-        println!("{kind} {name}: {hits} of {n}");
-    }
-    for ((name, _), hits) in truths.iter().zip(hits) {
-        assert!((low..=high).contains(hits), "{kind} {name}: {hits} of {n}, wanted {low} to {high}");
-    }
+/// Whether the intervals of a kind hold these truths as often as they say.
+fn covers(kind: &str, truths: &[(&str, f64)], set: &[&str], make: impl Fn(&mut Pcg64) -> Vec<Input> + Sync) {
+    let question = Question { kind, set, truths, open: false };
+    let repeats = repeats(FEW);
+    judge(&question, &held(&question, repeats, |seed| make(&mut Pcg64::seed_from_u64(seed))), repeats);
 }
 
 #[test]
 fn envelope_holds_the_truth() {
     let truths = [("peak_power", -20.0), ("peak_wavelength", 1545.0), ("bandwidth_1db", 30.0)];
     let wavelengths = grid(1520.0, 1570.0, 400);
-    let hits = coverage(repeats(), &truths, "envelope", &[], |random| {
+    covers("envelope", &truths, &[], |random| {
         let power = |w: &f64| 10f64.powf(-(2.0 * (w * 1e9 - 1545.0) / 30.0).powi(2) / 10.0);
         let bent: Vec<f64> = wavelengths.iter().map(power).collect();
         // The couplers' own bend is taken out again.
@@ -134,7 +99,6 @@ fn envelope_holds_the_truth() {
             .collect();
         vec![measured("e.csv", &wavelengths, &[(2, &flat)], 0.0, random)]
     });
-    judge("envelope", &truths, &hits);
 }
 
 /// Five guides whose couplers scatter by 0.3 dB.
@@ -142,18 +106,16 @@ fn envelope_holds_the_truth() {
 fn waveguide_holds_the_truth() {
     let truths = [("loss", 2.0)];
     let wavelengths = grid(1540.0, 1560.0, 100);
-    let hits =
-        coverage(repeats(), &truths, "waveguide", &["length=0um,5000um,10000um,20000um,30000um"], |random| {
-            [0.0, 0.5, 1.0, 2.0, 3.0]
-                .iter()
-                .map(|cm| {
-                    let power = vec![10f64.powf(-2.0 * cm / 10.0); wavelengths.len()];
-                    let level = 0.3 * normal(random);
-                    measured("w.csv", &wavelengths, &[(2, &power)], level, random)
-                })
-                .collect()
-        });
-    judge("waveguide", &truths, &hits);
+    covers("waveguide", &truths, &["length=0um,5000um,10000um,20000um,30000um"], |random| {
+        [0.0, 0.5, 1.0, 2.0, 3.0]
+            .iter()
+            .map(|cm| {
+                let power = vec![10f64.powf(-2.0 * cm / 10.0); wavelengths.len()];
+                let level = 0.3 * normal(random);
+                measured("w.csv", &wavelengths, &[(2, &power)], level, random)
+            })
+            .collect()
+    });
 }
 
 /// Two counts alone: the repeatability of 0.3 dB is what the interval stands on.
@@ -161,7 +123,7 @@ fn waveguide_holds_the_truth() {
 fn series_holds_the_truth() {
     let truths = [("loss", 0.25)];
     let wavelengths = grid(1540.0, 1560.0, 100);
-    let hits = coverage(repeats(), &truths, "series", &["count=0,40"], |random| {
+    covers("series", &truths, &["count=0,40"], |random| {
         [0.0, 40.0]
             .iter()
             .map(|count| {
@@ -171,7 +133,6 @@ fn series_holds_the_truth() {
             })
             .collect()
     });
-    judge("series", &truths, &hits);
 }
 
 /// Two Y-branches with an imbalance of 0.4 dB, and guides of SAX's form.
@@ -197,10 +158,9 @@ fn mzi_holds_the_truth() {
     let wavelengths = grid(1530.0, 1570.0, 500);
     let power = solve(MZI, &[("out", "in")], &wavelengths);
     let set = ["delta_length=100um", "envelope_degree=3"];
-    let hits = coverage(repeats(), &truths, "mzi", &set, |random| {
+    covers("mzi", &truths, &set, |random| {
         vec![measured("m.csv", &wavelengths, &[(2, &power[0])], 0.0, random)]
     });
-    judge("mzi", &truths, &hits);
 }
 
 /// A ring of two point couplers and two guides, with the reflections and loops that the general solver has.
@@ -229,13 +189,12 @@ fn add_drop_ring_holds_the_truth() {
     let wavelengths = grid(1535.0, 1565.0, 800);
     let power = solve(&ring((0.1, 0.07), 40.0), &[("through", "in"), ("drop", "in")], &wavelengths);
     let set = ["radius=10um", "envelope_degree=3", "repeatability=0.05dB"];
-    let hits = coverage(repeats(), &truths, "ring", &set, |random| {
+    covers("ring", &truths, &set, |random| {
         // The drop port's coupler to the fibre is off by what is said of it.
         let off = 10f64.powf(0.05 * normal(random) / 10.0);
         let drop: Vec<f64> = power[1].iter().map(|p| p * off).collect();
         vec![measured("r.csv", &wavelengths, &[(2, &power[0]), (1, &drop)], 0.0, random)]
     });
-    judge("ring", &truths, &hits);
 }
 
 #[test]
@@ -244,12 +203,11 @@ fn ring_with_equal_couplers_holds_the_truth() {
     let wavelengths = grid(1535.0, 1565.0, 800);
     let power = solve(&ring((0.08, 0.08), 10.0), &[("through", "in"), ("drop", "in")], &wavelengths);
     let set = ["radius=10um", "envelope_degree=3", "couplers=equal"];
-    let hits = coverage(repeats(), &truths, "ring", &set, |random| {
+    covers("ring", &truths, &set, |random| {
         let off = 10f64.powf(normal(random) / 10.0);
         let drop: Vec<f64> = power[1].iter().map(|p| p * off).collect();
         vec![measured("r.csv", &wavelengths, &[(2, &power[0]), (1, &drop)], 0.0, random)]
     });
-    judge("ring of equal couplers", &truths, &hits);
 }
 
 #[test]
@@ -260,12 +218,12 @@ fn all_pass_ring_holds_the_truth_on_the_side_that_is_asked_for() {
     let truths = [("coupling_bus", 0.05), ("round_trip_loss", 0.628_319)];
     let set = ["radius=10um", "envelope_degree=3"];
     let make = |random: &mut Pcg64| vec![measured("r.csv", &wavelengths, &[(2, &power[0])], 0.0, random)];
-    judge("all-pass ring", &truths, &coverage(repeats(), &truths, "ring", &set, make));
+    covers("ring", &truths, &set, make);
     // The other answer exchanges the two.
     let truths =
         [("coupling_bus", 1.0 - 10f64.powf(-0.062_831_9)), ("round_trip_loss", -10.0 * 0.95f64.log10())];
     let set = ["radius=10um", "envelope_degree=3", "regime=over"];
-    judge("the same, over-coupled", &truths, &coverage(repeats(), &truths, "ring", &set, make));
+    covers("ring", &truths, &set, make);
 }
 
 #[test]
@@ -280,13 +238,11 @@ fn coupler_holds_the_truth() {
     let wavelengths = grid(1530.0, 1570.0, 200);
     let pairs = [("through", "in"), ("cross", "in")];
     let powers = [0.0, 5.0, 10.0].map(|l| solve(&netlist(l), &pairs, &wavelengths));
-    let hits =
-        coverage(repeats(), &truths, "coupler", &["length=0um,5um,10um", "repeatability=0.0dB"], |random| {
-            let file =
-                |p: &Vec<Vec<f64>>| measured("c.csv", &wavelengths, &[(2, &p[0]), (3, &p[1])], 0.0, random);
-            powers.iter().map(file).collect()
-        });
-    judge("coupler", &truths, &hits);
+    covers("coupler", &truths, &["length=0um,5um,10um", "repeatability=0.0dB"], |random| {
+        let file =
+            |p: &Vec<Vec<f64>>| measured("c.csv", &wavelengths, &[(2, &p[0]), (3, &p[1])], 0.0, random);
+        powers.iter().map(file).collect()
+    });
 }
 
 /// Two alike couplers in an interferometer, as openEBL has them.
@@ -308,12 +264,11 @@ fn couplers_in_an_interferometer_hold_the_truth() {
     let pairs = [("through", "in"), ("cross", "in")];
     let powers = [0.0, 5.0].map(|l| solve(&netlist(l), &pairs, &wavelengths));
     let set = ["length=0um,5um", "structure=interferometer", "repeatability=0.0dB"];
-    let hits = coverage(repeats(), &truths, "coupler", &set, |random| {
+    covers("coupler", &truths, &set, |random| {
         let file =
             |p: &Vec<Vec<f64>>| measured("c.csv", &wavelengths, &[(2, &p[0]), (3, &p[1])], 0.0, random);
         powers.iter().map(file).collect()
     });
-    judge("couplers in an interferometer", &truths, &hits);
 }
 
 /// A spectrum in memory equals the one that is read.

@@ -127,12 +127,3 @@ fn what_does_not_fit_is_refused_with_its_reason() {
 fn flat() -> String {
     (0..100).fold("wavelength_nm,channel_2_dbm\n".to_owned(), |t, i| format!("{t}{},-30\n", 1500 + i))
 }
-
-/// Lengths and counts in names.
-#[test]
-fn names_say_what_they_hold() {
-    assert_eq!(cutback::length_in("waveguide_34909um"), Some(34909.0));
-    assert_eq!(cutback::length_in("guide_3mm_w500nm"), Some(3000.0));
-    assert_eq!(cutback::length_in("guide"), None);
-    assert_eq!(cutback::stem("a/b/ring_r10um.csv"), "ring_r10um");
-}

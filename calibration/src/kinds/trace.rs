@@ -13,6 +13,8 @@ pub(super) const BAND: Setting = Setting {
     doc: "wavelengths to use, FROM:TO [default: all]",
     form: Form::Range("nm", 200.0, 20_000.0),
 };
+pub(super) const THROUGH: Setting =
+    Setting { name: "through", doc: "channel of the through port [default: 2]", form: Form::Whole(0, 1000) };
 pub(super) const FLOOR: Setting = Setting {
     name: "floor",
     doc: "power that the detector shows without light [default: -60 dBm, that of openEBL]; data within 3 dB of it are left out",

@@ -12,6 +12,7 @@ use super::outcome::{Outcome, Series, Table};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Estimate, Fit};
+use crate::quantile::median;
 use mirage_devices::variation::Process;
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
@@ -434,10 +435,6 @@ fn within(value: f64, (low, high): (Option<f64>, Option<f64>)) -> &'static str {
 }
 
 fn outliers(values: &[f64]) -> usize {
-    let median = |mut list: Vec<f64>| {
-        list.sort_by(f64::total_cmp);
-        list[list.len() / 2]
-    };
     let centre = median(values.to_vec());
     let scale = 1.4826 * median(values.iter().map(|v| (v - centre).abs()).collect());
     values.iter().filter(|v| (*v - centre).abs() > OUTLIER * scale).count()

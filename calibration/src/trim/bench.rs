@@ -54,11 +54,6 @@ impl<'a, 'b> Bench<'a, 'b> {
     }
 }
 
-/// Wraps an angle to (-pi, pi].
-pub(super) fn wrap(angle: f64) -> f64 {
-    angle - 2.0 * PI * (angle / (2.0 * PI) - 0.5).ceil()
-}
-
 /// For each digit a streamed residue that sets it, and the digits that this sets as well; those come before it in the list.
 pub(super) fn probes(bench: &Bench) -> Vec<(usize, usize, Vec<usize>)> {
     let (digits, m) = (bench.lab.unit().digits(), bench.modulus());

@@ -1,8 +1,9 @@
 //! Scale of each MMU's drive, and the codes of its levels.
 
 use super::TrimPlan;
-use super::bench::{Bench, probes, usual, wrap};
+use super::bench::{Bench, probes, usual};
 use crate::CalibrationError;
+use mirage_devices::wrap;
 
 /// Finds the gain of each digit of each MMU, sets the references of the DACs to what they have in common, and returns that.
 ///

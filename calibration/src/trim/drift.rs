@@ -1,9 +1,9 @@
 //! Following the drift of the arms while the unit is in use.
 
-use super::bench::wrap;
 use super::paths::Steps;
 use crate::CalibrationError;
 use crate::draws::{Domain, generator, normals};
+use mirage_devices::wrap;
 use mirage_devices::{DeviceError, Group, Lab};
 
 /// Looks made at once, before anything drifts.

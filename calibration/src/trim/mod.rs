@@ -19,8 +19,9 @@ mod paths;
 pub use drift::{Drift, Tracked, TrackedStep, track};
 
 use crate::CalibrationError;
-use bench::{Bench, wrap};
+use bench::Bench;
 use mirage_devices::Lab;
+use mirage_devices::wrap;
 
 /// Vectors of operands that the rotation is averaged over.
 const VECTORS: u32 = 256;

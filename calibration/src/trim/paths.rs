@@ -1,8 +1,9 @@
 //! Differences of detour and bus, and their trims.
 
-use super::bench::{Bench, probes, wrap};
+use super::bench::{Bench, probes};
 use crate::CalibrationError;
 use mirage_devices::Lab;
+use mirage_devices::wrap;
 use std::f64::consts::PI;
 
 /// The trims' actuators.

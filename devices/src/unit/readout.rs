@@ -208,7 +208,7 @@ impl ReadOut {
 }
 
 /// Wraps an angle to (-pi, pi].
-pub(crate) fn wrap(angle: f64) -> f64 {
+pub fn wrap(angle: f64) -> f64 {
     let turns = angle / (2.0 * PI);
     angle - 2.0 * PI * (turns - 0.5).ceil()
 }
