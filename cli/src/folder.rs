@@ -207,13 +207,18 @@ impl Folder {
         self.put(name, text.as_bytes())
     }
 
+    /// Writes a JSON value, and the end of its last line.
+    pub fn json(&self, name: &str, value: &serde_json::Value) -> Result<()> {
+        self.text(name, &format!("{}\n", serde_json::to_string_pretty(value)?))
+    }
+
     /// Writes what is needed to repeat a command: design.toml, the file of heaters that it names, and command.json.
     pub fn repeatable(&self, design: &Design, command: &serde_json::Value) -> Result<()> {
         self.text("design.toml", &design.kept)?;
         if let Some(heaters) = &design.heaters {
             self.text(HEATERS, &heaters.text)?;
         }
-        self.text("command.json", &format!("{}\n", serde_json::to_string_pretty(command)?))
+        self.json("command.json", command)
     }
 
     /// Writes a table of records, whose fields name the columns.

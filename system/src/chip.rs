@@ -336,4 +336,4 @@ pub(crate) fn stream(seed: u64, entry: &GemmEntry, before: u64) -> Pcg64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

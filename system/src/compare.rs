@@ -272,6 +272,7 @@ impl Ratios {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chip::tests::{FAST, entry, system as changed};
     use crate::design::tests::system;
     use crate::workload::{Optimiser, builtin};
 
@@ -330,23 +331,7 @@ mod tests {
     /// arrays share the tiles.
     #[test]
     fn events_of_arrays_are_the_closed_form() {
-        let mut document = mirage_design::Document::new(crate::design::DEFAULT_SECTION, "test.toml").unwrap();
-        for (key, value) in [
-            ("sram.capacity", "8 GB"),
-            ("sram.weights", "2 GB"),
-            ("sram.activations", "2 GB"),
-            ("sram.gradients", "2 GB"),
-            ("sram.accumulators", "2 GB"),
-            ("memory.bandwidth", "10 PB/s"),
-            ("memory.latency", "0 ns"),
-            ("sram.dma_bandwidth", "10 PB/s"),
-            ("sram.drain_bandwidth", "10 PB/s"),
-            ("controller.issue_time", "0 ns"),
-            ("recalibration.period", "0 s"),
-        ] {
-            document = document.with_value(&format!("system.{key}"), value).unwrap();
-        }
-        let mut system: System = document.section("system").unwrap();
+        let mut system = changed(&FAST);
         for dataflow in [Dataflow::First, Dataflow::Second, Dataflow::Output] {
             system.dataflow = Value::new(dataflow);
             for (units, rows, columns) in [(1, 16, 16), (1, 32, 8), (5, 32, 16)] {
@@ -354,9 +339,7 @@ mod tests {
                 let engine = Engine::Systolic(Systolic::new(&system, Format::Int8, arrays));
                 let chip = Chip::with_engine(&system, engine.clone()).unwrap();
                 for [m, k, n] in [[64, 147, 784], [100, 576, 200], [17, 33, 999]] {
-                    let (network, layer) = ("n".to_owned(), "l".to_owned());
-                    let pass = mirage_arithmetic::Pass::Forward;
-                    let entry = mirage_arithmetic::GemmEntry { network, layer, pass, m, k, n, repeats: 1 };
+                    let entry = entry(m, k, n, 1);
                     let result = chip.products(&[entry], &Options::default(), 1, &|_| {}).unwrap().remove(0);
                     // SCALE-Sim's R holds the inner dimension where an operand is stationary.
                     let (r, c) = (u64::from(columns), u64::from(rows));

@@ -85,7 +85,7 @@ fn results(
     if let Some(reads) = args.monte_carlo {
         words.extend(question.monte_carlo(folder, answer, reads)?);
     }
-    folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    folder.json("summary.json", &summary)?;
     Ok((summary, words))
 }
 

@@ -67,7 +67,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     summary["budget"] = budget.summary();
     folder.repeatable(&design, &crate::command_line(study.seed))?;
     provenance(&folder, &design)?;
-    folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    folder.json("summary.json", &summary)?;
     timing.stage("report", || report::write(&folder, &summary))?;
     timing.write(&folder)?;
     folder.finish();

@@ -54,7 +54,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
             "unsettled_phase_rad": settling.unsettled, "phase_left_rad": settling.left,
         },
     });
-    folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    folder.json("summary.json", &summary)?;
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish();
     if args.common.json {

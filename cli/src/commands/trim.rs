@@ -48,7 +48,7 @@ pub fn run(args: &TrimArgs) -> Result<()> {
         "reached": reached, "verdict": verdict,
         "units": report.units, "reads": report.reads, "limits": report.limits, "drift": report.drift,
     });
-    folder.text("summary.json", &format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    folder.json("summary.json", &summary)?;
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish();
     if args.common.json {

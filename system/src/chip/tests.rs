@@ -24,7 +24,7 @@ pub(crate) fn chip(changes: &[(&str, &str)]) -> Chip {
 }
 
 /// Nothing is shared that could be waited for.
-const FAST: [(&str, &str); 16] = [
+pub(crate) const FAST: [(&str, &str); 16] = [
     ("sram.capacity", "8 GB"),
     ("sram.weights", "2 GB"),
     ("sram.activations", "2 GB"),
@@ -47,7 +47,7 @@ fn with<'a>(base: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'
     base.iter().chain(more).copied().collect()
 }
 
-fn entry(m: u64, k: u64, n: u64, repeats: u64) -> GemmEntry {
+pub(crate) fn entry(m: u64, k: u64, n: u64, repeats: u64) -> GemmEntry {
     GemmEntry { network: "net".into(), layer: "layer".into(), pass: Pass::Forward, m, k, n, repeats }
 }
 
