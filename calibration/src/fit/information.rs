@@ -86,6 +86,26 @@ impl Information {
         &self.inverse * factor
     }
 
+    /// Covariance for independent errors whose scatter each residual tells for itself: s^2 B J' diag(psi^2/(1-h)^2) J B,
+    /// B = (J' diag(psi') J)^-1, h the diagonal of J B J' (White, Econometrica 48:817, 1980; HC3 of MacKinnon and White,
+    /// J. Econometrics 29:305, 1985). Nothing if what counts as squares does not determine the parameters.
+    pub fn covariance_of_each(&self) -> Option<DMatrix<f64>> {
+        // In units of the errors, so that no parameter is small beside another.
+        let unit = DMatrix::from_diagonal(&self.inverse.diagonal().map(f64::sqrt));
+        let jacobian = &self.jacobian * &unit;
+        let inside = |score: &f64| self.loss == Loss::Squares || score.abs() < HUBER;
+        let counted: Vec<usize> = (0..self.scores.len()).filter(|i| inside(&self.scores[*i])).collect();
+        let counted = jacobian.select_rows(&counted);
+        let bread = (counted.transpose() * counted).cholesky()?.inverse();
+        let mut moved = &jacobian * bread;
+        for (i, score) in self.scores.iter().enumerate() {
+            // A datum that alone determines something leaves no residual, and nothing to learn from it.
+            let leverage = moved.row(i).dot(&jacobian.row(i)).min(0.9);
+            moved.row_mut(i).scale_mut(self.scale * score / (1.0 - leverage));
+        }
+        Some(&unit * moved.transpose() * moved * &unit)
+    }
+
     /// Share of residuals that count as squares.
     fn inside(&self) -> f64 {
         match self.loss {

@@ -52,6 +52,8 @@ const NEAR: f64 = 0.03;
 const DESCENTS: usize = 8;
 /// Standard deviations beyond which a residual is called an outlier.
 const OUTLIER: f64 = 5.0;
+/// Data from which on their residuals tell their scatter one by one.
+const MANY: usize = 100;
 /// Probability of a larger chi-squared, below which the stated scatter is not believed.
 const UNBELIEVABLE: f64 = 1e-3;
 
@@ -84,7 +86,7 @@ fn check(problem: &Problem<'_>, options: &Options) -> Result<(), FitError> {
     if let Some(i) = problem.data.iter().position(|d| !d.is_finite()) {
         return question(format!("datum {} is {}", i + 1, problem.data[i]));
     }
-    if let Spread::Known(s) | Spread::Relative(s) = problem.spread
+    if let Spread::Known(s) | Spread::Relative(s) | Spread::Guessed(s) = problem.spread
         && !(s.len() == n && s.iter().all(|s| s.is_finite() && *s > 0.0))
     {
         return question(format!("{n} data need as many standard deviations, all larger than zero"));
@@ -185,7 +187,11 @@ fn conclude(
     let (n, p) = (problem.data.len(), parameters.len());
     let dof = n - p;
     let mut notes = Vec::new();
-    let mut covariance = information.covariance();
+    let each = match problem.spread {
+        Spread::Guessed(_) if n >= MANY => information.covariance_of_each(),
+        _ => None,
+    };
+    let mut covariance = each.unwrap_or_else(|| information.covariance());
     let chi2 = minimum.residuals.iter().map(|r| (r / minimum.scale).powi(2)).sum::<f64>();
     if matches!(problem.spread, Spread::Known(_)) {
         covariance *= trust(chi2, dof, &mut notes);

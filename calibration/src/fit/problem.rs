@@ -32,6 +32,9 @@ pub enum Spread<'a> {
     Known(&'a [f64]),
     /// Standard deviations up to a common factor, which the residuals tell.
     Relative(&'a [f64]),
+    /// Standard deviations that are a guess: good enough for weights, while the residuals tell the scatter of each datum. Needs
+    /// a hundred data.
+    Guessed(&'a [f64]),
     /// The same for all data; the residuals tell it.
     Equal,
 }
@@ -40,7 +43,7 @@ impl Spread<'_> {
     /// The standard deviation of a datum, up to a factor unless it is known.
     pub(super) fn at(&self, datum: usize) -> f64 {
         match self {
-            Self::Known(s) | Self::Relative(s) => s[datum],
+            Self::Known(s) | Self::Relative(s) | Self::Guessed(s) => s[datum],
             Self::Equal => 1.0,
         }
     }

@@ -188,6 +188,35 @@ fn intervals_of_hubers_loss_hold_the_truth_with_and_without_outliers() {
     right(hits, "3 % outliers of twenty standard deviations");
 }
 
+/// Noise that grows sixfold over the data, while the weights say that it is the same: intervals of equal scatter are off, those
+/// from each residual hold the truth.
+#[test]
+fn a_guessed_scatter_is_not_believed() {
+    let model = |p: &[f64], out: &mut [f64]| {
+        out.iter_mut().enumerate().for_each(|(i, y)| *y = p[0] + p[1] * (i as f64 / 200.0).powi(3));
+    };
+    let guess = vec![1.0; 200];
+    let held = |spread: Spread<'_>| {
+        let hit = |seed: u64| {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let mut data = vec![0.0; 200];
+            model(&[1.0, 2.0], &mut data);
+            let noisy = |(i, y): (usize, &mut f64)| *y += 0.1 * (1.0 + i as f64 / 40.0) * normal(&mut random);
+            data.iter_mut().enumerate().for_each(noisy);
+            let parameters = parameters(&[("a", -9.0, 9.0), ("b", -9.0, 9.0)]);
+            let problem = Problem { parameters, data: &data, spread, runs: vec![], model: &model };
+            let options = Options::new("x").robust().from(vec![0.0, 0.0]);
+            let found = fit(&problem, &options).unwrap();
+            let b = &found.fit.parameters[1];
+            usize::from((b.lower.unwrap()..=b.upper.unwrap()).contains(&2.0))
+        };
+        (0..1000).map(hit).sum::<usize>()
+    };
+    let (equal, guessed) = (held(Spread::Equal), held(Spread::Guessed(&guess)));
+    assert!(equal < 920, "{equal} of 1000");
+    assert!((930..=970).contains(&guessed), "{guessed} of 1000");
+}
+
 /// Ripple with a correlation of 0.8 between neighbours. Intervals for independent errors would hold the truth in half of all
 /// cases; those of the bootstrap, from 1,200 points that are worth 133, must come near 95 %.
 #[test]

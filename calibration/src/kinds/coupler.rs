@@ -102,7 +102,7 @@ pub(super) fn solve(
         let parameters = parameters.clone();
         let spread: Vec<f64> = bench.all.iter().flat_map(|s| s.spread.iter().copied()).collect();
         fit(
-            &Problem { parameters, data: &data, spread: Spread::Relative(&spread), runs, model: &model },
+            &Problem { parameters, data: &data, spread: Spread::Guessed(&spread), runs, model: &model },
             options,
         )
     };

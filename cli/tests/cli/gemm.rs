@@ -1,12 +1,10 @@
 //! `mirage gemm`: the same bytes with and without the reference, on any number of threads, with errors as well.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::{mirage, npy};
 use assert_cmd::assert::OutputAssertExt;
-use common::{mirage, npy};
 use mirage_arithmetic::{Moduli, ResidueChannel};
 
 fn matrix(path: &Path, rows: usize, cols: usize, seed: u32) {

@@ -1,13 +1,11 @@
 //! One sampled chip from its devices to products, training and the system: what `characterize --chip` writes, the others read.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::{columns_are_documented, given_design, mirage, npy};
 use assert_cmd::assert::OutputAssertExt;
-use common::{columns_are_documented, given_design, mirage, npy};
 use mirage_arithmetic::{Place, ResidueChannel};
 
 fn json(command: &mut Command) -> serde_json::Value {

@@ -1,13 +1,11 @@
 //! Wrong input: one clear message that says where, exit code 2, no panic, nothing half-written.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::{mirage, npy};
 use assert_cmd::assert::OutputAssertExt;
-use common::{mirage, npy};
 
 /// Runs a command that must fail, and returns its message.
 fn fails(command: &mut Command) -> String {

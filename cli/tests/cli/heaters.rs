@@ -1,13 +1,11 @@
 //! A design that names a layout of heaters or a measured matrix: what it does, how it is kept, and what is wrong with a file.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::common::{given_design, mirage};
 use assert_cmd::assert::OutputAssertExt;
-use common::{given_design, mirage};
 
 /// The stages of 16 MMUs of `digits` digits.
 fn stages(digits: usize) -> Vec<String> {

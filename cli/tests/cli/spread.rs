@@ -1,11 +1,9 @@
 //! `mirage characterize --spread`: what the uncertainty of measured values makes of the error rate.
 
-mod common;
-
 use std::fs;
 
+use crate::common::{columns_are_documented, given_design, mirage};
 use assert_cmd::assert::OutputAssertExt;
-use common::{columns_are_documented, given_design, mirage};
 
 fn with_sigma(loss: &str) -> String {
     let design = given_design();

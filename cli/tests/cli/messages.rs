@@ -1,12 +1,10 @@
 //! What the commands say: of files that are something else, of open ports, of folders in use, of targets out of reach, of progress.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use common::{given_design, mirage};
+use crate::common::{given_design, mirage};
 
 fn run(words: &[&str]) -> (Output, String) {
     let output = mirage().args(words).output().unwrap();
@@ -164,5 +162,5 @@ fn a_target_out_of_reach_has_a_cause() {
     assert!(output.status.success(), "{message}");
     let table = fs::read_to_string(out.join("sweep.csv")).unwrap();
     assert!(table.lines().last().unwrap().contains("trim residue"), "{table}");
-    common::columns_are_documented(&out);
+    crate::common::columns_are_documented(&out);
 }

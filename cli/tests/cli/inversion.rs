@@ -1,13 +1,11 @@
 //! Inverted tolerances beside the error rates that the same design has at them, and importance sampling beside the channel.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::common::{columns_are_documented, given_design, mirage};
 use assert_cmd::assert::OutputAssertExt;
-use common::{columns_are_documented, given_design, mirage};
 
 /// The given design with a target that its light meets.
 fn lenient_design() -> String {

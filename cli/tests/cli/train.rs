@@ -1,8 +1,6 @@
 //! A training run that is killed, stopped by Ctrl-C and resumed ends with the bytes of one that ran through.
 #![cfg(unix)]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +10,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand_pcg::Pcg64;
 
-use common::{cifar, columns_are_documented, mirage};
+use crate::common::{cifar, columns_are_documented, mirage};
 
 fn train(data: &Path, folder: &Path) -> Command {
     let mut command = mirage();

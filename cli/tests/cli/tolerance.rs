@@ -1,13 +1,11 @@
 //! From error rates to devices and from devices to accuracy: sweeps of the trainer, tolerated rates, slip codes, weights of
 //! another run.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{cifar, columns_are_documented, given_design, mirage};
+use crate::common::{cifar, columns_are_documented, given_design, mirage};
 
 /// Exit code, and what was said.
 fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {

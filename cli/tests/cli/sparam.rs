@@ -1,11 +1,9 @@
 //! `mirage sparam`: what it says of the published tables, and what it writes.
 
-mod common;
-
 use std::fs;
 
+use crate::common::mirage;
 use assert_cmd::assert::OutputAssertExt;
-use common::mirage;
 
 fn data(name: &str) -> String {
     format!("{}/../data/siepic-fdtd/{name}", env!("CARGO_MANIFEST_DIR"))

@@ -1,13 +1,11 @@
 //! The chip beside systolic arrays, the published numbers beside ours, and other designs.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::{columns_are_documented, given_design, mirage};
 use assert_cmd::assert::OutputAssertExt;
-use common::{columns_are_documented, given_design, mirage};
 
 /// A table as lines of fields by column.
 fn table(path: &Path) -> Vec<std::collections::HashMap<String, String>> {

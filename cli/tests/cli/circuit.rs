@@ -1,12 +1,10 @@
 //! `mirage circuit` on the netlists that are shipped.
 
-mod common;
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::common::mirage;
 use assert_cmd::assert::OutputAssertExt;
-use common::mirage;
 
 fn netlist(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/circuits").join(name)

@@ -1,11 +1,9 @@
 //! Networks that read text, on the command line.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{columns_are_documented, mirage};
+use crate::common::{columns_are_documented, mirage};
 
 /// Lines of a few words in an order that can be learned.
 fn text(lines: usize) -> String {

@@ -1,15 +1,13 @@
 //! A sweep that is killed, stopped by Ctrl-C and taken up again ends with the bytes of one that ran through.
 #![cfg(unix)]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{columns_are_documented, given_design, mirage};
+use crate::common::{columns_are_documented, given_design, mirage};
 
 /// Two dimensions, so that the order of points is seen too.
 fn sweep(design: &Path, folder: &Path, threads: &str) -> Command {

@@ -1,11 +1,9 @@
 //! `mirage stream`: its tables, the same bytes on any number of threads, and wrong words.
 
-mod common;
-
 use std::fs;
 
+use crate::common::{columns_are_documented, given_design, mirage};
 use assert_cmd::assert::OutputAssertExt;
-use common::{columns_are_documented, given_design, mirage};
 
 #[test]
 fn tables_are_described_and_do_not_depend_on_threads() {

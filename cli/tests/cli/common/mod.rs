@@ -1,5 +1,4 @@
 //! What the tests of the command line share.
-#![allow(dead_code)] // no test uses all of it
 
 use std::fs;
 use std::path::Path;

@@ -1,11 +1,9 @@
 //! `mirage calibrate`.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{columns_are_documented, mirage};
+use crate::common::{columns_are_documented, mirage};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/openebl-2024-10");
 

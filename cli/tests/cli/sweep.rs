@@ -1,13 +1,11 @@
 //! What a sweep holds and what it solves for.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::{given_design, mirage};
 use assert_cmd::assert::OutputAssertExt;
-use common::{given_design, mirage};
 
 /// Rows of sweep.csv: (extinction, modulus, error rate, laser power, required laser power, required, reachable).
 type Point = (f64, String, Option<f64>, Option<f64>, Option<f64>, String, String);

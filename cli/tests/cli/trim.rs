@@ -1,11 +1,9 @@
 //! `mirage trim`: a sampled chip from useless to the target, or what stops it.
 
-mod common;
-
 use std::fs;
 
+use crate::common::{columns_are_documented, given_design, mirage};
 use assert_cmd::assert::OutputAssertExt;
-use common::{columns_are_documented, given_design, mirage};
 
 #[test]
 fn a_chip_is_trimmed_and_a_coarse_one_says_what_stops_it() {
