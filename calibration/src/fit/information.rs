@@ -55,7 +55,8 @@ impl Information {
 
     /// The step that still leads to the minimum, in the unit box: Newton's, with the second derivative of the loss.
     pub fn step(&self, all: usize) -> Unit {
-        let free = &self.inverse * (self.jacobian.transpose() * &self.scores) * (-self.scale / self.inside());
+        let bread = self.bread().unwrap_or_else(|| &self.inverse / self.inside());
+        let free = bread * self.jacobian.tr_mul(&self.scores) * -self.scale;
         let mut step = Unit::zeros(all);
         self.free.iter().zip(free.iter()).for_each(|(j, s)| step[*j] = *s);
         step
@@ -90,20 +91,25 @@ impl Information {
     /// B = (J' diag(psi') J)^-1, h the diagonal of J B J' (White, Econometrica 48:817, 1980; HC3 of MacKinnon and White,
     /// J. Econometrics 29:305, 1985). Nothing if what counts as squares does not determine the parameters.
     pub fn covariance_of_each(&self) -> Option<DMatrix<f64>> {
-        // In units of the errors, so that no parameter is small beside another.
-        let unit = DMatrix::from_diagonal(&self.inverse.diagonal().map(f64::sqrt));
-        let jacobian = &self.jacobian * &unit;
-        let inside = |score: &f64| self.loss == Loss::Squares || score.abs() < HUBER;
-        let counted: Vec<usize> = (0..self.scores.len()).filter(|i| inside(&self.scores[*i])).collect();
-        let counted = jacobian.select_rows(&counted);
-        let bread = (counted.transpose() * counted).cholesky()?.inverse();
-        let mut moved = &jacobian * bread;
+        let mut moved = &self.jacobian * self.bread()?;
         for (i, score) in self.scores.iter().enumerate() {
             // A datum that alone determines something leaves no residual, and nothing to learn from it.
-            let leverage = moved.row(i).dot(&jacobian.row(i)).min(0.9);
+            let leverage = moved.row(i).dot(&self.jacobian.row(i)).min(0.9);
             moved.row_mut(i).scale_mut(self.scale * score / (1.0 - leverage));
         }
-        Some(&unit * moved.transpose() * moved * &unit)
+        Some(moved.transpose() * moved)
+    }
+
+    /// (J' diag(psi') J)^-1, the second derivative of the loss turned round, if there is one.
+    fn bread(&self) -> Option<DMatrix<f64>> {
+        if self.loss == Loss::Squares {
+            return Some(self.inverse.clone());
+        }
+        let counted: Vec<usize> = (0..self.scores.len()).filter(|i| self.scores[*i].abs() < HUBER).collect();
+        // In units of the errors, so that no parameter is small beside another.
+        let unit = DMatrix::from_diagonal(&self.inverse.diagonal().map(f64::sqrt));
+        let counted = self.jacobian.select_rows(&counted) * &unit;
+        Some(&unit * counted.tr_mul(&counted).cholesky()?.inverse() * &unit)
     }
 
     /// Share of residuals that count as squares.
@@ -144,7 +150,7 @@ fn invert(
             reason: "no datum changes when it changes".into(),
         });
     }
-    let gram = jacobian.transpose() * jacobian;
+    let gram = jacobian.tr_mul(jacobian);
     let correlations = DMatrix::from_fn(free.len(), free.len(), |i, j| gram[(i, j)] / (norms[i] * norms[j]));
     let eigen = SymmetricEigen::new(correlations);
     for (k, value) in eigen.eigenvalues.iter().enumerate() {

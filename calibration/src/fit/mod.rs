@@ -48,6 +48,8 @@ use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
 /// Standard errors within which a minimum is known.
 const NEAR: f64 = 0.03;
+/// Standard errors from which on a Newton step finds it, where descents are costly.
+const CLOSE: f64 = 10.0;
 /// Descents from the point where the last one stopped.
 const DESCENTS: usize = 8;
 /// Standard deviations beyond which a residual is called an outlier.
@@ -100,7 +102,7 @@ fn check(problem: &Problem<'_>, options: &Options) -> Result<(), FitError> {
     Ok(())
 }
 
-/// The best minimum that the starts lead to. Starts are ranked, and minima compared, by their mean absolute residual, which
+/// A single start, or the best minimum that several lead to at a first look. Starts are ranked, and minima compared, by their mean absolute residual, which
 /// needs no scale of the noise and heeds no outliers.
 fn search(standard: &Standard<'_, '_>, options: &Options) -> Result<Minimum, FitError> {
     let parameters = &standard.problem.parameters;
@@ -127,13 +129,19 @@ fn search(standard: &Standard<'_, '_>, options: &Options) -> Result<Minimum, Fit
     ranked.retain(|(cost, _)| cost.is_finite());
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
     ranked.truncate(options.polish.max(1));
-    let several = ranked.len() > 1;
-    let minima = ranked.iter().filter_map(|(_, start)| standard.minimise(start, options.loss, several));
+    let nowhere = || FitError::NoMinimum("the model has no value at any start".into());
+    if let [(_, start)] = ranked[..] {
+        let found = match standard.costly() {
+            true => standard.at(start, options.loss),
+            false => standard.minimise(start, options.loss, false),
+        };
+        return found.ok_or_else(nowhere);
+    }
+    let minima = ranked.iter().filter_map(|(_, start)| standard.minimise(start, options.loss, true));
     let best = minima.min_by(|a, b| mean(&a.residuals).total_cmp(&mean(&b.residuals)));
-    let best = best.ok_or_else(|| FitError::NoMinimum("the model has no value at any start".into()))?;
-    match several {
-        true => standard.minimise(&best.at, options.loss, false).ok_or_else(lost),
-        false => Ok(best),
+    match best {
+        Some(best) if !standard.costly() => standard.minimise(&best.at, options.loss, false).ok_or_else(lost),
+        best => best.ok_or_else(nowhere),
     }
 }
 
@@ -147,18 +155,31 @@ fn settle(
     mut minimum: Minimum,
     loss: Loss,
 ) -> Result<(Minimum, Information), FitError> {
-    for _ in 0..DESCENTS {
-        let information = Information::new(standard, &minimum, loss)?;
-        let step = information.step(minimum.at.len());
-        let distance = information.distance(&step);
-        if distance < NEAR {
-            return Ok((minimum, information));
-        }
-        // Close by, Newton's step lands better than another descent, whose model of the loss is a cautious one.
-        let newton = if distance < 1.0 { standard.step(&minimum, &step, loss) } else { None };
+    let mut last = f64::INFINITY;
+    let close = if standard.costly() { CLOSE } else { 1.0 };
+    for descent in 0..=DESCENTS {
+        let newton = match Information::new(standard, &minimum, loss) {
+            // What a start does not determine, a minimum may.
+            Err(error) if descent > 0 => return Err(error),
+            Err(_) => None,
+            Ok(information) => {
+                let step = information.step(minimum.at.len());
+                let distance = information.distance(&step);
+                if distance < NEAR {
+                    return Ok((minimum, information));
+                }
+                // Close by, Newton's step lands better than another descent, whose model of the loss is a cautious one, unless
+                // the last one brought little.
+                let near = distance < close && distance < 0.2 * last;
+                last = if near { distance } else { f64::INFINITY };
+                if near { standard.step(&minimum, &step, loss) } else { None }
+            }
+        };
         minimum = match newton {
             Some(next) => next,
-            None => standard.minimise(&minimum.at, loss, false).ok_or_else(lost)?,
+            None => {
+                standard.minimise(&minimum.at, loss, descent < 2 && standard.costly()).ok_or_else(lost)?
+            }
         };
     }
     let information = Information::new(standard, &minimum, loss)?;

@@ -17,6 +17,8 @@ const MEDIAN_OF_NORMAL: f64 = 0.674_489_750_196_081_7;
 const STEP: f64 = 1e-6;
 /// Step of the one-sided differences.
 const SIDE: f64 = 1e-8;
+/// Data from which on a descent takes long.
+const COSTLY: usize = 1000;
 const ITERATIONS: u64 = 100;
 /// Rounds in which minimum and scale of the noise settle together.
 const ROUNDS: usize = 6;
@@ -51,6 +53,11 @@ impl<'p, 'a> Standard<'p, 'a> {
         let largest = (0..problem.data.len()).map(|i| problem.data[i].abs() / problem.spread.at(i));
         let grain = 1e-12 * largest.fold(0.0, f64::max);
         Self { problem, lower: Unit::zeros(n), upper: Unit::from_element(n, 1.0), grain: grain.max(1e-300) }
+    }
+
+    /// Whether there are so many data that descents are to be saved.
+    pub fn costly(&self) -> bool {
+        self.problem.data.len() >= COSTLY
     }
 
     pub fn physical(&self, unit: &Unit) -> Vec<f64> {
@@ -129,10 +136,16 @@ impl<'p, 'a> Standard<'p, 'a> {
     /// the model.
     pub fn step(&self, from: &Minimum, step: &Unit, loss: Loss) -> Option<Minimum> {
         let at = &from.at + step;
-        let residuals = self.residuals(&at);
-        let inside = at.iter().all(|u| (0.0..=1.0).contains(u)) && residuals.iter().all(|r| r.is_finite());
+        if at.iter().all(|u| (0.0..=1.0).contains(u)) { self.at(&at, loss) } else { None }
+    }
+
+    /// A point as it is. `None` where the model has no value.
+    pub fn at(&self, point: &Unit, loss: Loss) -> Option<Minimum> {
+        let residuals = self.residuals(point);
         let scale = self.scale(residuals.as_slice(), loss);
-        inside.then(|| Minimum { at, residuals: residuals.as_slice().to_vec(), scale, complaint: None })
+        let known = residuals.iter().all(|r| r.is_finite());
+        let residuals = residuals.as_slice().to_vec();
+        known.then(|| Minimum { at: point.clone(), residuals, scale, complaint: None })
     }
 
     /// Scale of the noise: the median of the residuals under Huber's loss, else their root mean square.

@@ -9,7 +9,7 @@ use crate::CalibrationError;
 use crate::fit::{Options, Parameter, Solution};
 use mirage_devices::component::{AddDrop, GuideMode};
 use rayon::prelude::*;
-use std::f64::consts::TAU;
+use std::f64::consts::{LN_10, TAU};
 
 /// Reach of a window in linewidths to either side.
 const REACH: f64 = 8.0;
@@ -57,12 +57,14 @@ impl Dip {
         let beta = p.get(5).copied().unwrap_or(0.0);
         for (i, out) in out.iter_mut().enumerate() {
             let phase = (self.guide.wavenumber(self.trace.wavelengths[i]) - zero) * self.length;
-            let through = |phase: f64| ring.fields(phase).map(|f| f.through);
-            let field = match beta {
-                0.0 => through(phase),
-                beta => through(phase + beta).zip(through(phase - beta)).map(|(a, b)| 0.5 * (a + b)),
+            let power = match beta {
+                0.0 => ring.powers(phase).map(|[through, _]| through),
+                beta => {
+                    let through = |phase: f64| ring.fields(phase).map(|f| f.through);
+                    through(phase + beta).zip(through(phase - beta)).map(|(a, b)| (0.5 * (a + b)).norm_sqr())
+                }
             };
-            let device = field.map_or(f64::NAN, |f| 10.0 * f.norm_sqr().max(1e-12).log10());
+            let device = power.map_or(f64::NAN, |power| (10.0 / LN_10) * power.max(1e-12).ln());
             let level = self.under[i] + p[3] + p[4] * (self.trace.nanometres[i] - self.middle);
             *out = self.trace.shown(level + device);
         }

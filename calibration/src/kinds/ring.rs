@@ -10,14 +10,15 @@ use super::resonances::{self, resonances};
 use super::ring_model::{NAMES, Ring, Shape, at, quality};
 use super::ring_regime::{alternative, regime};
 use super::trace::{
-    BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, THROUGH, Trace, fit_traces, notes, polynomial,
+    BAND, DEGREE, Envelope, FLOOR, Fitting, Owned, REPEATABILITY, THROUGH, Trace, notes, polynomial,
 };
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
-use crate::fit::{Options, Parameter, Solution};
+use crate::fit::{FitError, Options, Parameter, Solution};
 use crate::spectrum::Spectrum;
 use mirage_devices::component::AddDrop;
 use std::f64::consts::{PI, TAU};
+use std::sync::Mutex;
 
 const RADIUS: Setting = Setting {
     name: "radius",
@@ -166,6 +167,7 @@ impl Measured {
             terms: self.degree + 1,
             reference: traces.iter().map(under).collect(),
             drop_level,
+            last: Mutex::default(),
         }
     }
 
@@ -308,24 +310,28 @@ pub(super) fn solve(
     options.starts = start.vectors.iter().filter(|v| inside(v, &parameters)).cloned().collect();
     (options.draws, options.polish) = (0, 4);
     let traces = measured.traces();
-    let go = |traces: &[Trace], level: f64, options: &Options| {
-        let make = |traces: &[Trace]| -> Owned<'_> {
+    let few: Vec<Trace> = traces.iter().map(|t| t.thinned(start.few)).collect();
+    let failed = |e: FitError| CalibrationError::fit(&measured.through.name, e);
+    let maker = |level: f64| {
+        move |traces: &[Trace]| -> Owned<'_> {
             let ring = measured.ring(traces, level);
             Box::new(move |p, out| ring.fill(p, out))
-        };
-        let found = fit_traces(traces, start.few, parameters.clone(), &make, options);
-        found.map_err(|e| CalibrationError::fit(&measured.through.name, e))
+        }
     };
-    let few: Vec<Trace> = traces.iter().map(|t| t.thinned(start.few)).collect();
-    let coarse = go(&few, 0.0, &options)?;
-    let best = regime(coarse.values.clone(), measured.shape, given.word("regime").unwrap_or("under"));
-    let coarse = if best == coarse.values { coarse } else { go(&few, 0.0, &options.clone().from(best))? };
-    let mut solution = go(&traces, 0.0, &options.clone().from(coarse.values.clone()))?;
+    let level = maker(0.0);
+    let fitting = Fitting { parameters: parameters.clone(), make: &level };
+    let mut look = fitting.look(&few, &options).map_err(failed)?;
+    let found = &look.solution.values;
+    let best = regime(found.clone(), measured.shape, given.word("regime").unwrap_or("under"));
+    if best != *found {
+        look = fitting.look(&few, &options.clone().from(best)).map_err(failed)?;
+    }
+    let mut solution = fitting.go_on(&traces, &look, &options).map_err(failed)?;
     if measured.shape == Shape::AddDrop {
         // One standard deviation of the couplers to the fibres, and what it does.
-        let sigma = given.number("repeatability").unwrap_or(0.3);
-        let moved = go(&few, sigma, &options.from(coarse.values.clone()))?;
-        let shift: Vec<f64> = moved.values.iter().zip(&coarse.values).map(|(a, b)| a - b).collect();
+        let level = maker(given.number("repeatability").unwrap_or(0.3));
+        let moved = Fitting { parameters, make: &level }.go_on(&few, &look, &options).map_err(failed)?;
+        let shift: Vec<f64> = moved.values.iter().zip(&look.solution.values).map(|(a, b)| a - b).collect();
         solution.add_systematic(&shift);
     }
     Ok(solution)

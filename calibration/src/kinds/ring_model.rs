@@ -3,7 +3,9 @@
 use super::mzi::guide;
 use super::trace::{Trace, polynomial};
 use mirage_devices::component::AddDrop;
+use rayon::prelude::*;
 use std::f64::consts::LN_10;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Parameters before those of the envelope: resonance (nm), group index, its slope (1/um), power coupling to the bus, slope
 /// of the coupler's angle (rad/um), the same of the drop coupler, round-trip loss (dB), then what the drop port's coupler to
@@ -75,14 +77,33 @@ pub(super) struct Ring {
     pub reference: Vec<Vec<f64>>,
     /// Level of the drop port where it is not fitted.
     pub drop_level: f64,
+    /// What the ring did last: half of all derivatives leave it as it is and change the envelope.
+    pub last: Mutex<Option<Response>>,
 }
+
+/// Parameters of a ring, and what it leaves of the power at each point of all ports, dB.
+type Response = ([f64; OWN], Arc<Vec<f64>>);
+
+/// Points that one thread takes at a time.
+const CHUNK: usize = 4096;
 
 /// The ring at a wavelength (m), from all parameters.
 pub(super) fn at(p: &[f64; OWN], centre: f64, wavelength: f64) -> AddDrop {
-    let off = (wavelength - centre) * 1e6;
-    let power = |coupling: f64, slope: f64| (coupling.sqrt().asin() + slope * off).sin().powi(2);
+    law(p, centre)(wavelength)
+}
+
+/// The ring over wavelength (m).
+fn law(p: &[f64; OWN], centre: f64) -> impl Fn(f64) -> AddDrop {
+    let (bus, drop) = (p[3].sqrt().asin(), p[5].sqrt().asin());
+    let slopes = (p[4], p[6]);
+    let alike = (bus, p[4]) == (drop, p[6]);
     let amplitude = 10f64.powf(-p[7] / 20.0);
-    AddDrop { bus: power(p[3], p[4]), drop: power(p[5], p[6]), amplitude }
+    move |wavelength| {
+        let off = (wavelength - centre) * 1e6;
+        let power = |angle: f64, slope: f64| (angle + slope * off).sin().powi(2);
+        let first = power(bus, slopes.0);
+        AddDrop { bus: first, drop: if alike { first } else { power(drop, slopes.1) }, amplitude }
+    }
 }
 
 /// Q from the loaded width in round-trip phase: Q = 2 pi n_g L/(wavelength x width), since the phase of a round trip turns by
@@ -97,24 +118,52 @@ impl Ring {
         let own = self.shape.fitted().len();
         let p = self.shape.expand(&fitted[..own], self.drop_level);
         let envelope = &fitted[own..];
+        let response = self.response(&p);
+        let (mut rest, mut start) = (out, 0);
+        for (port, trace) in self.traces.iter().enumerate() {
+            let count = trace.dbm.len();
+            let (here, behind) = rest.split_at_mut(count);
+            let ring = &response[start..start + count];
+            let (basis, reference) = (&self.basis[port], &self.reference[port]);
+            here.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
+                for (k, out) in out.iter_mut().enumerate() {
+                    let i = chunk * CHUNK + k;
+                    let off = (trace.wavelengths[i] - self.centre) * 1e6;
+                    let level = if port == 0 { 0.0 } else { p[8] + off * (p[9] + off * p[10]) };
+                    let row = &basis[i * self.terms..(i + 1) * self.terms];
+                    *out = trace.shown(reference[i] + polynomial(row, envelope) + level + ring[i]);
+                }
+            });
+            (rest, start) = (behind, start + count);
+        }
+    }
+
+    /// What the ring leaves of the power, dB.
+    fn response(&self, p: &[f64; OWN]) -> Arc<Vec<f64>> {
+        // What depends on the ports' levels alone is not the ring's.
+        let mut own = *p;
+        own[8..].fill(0.0);
+        // Not locked while others' work may be done on this thread.
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, response)) = last().as_ref()
+            && *known == own
+        {
+            return response.clone();
+        }
         let guide = guide(self.centre, p[1], p[2]);
         let resonance = guide.wavenumber(p[0] * 1e-9);
-        let mut rest = out;
+        let ring = law(p, self.centre);
+        let mut all = Vec::with_capacity(self.traces.iter().map(|t| t.dbm.len()).sum());
         for (port, trace) in self.traces.iter().enumerate() {
-            let (here, behind) = rest.split_at_mut(trace.dbm.len());
-            rest = behind;
-            for (i, (out, row)) in here.iter_mut().zip(self.basis[port].chunks_exact(self.terms)).enumerate()
-            {
-                let wavelength = trace.wavelengths[i];
-                let phase = (guide.wavenumber(wavelength) - resonance) * self.length;
-                let fields = at(&p, self.centre, wavelength).fields(phase);
-                let power =
-                    fields.map_or(f64::NAN, |f| if port == 0 { f.through } else { f.drop }.norm_sqr());
-                let off = (wavelength - self.centre) * 1e6;
-                let level = if port == 0 { 0.0 } else { p[8] + off * (p[9] + off * p[10]) };
-                let db = self.reference[port][i] + polynomial(row, envelope) + level;
-                *out = trace.shown(db + (10.0 / LN_10) * power.max(1e-12).ln());
-            }
+            let each = trace.wavelengths.par_iter().with_min_len(CHUNK).map(|wavelength| {
+                let phase = (guide.wavenumber(*wavelength) - resonance) * self.length;
+                let power = ring(*wavelength).powers(phase).map_or(f64::NAN, |powers| powers[port.min(1)]);
+                (10.0 / LN_10) * power.max(1e-12).ln()
+            });
+            all.par_extend(each);
         }
+        let response = Arc::new(all);
+        *last() = Some((own, response.clone()));
+        response
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn measured(
 }
 
 /// Repeats in the tests of every day.
-const FEW: u64 = 24;
+const FEW: u64 = 100;
 
 /// Whether the intervals of a kind hold these truths as often as they say.
 fn covers(kind: &str, truths: &[(&str, f64)], set: &[&str], make: impl Fn(&mut Pcg64) -> Vec<Input> + Sync) {

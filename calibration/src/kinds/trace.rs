@@ -215,37 +215,75 @@ pub(super) type Owned<'m> = Box<dyn Fn(&[f64], &mut [f64]) + Sync + 'm>;
 /// Makes the model of given traces, one after the other.
 pub(super) type Maker<'m> = dyn Fn(&[Trace]) -> Owned<'m> + 'm;
 
-/// Fits traces, first every so many points of them (about `few` of each) from all starts, every point alike but for the floor,
-/// then weighted by the noise that the residuals show, relative noise and noise of the detector apart; then all points from
-/// there.
+/// One in so many points chooses among starts.
+const PART: usize = 4;
+
+/// A first look: the fit of traces with few points, and the noise of the detector that its residuals show.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub solution: Solution,
+    /// mW, against relative noise of one.
+    pub detector: f64,
+}
+
+/// Traces with the questions that they are to answer.
+pub(super) struct Fitting<'m> {
+    pub parameters: Vec<Parameter>,
+    pub make: &'m Maker<'m>,
+}
+
+impl Fitting<'_> {
+    /// From all starts, every point alike but for the floor; then weighted by the noise that the residuals show, relative noise
+    /// and noise of the detector apart.
+    pub fn look(&self, few: &[Trace], options: &Options) -> Result<Look, FitError> {
+        let floor = |t: &Trace, dbm: &f64| (1.0 + (10.0 * t.floor / 10f64.powf(dbm / 10.0)).powi(2)).sqrt();
+        let alike = |traces: &[Trace], options: &Options| {
+            let first: Vec<f64> = traces.iter().flat_map(|t| t.dbm.iter().map(|d| floor(t, d))).collect();
+            self.weighted(traces, &first, options)
+        };
+        // Which of several starts is best, a part of the points tells; if they tell too little, all do.
+        let part: Vec<Trace> = few.iter().map(|t| t.thinned(t.dbm.len() / PART)).collect();
+        let led = if options.starts.len() > 1 { alike(&part, options).ok() } else { None };
+        let led = led.map_or(options.clone(), |found| options.clone().from(found.values));
+        let found = alike(few, &led)?;
+        let residuals: Vec<f64> = found.residuals.iter().zip(&found.sigma).map(|(r, s)| r * s).collect();
+        let detector = detector_noise(&found.model, &residuals);
+        let options = options.clone().from(found.values.clone());
+        Ok(Look { solution: self.weighted(few, &law(&found.model, detector), &options)?, detector })
+    }
+
+    /// Other traces, from where a look has led and with its weights.
+    pub fn go_on(&self, traces: &[Trace], from: &Look, options: &Options) -> Result<Solution, FitError> {
+        let mut expected = vec![0.0; traces.iter().map(|t| t.dbm.len()).sum()];
+        (self.make)(traces)(&from.solution.values, &mut expected);
+        let options = options.clone().from(from.solution.values.clone());
+        self.weighted(traces, &law(&expected, from.detector), &options)
+    }
+
+    fn weighted(&self, traces: &[Trace], spread: &[f64], options: &Options) -> Result<Solution, FitError> {
+        let model = (self.make)(traces);
+        let data: Vec<f64> = traces.iter().flat_map(|t| t.dbm.iter().copied()).collect();
+        let runs = traces.iter().map(|t| t.dbm.len()).collect();
+        let (parameters, spread) = (self.parameters.clone(), Spread::Relative(spread));
+        fit(&Problem { parameters, data: &data, spread, runs, model: &model }, options)
+    }
+}
+
+/// Fits traces: a look at every so many points of them (about `few` of each), then all points from there.
 pub(super) fn fit_traces<'m>(
     traces: &[Trace],
     few: usize,
     parameters: Vec<Parameter>,
-    make: &Maker<'m>,
+    make: &'m Maker<'m>,
     options: &Options,
 ) -> Result<Solution, FitError> {
-    let go = |traces: &[Trace], spread: &[f64], options: &Options| {
-        let model = make(traces);
-        let data: Vec<f64> = traces.iter().flat_map(|t| t.dbm.iter().copied()).collect();
-        let runs = traces.iter().map(|t| t.dbm.len()).collect();
-        let (parameters, spread) = (parameters.clone(), Spread::Relative(spread));
-        fit(&Problem { parameters, data: &data, spread, runs, model: &model }, options)
-    };
+    let fitting = Fitting { parameters, make };
     let thinned: Vec<Trace> = traces.iter().map(|t| t.thinned(few)).collect();
-    let floor = |t: &Trace, dbm: &f64| (1.0 + (10.0 * t.floor / 10f64.powf(dbm / 10.0)).powi(2)).sqrt();
-    let first: Vec<f64> = thinned.iter().flat_map(|t| t.dbm.iter().map(|d| floor(t, d))).collect();
-    let found = go(&thinned, &first, options)?;
-    let residuals: Vec<f64> = found.residuals.iter().zip(&found.sigma).map(|(r, s)| r * s).collect();
-    let detector = detector_noise(&found.model, &residuals);
-    let options = options.clone().from(found.values.clone());
-    let weighted = go(&thinned, &law(&found.model, detector), &options)?;
+    let look = fitting.look(&thinned, options)?;
     if thinned.iter().zip(traces).all(|(a, b)| a.dbm.len() == b.dbm.len()) {
-        return Ok(weighted);
+        return Ok(look.solution);
     }
-    let mut expected = vec![0.0; traces.iter().map(|t| t.dbm.len()).sum()];
-    make(traces)(&weighted.values, &mut expected);
-    go(traces, &law(&expected, detector), &options.from(weighted.values))
+    fitting.go_on(traces, &look, options)
 }
 
 /// Standard deviation of each point in dB up to a factor: a part that is the same for all powers, and one of the detector

@@ -60,6 +60,20 @@ impl AddDrop {
         })
     }
 
+    /// Powers of the through port and the drop port for light into the bus, at a round-trip phase: |.|^2 of
+    /// [`AddDrop::fields`], eqs. (2) and (3) of Bogaerts, with 1 - cos written as 2 sin^2 of half the phase so that nothing
+    /// cancels at the bottom of a dip. `None` as there.
+    pub fn powers(&self, phase: f64) -> Option<[f64; 2]> {
+        let (r1, r2) = ((1.0 - self.bus).sqrt(), (1.0 - self.drop).sqrt());
+        let a = self.amplitude;
+        let turned = 4.0 * r1 * r2 * a * (0.5 * phase).sin().powi(2);
+        let denominator = (1.0 - r1 * r2 * a).powi(2) + turned;
+        if denominator < 1e-24 {
+            return None;
+        }
+        Some([((r1 - r2 * a).powi(2) + turned) / denominator, self.bus * self.drop * a / denominator])
+    }
+
     /// Full width of a resonance at half of its height, in radians of round-trip phase: 4 asin((1 - x)/(2 sqrt x)), which
     /// for x near one is the 2 (1 - x)/sqrt x of eqs. (8) and (9). `None` for a ring so lossy that it has no half height.
     pub fn width(&self) -> Option<f64> {
@@ -195,6 +209,8 @@ mod tests {
                 assert!((fields.through.norm_sqr() - through / below).abs() < 1e-12);
                 let dropped = (1.0 - r1 * r1) * (1.0 - r2 * r2) * a / below;
                 assert!((fields.drop.norm_sqr() - dropped).abs() < 1e-12);
+                let powers = ring.powers(phi).unwrap();
+                assert!((powers[0] - through / below).abs() < 1e-12 && (powers[1] - dropped).abs() < 1e-12);
                 if a == 1.0 {
                     let sum = fields.through.norm_sqr() + fields.drop.norm_sqr();
                     assert!((sum - 1.0).abs() < 1e-12, "energy: {sum}");
