@@ -313,8 +313,8 @@ pub struct SimulateArgs {
     /// A network as an ONNX graph; weights may be missing.
     #[arg(long, value_name = "FILE", conflicts_with = "scale_sim")]
     pub onnx: Option<PathBuf>,
-    /// The size of a named axis of the ONNX graph, such as seq=128; may be given several times.
-    #[arg(long, value_name = "NAME=SIZE", requires = "onnx")]
+    /// The size of a named axis of the ONNX graph, such as seq=128; once for each axis but the batch.
+    #[arg(long, value_name = "NAME=SIZE", requires = "onnx", conflicts_with_all = ["network", "layers", "gemms", "scale_sim"])]
     pub axis: Vec<String>,
     /// A SCALE-Sim topology (CSV).
     #[arg(long, value_name = "FILE")]
@@ -337,9 +337,10 @@ pub struct SimulateArgs {
     /// Write what each part of the chip did when, as JSON for a trace viewer (ui.perfetto.dev); needs a single network.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Spans of the trace that are shorter are joined with their neighbours of the same operation, s; 0 keeps every one.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1e-5, requires = "trace", allow_negative_numbers = true, value_parser = grain)]
-    pub trace_grain: f64,
+    /// Intervals of the trace: what a part did within one is drawn one after the other, each thing as long as it took; 0 keeps
+    /// everything as it was [default: 0, and coarser by doubling as long as there are more than 150,000 spans].
+    #[arg(long, value_name = "SECONDS", requires = "trace", allow_negative_numbers = true, value_parser = grain)]
+    pub trace_grain: Option<f64>,
     /// Residue channel (channel.csv of a run) whose detected errors are read again.
     #[arg(long, value_name = "FILE", requires = "operands")]
     pub channel: Option<PathBuf>,

@@ -71,6 +71,7 @@ const OURS: &[&str] = &[
     "headline-power-ratio-iso-area.svg",
     "headline-speedup-iso-energy.svg",
     "headline.csv",
+    "idle-keys.csv",
     "importance.csv",
     "inversion.csv",
     "isi.csv",

@@ -36,14 +36,16 @@ pub struct Options {
     pub steps: u32,
     /// Chips that share the gradients of their parts of the batch over a ring; the step is that of one of them.
     pub chips: u64,
-    /// Writes down what every part did when; spans shorter than so many ticks are joined.
+    /// Writes down what every part did when, in intervals of so many ticks (0: as it was); see [`crate::trace::Trace`].
     pub trace: Option<u64>,
+    /// Spans of the trace beyond which its grain doubles; 0 for no limit.
+    pub trace_spans: usize,
 }
 
 impl Default for Options {
     /// One step of one chip without errors, without a trace.
     fn default() -> Self {
-        Self { repeats: None, seed: 0, steps: 1, chips: 1, trace: None }
+        Self { repeats: None, seed: 0, steps: 1, chips: 1, trace: None, trace_spans: 0 }
     }
 }
 
@@ -76,9 +78,6 @@ impl Chip {
         format.check()?;
         system.check_for(format)?;
         parts.check()?;
-        if *system.dataflow.get() == Dataflow::Output {
-            return Err(system.dataflow.invalid(SystemError::NoDataflow.to_string()).into());
-        }
         Self::with_engine(system, Engine::Photonic(Photonic::new(system, format, parts)?))
     }
 
@@ -221,7 +220,7 @@ impl Chip {
             stationary: &stationary,
         };
         let program = Program::new(step, &plans)?;
-        let trace = options.trace.map(|grain| Box::new(Trace::new(grain)));
+        let trace = options.trace.map(|grain| Box::new(Trace::new(grain, options.trace_spans)));
         let outcome = Machine::run(&self.engine, self.setup.clone(), &program, *options, trace)?;
         StepResult::new(self, step, &program, outcome, options)
     }

@@ -469,12 +469,17 @@ impl System {
 
     /// [`System::check`], and that the SRAM can keep the units busy with operands of this format: the working part of each
     /// partition holds, for each open product, as many slices of one tile as are prefetched; each unit's accumulators hold
-    /// two blocks of one vector.
+    /// two blocks of one vector. The dataflow is one that photonic units have.
     ///
     /// # Errors
     /// [`DesignError`] at the value that is out of range.
     pub fn check_for(&self, format: BfpFormat) -> Result<(), DesignError> {
         self.check()?;
+        if *self.dataflow.get() == Dataflow::Output {
+            return Err(self.dataflow.invalid(
+                "keeps the results in the unit (DF3), which photonic units cannot: use DF1, DF2, OPT1 or OPT2",
+            ));
+        }
         let tile = f64::from(*self.rows.get()) * self.group_bytes(format, format.group as u64) as f64;
         self.check_tile(tile, f64::from(*self.rows.get()))
     }

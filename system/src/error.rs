@@ -45,6 +45,16 @@ pub enum SystemError {
         /// What overflowed.
         what: String,
     },
+    /// More steps of a run than 64 bits count.
+    #[error(
+        "{each} steps an epoch in {epochs} epochs are more than can be counted: take fewer samples or epochs"
+    )]
+    TooManySteps {
+        /// Steps of one epoch.
+        each: u64,
+        /// Epochs.
+        epochs: u64,
+    },
     /// More tiles than a simulation can go through.
     #[error("{layer} {pass} of {network} has {tiles} tiles; at most {limit} can be simulated")]
     TooManyTiles {

@@ -53,7 +53,8 @@
 //! | `repeats` | how many products are read again, drawn from the channel's rates |
 //! | `energy`, [`area`] | what each component costs |
 //! | `chip` | [`Chip`]: a design made into numbers; the closed form; [`Chip::step`], [`Chip::run`], [`Chip::products`] |
-//! | `result` | [`StepResult`], [`LayerResult`], [`NetworkResult`], [`Breakdown`], [`RunResult`] |
+//! | `result` | [`StepResult`], [`LayerResult`], [`NetworkResult`], [`Breakdown`] |
+//! | `run` | [`RunResult`]: a whole run extrapolated from simulated steps, and how far it may be off |
 //! | [`trace`] | what every part did when, for a trace viewer |
 //! | `estimate` | a step in closed form, for searches over designs |
 //! | [`baselines`], [`compare`] | systolic arrays in six formats, and the rules that make them fair |
@@ -76,6 +77,7 @@ mod plan;
 pub mod published;
 mod repeats;
 mod result;
+mod run;
 pub mod trace;
 pub mod workload;
 
@@ -87,5 +89,6 @@ pub use estimate::Estimate;
 pub use machine::{QueuePeak, Traffic};
 pub use plan::Stationary;
 pub use repeats::RepeatModel;
-pub use result::{Breakdown, LayerResult, NetworkResult, RunResult, StepResult};
+pub use result::{Breakdown, LayerResult, NetworkResult, StepResult};
+pub use run::{ErrorBasis, RunResult, steps_of_run};
 pub use workload::{Kind, Layer, NETWORKS, Network, Step, TableError, all, builtin};

@@ -9,7 +9,8 @@ use crate::machine::{
     FinishedStep, Job, Outcome, Part, Place, Program, QueuePeak, Spent, TIME, TaskAccount, Traffic,
 };
 use crate::plan::Stationary;
-use crate::trace::{Bar, Span};
+use crate::run::Pace;
+use crate::trace::{Bar, PORTS, Span};
 use crate::workload::{Stage, Step};
 
 /// Where the time of the units went, in shares of units x duration; they sum to 1.
@@ -140,8 +141,9 @@ pub struct NetworkResult {
     pub energy: ByComponent,
     /// Where the time of the units went.
     pub breakdown: Breakdown,
-    /// Share of the time that these were busy: off-chip channels, drain, vector unit, optimiser, link.
-    pub busy: [(&'static str, f64); 5],
+    /// Share of the time that these were busy: off-chip channels (their mean), drain, vector unit, optimiser, link, load port, and the
+    /// ways of the DMA into and out of each partition.
+    pub busy: Vec<(&'static str, f64)>,
     /// Bytes read from and written to off-chip memory, and bytes over its channels in whole bursts.
     pub traffic: Traffic,
     /// What the time cannot be below: the products at the peak, the vector work on all lanes, the off-chip traffic at the full
@@ -196,10 +198,12 @@ pub struct StepResult {
     pub queues: Vec<QueuePeak>,
     /// The operations as bars, in the order of `layers`, ticks from the beginning of the simulation.
     pub bars: Vec<Bar>,
-    /// What each part did when, if asked for.
+    /// What each part did when, if asked for; what was done within a grain is laid one after the other.
     pub spans: Vec<Span>,
-    /// Shortest and longest time that a step takes when calibrations come as often as they do in a long run, s.
-    steady: [f64; 2],
+    /// That grain, in ticks; 0 where every span is as it was.
+    pub grain: u64,
+    /// What a whole run needs to know of a step.
+    pub(crate) pace: Pace,
 }
 
 impl StepResult {
@@ -226,85 +230,18 @@ impl StepResult {
             begin: account.begin,
             end: account.end,
         });
-        let steady = steady(chip, &outcome.steps);
+        let pace = Pace::new(chip, program, &outcome.steps, options)?;
         Ok(Self {
             layers,
             steps,
             queues: outcome.queues,
             bars: bars.collect(),
+            grain: outcome.trace.as_ref().map_or(0, |trace| trace.grain()),
             spans: outcome.trace.map_or(Vec::new(), |trace| trace.into_spans()),
             network,
-            steady,
+            pace,
         })
     }
-
-    /// A whole training run from these steps: `samples` of the data set, `epochs` times, `batch` at a time on all chips together.
-    ///
-    /// # Errors
-    /// [`SystemError::EmptyBatch`], or [`SystemError::Overflow`] for more steps than can be counted.
-    pub fn extrapolate(&self, samples: u64, batch: u64, epochs: u64) -> Result<RunResult, SystemError> {
-        if batch == 0 {
-            return Err(SystemError::EmptyBatch);
-        }
-        let overflow = || SystemError::Overflow { what: "the number of steps".to_owned() };
-        let steps = samples.div_ceil(batch).checked_mul(epochs).ok_or_else(overflow)?;
-        let n = self.steps.len() as f64;
-        let mean = self.steps.iter().sum::<f64>() / n;
-        let variance = self.steps.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / (n - 1.0).max(1.0);
-        let [low, high] = self.steady;
-        let step = 0.5 * (low + high);
-        // What the simulated steps cannot tell: where calibrations fall, and how far their mean is off.
-        let error = 0.5 * (high - low) + (variance / n).sqrt();
-        let count = steps as f64;
-        let seconds = count * step;
-        Ok(RunResult {
-            steps,
-            simulated: self.steps.len() as u64,
-            seconds,
-            seconds_error: count * error,
-            joules: self.network.watts() * seconds,
-            joules_error: self.network.watts() * count * error,
-            reads: self.network.reads as f64 * count,
-            repeats_expected: self.network.repeated_expected * count,
-        })
-    }
-}
-
-/// A whole training run, extrapolated from simulated steps. Every step is taken as full and equal; energy follows the time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunResult {
-    /// Steps of the run, and how many were simulated.
-    pub steps: u64,
-    /// Steps that were simulated.
-    pub simulated: u64,
-    /// Time, s.
-    pub seconds: f64,
-    /// How far it may be off: half the range that calibrations leave open, and the standard error of the simulated steps, s.
-    pub seconds_error: f64,
-    /// Energy, J, of one chip.
-    pub joules: f64,
-    /// How far it may be off for the time's sake, J.
-    pub joules_error: f64,
-    /// Dot products read, of one chip.
-    pub reads: f64,
-    /// Reads expected to be done again.
-    pub repeats_expected: f64,
-}
-
-/// Time of a step with calibrations as frequent as in the long run: between those that hide behind each other and those
-/// that each stop the whole chip.
-fn steady(chip: &Chip, steps: &[FinishedStep]) -> [f64; 2] {
-    let n = steps.len() as f64;
-    let mean = steps.iter().map(|s| TIME.seconds(s.end - s.begin)).sum::<f64>() / n;
-    let setup = chip.setup();
-    if setup.period == 0 {
-        return [mean; 2];
-    }
-    let paused = setup.calibration as f64 / setup.period as f64;
-    let seen = steps.iter().map(|s| s.calibrations).sum::<u64>() as f64;
-    let inside = TIME.seconds(setup.calibration) * seen / n;
-    let least = (mean - inside).max(0.0) * (1.0 + paused);
-    [least.min(mean), mean.max((mean) * (1.0 + paused * f64::from(setup.units)))]
 }
 
 fn actions(account: &TaskAccount) -> crate::engine::Actions {
@@ -398,9 +335,20 @@ fn network(
     let macs = sum(|layer| layer.macs)?;
     let vector_operations = sum(|layer| layer.vector_operations)?;
     let busy = |of: &dyn Fn(&FinishedStep) -> f64| if ticks > 0.0 { total(of) / ticks } else { 0.0 };
+    let setup = chip.setup();
+    let mut shares = vec![
+        ("off-chip channels", busy(&|s| s.channel_busy as f64 / f64::from(setup.channels))),
+        ("drain", busy(&|s| s.drain_busy as f64)),
+        ("vector unit", busy(&|s| s.lanes_busy[0] as f64)),
+        ("optimiser", busy(&|s| s.lanes_busy[1] as f64)),
+        ("link", busy(&|s| s.link_busy as f64)),
+        ("load port", busy(&|s| s.load_busy as f64)),
+    ];
+    for (port, names) in PORTS.into_iter().enumerate() {
+        shares.extend([0, 1].map(|way: usize| (names[way], busy(&|s| s.ports_busy[port][way] as f64))));
+    }
     let traffic = steps.last().map_or(Traffic::default(), |s| s.traffic);
     let reads = sum(|layer| layer.reads)?;
-    let setup = chip.setup();
     let sweeps = |optimiser: bool| {
         let of_kind = layers.iter().filter(|l| (l.work == "optimiser") == optimiser);
         of_kind.map(|l| l.vector_operations as f64).sum::<f64>()
@@ -430,13 +378,7 @@ fn network(
         utilisation: if seconds > 0.0 { macs as f64 / (chip.peak() * seconds) } else { 0.0 },
         energy: energy(chip, steps)?,
         breakdown: breakdown(chip, steps),
-        busy: [
-            ("off-chip channels", busy(&|s| s.channel_busy as f64 / f64::from(setup.channels))),
-            ("drain", busy(&|s| s.drain_busy as f64)),
-            ("vector unit", busy(&|s| s.lanes_busy[0] as f64)),
-            ("optimiser", busy(&|s| s.lanes_busy[1] as f64)),
-            ("link", busy(&|s| s.link_busy as f64)),
-        ],
+        busy: shares,
         traffic,
         bound: bounds.into_iter().fold(0.0, f64::max),
         reads,

@@ -1,16 +1,23 @@
 //! What every part of the chip did when, for a trace viewer.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A part of the chip with a line of its own.
+/// A part of the chip with a line of its own. It does one thing at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Track {
-    /// A unit.
+    /// A unit, with its converters: these work while it is programmed and streams.
     Unit(u32),
+    /// The port over which units load the operands of their next tile.
+    Load,
+    /// The accumulators: how many of their two halves are in use.
+    Accumulators,
     /// The way out of the accumulators.
     Drain,
     /// Vector unit (0) and optimiser (1).
     Lanes(u8),
+    /// A way of the DMA into (`false`) or out of (`true`) a partition of the SRAM, the staging buffers or the links.
+    Port(u8, bool),
     /// A channel of the off-chip memory.
     Channel(u32),
     /// The link to the next chip.
@@ -23,20 +30,37 @@ impl Track {
     pub fn name(self) -> String {
         match self {
             Self::Unit(unit) => format!("unit {unit}"),
+            Self::Load => "load port".to_owned(),
+            Self::Accumulators => "accumulators".to_owned(),
             Self::Drain => "drain".to_owned(),
             Self::Lanes(0) => "vector unit".to_owned(),
             Self::Lanes(_) => "optimiser".to_owned(),
+            Self::Port(port, out) => {
+                PORTS.get(usize::from(port)).map_or("DMA", |names| names[usize::from(out)]).to_owned()
+            }
             Self::Channel(channel) => format!("off-chip channel {channel}"),
             Self::Link => "link".to_owned(),
         }
     }
 }
 
+/// Where data enter and leave the chip: in, out.
+pub(crate) const PORTS: [[&str; 2]; 6] = [
+    ["DMA to weights", "DMA from weights"],
+    ["DMA to activations", "DMA from activations"],
+    ["DMA to gradients", "DMA from gradients"],
+    ["DMA to vector unit", "DMA from vector unit"],
+    ["DMA to optimiser", "DMA from optimiser"],
+    ["DMA to links", "DMA from links"],
+];
+
 /// A piece of time on one track.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// Whose.
     pub track: Track,
+    /// What was done, or waited for.
+    pub part: &'static str,
     /// The task that it was spent on, by its place in the layers of the result; `None` for none.
     pub task: Option<u32>,
     /// The simulated step.
@@ -45,73 +69,150 @@ pub struct Span {
     pub begin: u64,
     /// To.
     pub end: u64,
-    /// What was done, in ticks each; the sum is less than the span where the part rested between.
-    pub parts: Vec<(&'static str, u64)>,
 }
 
 impl Span {
-    /// What most of the time went to.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.parts.iter().fold(("", 0), |best, &part| if part.1 > best.1 { part } else { best }).0
+    fn same(&self, other: &Self) -> bool {
+        (self.part, self.task, self.step) == (other.part, other.task, other.step)
     }
 }
 
-/// The spans of a simulation. Spans of one task that are shorter than a grain are joined until they are as long as one.
+/// What a track did: finished spans, and the interval that is being filled.
+#[derive(Debug, Clone, Default)]
+struct Line {
+    done: Vec<Span>,
+    /// What was done in the present interval, each thing once, as long as it took.
+    filling: Vec<Span>,
+    interval: u64,
+}
+
+impl Line {
+    /// Lays what was done in the present interval one after the other from its beginning.
+    fn close(&mut self, grain: u64) {
+        let mut at = self.interval * grain;
+        for mut span in std::mem::take(&mut self.filling) {
+            (span.begin, span.end) = (at, at + (span.end - span.begin));
+            at = span.end;
+            self.push(span);
+        }
+    }
+
+    fn push(&mut self, span: Span) {
+        match self.done.last_mut() {
+            Some(last) if last.end == span.begin && last.same(&span) => last.end = span.end,
+            _ => self.done.push(span),
+        }
+    }
+
+    fn add(&mut self, mut span: Span, grain: u64) {
+        if grain == 0 {
+            return self.push(span);
+        }
+        while span.begin < span.end {
+            let interval = span.begin / grain;
+            if interval != self.interval {
+                self.close(grain);
+                self.interval = interval;
+            }
+            let whole = span.end / grain;
+            if span.begin == interval * grain && whole > interval {
+                // Whole intervals, nothing else in them.
+                self.push(Span { end: whole * grain, ..span });
+                span.begin = whole * grain;
+                continue;
+            }
+            let end = span.end.min((interval + 1) * grain);
+            let ticks = end - span.begin;
+            match self.filling.iter_mut().find(|other| other.same(&span)) {
+                Some(other) => other.end += ticks,
+                None => self.filling.push(Span { end, ..span }),
+            }
+            span.begin = end;
+        }
+    }
+}
+
+/// The spans of a simulation. Time is cut into intervals of a grain; in each, a track has one span for each thing that it did
+/// in it, as long as that took, one after the other from the beginning of the interval. So the spans of a track never tell
+/// of more time than was spent, at any grain; and what lasts for whole intervals stays one span.
 #[derive(Debug, Clone)]
 pub struct Trace {
     grain: u64,
+    limit: usize,
     step: u32,
-    open: Vec<Span>,
-    spans: Vec<Span>,
+    lines: BTreeMap<Track, Line>,
+    /// Spans, about: those of open intervals are counted when they are closed.
+    count: usize,
+    /// The last end of a span.
+    end: u64,
 }
 
+/// The first grain of a trace that becomes too long: a nanosecond.
+const FIRST: u64 = 1_000;
+
+/// Intervals that a trace keeps however many spans they hold: a trace without any time in it tells nothing.
+const FEWEST: u64 = 100;
+
+/// No step is as long, in ticks.
+const COARSEST: u64 = 1 << 61;
+
 impl Trace {
-    /// A trace whose short spans are joined to `grain` ticks; 0 keeps every one.
+    /// A trace with a grain in ticks; 0 keeps every span as it was. Beyond `limit` spans (0 for none) the grain doubles
+    /// until half as many are left, or only a hundred intervals.
     #[must_use]
-    pub fn new(grain: u64) -> Self {
-        Self { grain, step: 0, open: Vec::new(), spans: Vec::new() }
+    pub fn new(grain: u64, limit: usize) -> Self {
+        Self { grain: grain.min(COARSEST), limit, step: 0, lines: BTreeMap::new(), count: 0, end: 0 }
     }
 
     pub(crate) fn next_step(&mut self) {
-        self.close();
         self.step += 1;
     }
 
+    /// The grain, in ticks.
+    #[must_use]
+    pub fn grain(&self) -> u64 {
+        self.grain
+    }
+
     /// Adds a span; those of a track come in the order of time.
-    pub(crate) fn span(&mut self, track: Track, name: &'static str, task: Option<u32>, begin: u64, end: u64) {
+    pub(crate) fn span(&mut self, track: Track, part: &'static str, task: Option<u32>, begin: u64, end: u64) {
         if end <= begin {
             return;
         }
-        let place = self.open.iter().position(|span| span.track == track);
-        if let Some(place) = place {
-            let (grain, last) = (self.grain, &mut self.open[place]);
-            let near = begin.saturating_sub(last.end) <= grain;
-            if last.task == task && last.end - last.begin < grain && end - begin < grain && near {
-                last.end = end;
-                match last.parts.iter_mut().find(|part| part.0 == name) {
-                    Some(part) => part.1 += end - begin,
-                    None => last.parts.push((name, end - begin)),
-                }
-                return;
-            }
-            let done = self.open.swap_remove(place);
-            self.spans.push(done);
+        let line = self.lines.entry(track).or_default();
+        let before = line.done.len();
+        line.add(Span { track, part, task, step: self.step, begin, end }, self.grain);
+        self.count += line.done.len() - before;
+        self.end = self.end.max(end);
+        if self.limit > 0 && self.count > self.limit {
+            self.coarsen();
         }
-        let parts = vec![(name, end - begin)];
-        self.open.push(Span { track, task, step: self.step, begin, end, parts });
     }
 
-    fn close(&mut self) {
-        self.spans.append(&mut self.open);
+    fn coarsen(&mut self) {
+        while self.count > self.limit / 2 && self.grain < self.end / FEWEST {
+            let grain = (2 * self.grain).max(FIRST);
+            for line in self.lines.values_mut() {
+                line.close(self.grain);
+                let fine = std::mem::take(line);
+                for span in fine.done {
+                    line.add(span, grain);
+                }
+            }
+            self.grain = grain;
+            self.count = self.lines.values().map(|line| line.done.len()).sum();
+        }
+        // As much as that happens in a hundred intervals.
+        self.limit = self.limit.max(2 * self.count);
     }
 
     /// All spans, by track and time.
     #[must_use]
     pub fn into_spans(mut self) -> Vec<Span> {
-        self.close();
-        self.spans.sort_by_key(|span| (span.track, span.begin));
-        self.spans
+        for line in self.lines.values_mut() {
+            line.close(self.grain);
+        }
+        self.lines.into_values().flat_map(|line| line.done).collect()
     }
 }
 
@@ -146,13 +247,17 @@ pub fn lines(bars: &[Bar]) -> Vec<usize> {
 }
 
 /// A trace in the JSON form of trace viewers (Perfetto, chrome://tracing): complete events (`ph` X) with times in microseconds, one
-/// thread for each track. Process 1 holds the parts of the chip, process 2 the operations, those that overlap on
-/// lines of their own. A span's arguments tell its operation and how its time was spent.
+/// thread for each track. Process 1 holds the parts of the chip, its name the grain (ticks); process 2 the operations, those that
+/// overlap on lines of their own. A span's arguments tell its operation.
 #[must_use]
-pub fn to_json(spans: &[Span], bars: &[Bar]) -> String {
+pub fn to_json(spans: &[Span], bars: &[Bar], grain: u64) -> String {
     let mut out = String::from("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
     let mut events = Events { out: &mut out, first: true };
-    events.process(1, "chip");
+    let chip = match grain {
+        0 => "chip".to_owned(),
+        grain => format!("chip (what was done in each {} us is laid one after the other)", micro(grain)),
+    };
+    events.process(1, &chip);
     events.process(2, "operations");
     let mut tracks: Vec<Track> = spans.iter().map(|span| span.track).collect();
     tracks.dedup();
@@ -169,13 +274,13 @@ pub fn to_json(spans: &[Span], bars: &[Bar]) -> String {
             thread += 1;
         }
         let operation = span.task.and_then(|task| bars.get(task as usize)).map_or("none", |bar| &bar.name);
-        let mut arguments = format!("\"operation\":{},\"step\":{}", text(operation), span.step);
-        for (part, ticks) in &span.parts {
-            let _ = write!(arguments, ",{}:{}", text(&format!("{part}, us")), micro(*ticks));
-        }
-        events.span([1, thread], span.name(), [span.begin, span.end], &arguments);
+        let arguments = format!("\"operation\":{},\"step\":{}", text(operation), span.step);
+        events.span([1, thread], span.part, [span.begin, span.end], &arguments);
     }
-    for (bar, line) in bars.iter().zip(lines) {
+    // Bars of a line in the order of time.
+    let mut order: Vec<(usize, &Bar)> = lines.into_iter().zip(bars).collect();
+    order.sort_by_key(|(line, bar)| (*line, bar.begin));
+    for (line, bar) in order {
         events.span([2, line], &bar.name, [bar.begin, bar.end], &format!("\"kind\":{}", text(bar.kind)));
     }
     out.push_str("\n]}\n");
@@ -248,21 +353,73 @@ fn text(plain: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn short_spans_are_joined_and_none_is_lost() {
-        let mut trace = Trace::new(100);
-        for at in 0..40 {
-            trace.span(Track::Unit(1), ["a", "b"][at % 2], Some(0), 30 * at as u64, 30 * at as u64 + 30);
+    /// What is done in each interval of `grain`, by track, thing and task.
+    fn sums(spans: &[Span], grain: u64) -> BTreeMap<(Track, u64, &'static str, Option<u32>), u64> {
+        let mut sums = BTreeMap::new();
+        for span in spans {
+            let mut at = span.begin;
+            while at < span.end {
+                let end = span.end.min((at / grain + 1) * grain);
+                *sums.entry((span.track, at / grain, span.part, span.task)).or_insert(0) += end - at;
+                at = end;
+            }
         }
-        trace.span(Track::Unit(1), "c", Some(1), 1200, 2200);
-        trace.span(Track::Unit(0), "c", None, 0, 5);
-        trace.span(Track::Unit(0), "c", None, 5, 5);
-        let spans = trace.into_spans();
-        assert_eq!(spans[0].track, Track::Unit(0));
-        let ticks: u64 = spans.iter().flat_map(|span| &span.parts).map(|part| part.1).sum();
-        assert_eq!(ticks, 40 * 30 + 1000 + 5);
-        assert_eq!(spans.len(), 12);
-        assert!(spans.windows(2).all(|pair| pair[0].track != pair[1].track || pair[0].end <= pair[1].begin));
+        sums
+    }
+
+    /// Random spans on three tracks, gaps between: in each interval there is as much of everything as was spent, nothing overlaps,
+    /// whether the grain was given or found by doubling.
+    #[test]
+    fn no_grain_claims_time_that_was_not_spent() {
+        use rand::Rng;
+        let mut random = rand_pcg::Pcg64::new(3, 5);
+        let mut draw = |below: u64| random.next_u64() % below;
+        let (mut spans, mut at) = (Vec::new(), [0u64; 3]);
+        for _ in 0..5_000 {
+            let track = draw(3) as usize;
+            // Mostly short, sometimes longer than many grains.
+            let long = if draw(50) == 0 { 20_000_000 } else { 300_000 };
+            let begin = at[track] + draw(long);
+            at[track] = begin + draw(long);
+            let part = ["a", "b", "c"][draw(3) as usize];
+            spans.push((
+                Track::Unit(track as u32),
+                part,
+                [None, Some(1)][draw(2) as usize],
+                begin,
+                at[track],
+            ));
+        }
+        let make = |grain, limit| {
+            let mut trace = Trace::new(grain, limit);
+            for &(track, part, task, begin, end) in &spans {
+                trace.span(track, part, task, begin, end);
+            }
+            (trace.grain(), trace.into_spans())
+        };
+        let (_, exact) = make(0, 0);
+        for (grain, limit) in [(1_000_000, 0), (777_777, 0), (50_000_000, 0), (0, 2_000), (10, 2_500), (0, 3)]
+        {
+            let (used, coarse) = make(grain, limit);
+            assert!(limit > 0 || used == grain);
+            assert_eq!(sums(&coarse, used), sums(&exact, used), "{grain} {limit}");
+            assert!(coarse.windows(2).all(|pair| {
+                pair[0].track < pair[1].track
+                    || (pair[0].track == pair[1].track && pair[0].end <= pair[1].begin)
+            }));
+            assert!(coarse.len() < exact.len());
+        }
+        assert!(make(0, 2_000).1.len() <= 2_200);
+    }
+
+    #[test]
+    fn what_lasts_stays_one_span() {
+        let mut trace = Trace::new(100, 0);
+        trace.span(Track::Drain, "x", None, 30, 60);
+        trace.span(Track::Drain, "y", None, 70, 1_030);
+        let spans: Vec<_> = trace.into_spans().iter().map(|span| (span.part, span.begin, span.end)).collect();
+        // Packed in the first interval, whole in the next nine, the rest at the end.
+        assert_eq!(spans, [("x", 0, 30), ("y", 30, 60), ("y", 100, 1_030)]);
     }
 
     #[test]

@@ -45,7 +45,9 @@ pub fn run(args: &ExploreArgs) -> Result<()> {
         .collect();
     bar.finish_and_clear();
     let best = pareto(&found);
+    let idle = idle(&axes, &found);
     write(&folder, &points, &found, &best)?;
+    folder.table("idle-keys.csv", &["key", "note"], idle.iter().map(|key| [key.clone(), idle_note(key)]))?;
     crate::plots::rivals::explore(&folder)?;
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish();
@@ -53,6 +55,9 @@ pub fn run(args: &ExploreArgs) -> Result<()> {
     let rows: Vec<Vec<String>> =
         (0..points.len()).filter(|&i| best[i]).map(|i| row(&points[i], &found[i], true)).collect();
     crate::table::say_rows(&header, &rows, args.common.json)?;
+    for key in &idle {
+        eprintln!("note: {key} {}", idle_note(key));
+    }
     if !args.common.json {
         let failed = found.iter().filter(|f| f.is_err()).count();
         say!(
@@ -120,6 +125,7 @@ fn combinations(axes: &[Vec<Changes>]) -> Result<Vec<Changes>> {
 }
 
 /// One design.
+#[derive(Debug, PartialEq)]
 struct Found {
     seconds: f64,
     joules: f64,
@@ -222,6 +228,33 @@ fn pareto(found: &[std::result::Result<Found, String>]) -> Vec<bool> {
     found.par_iter().map(|f| f.as_ref().is_ok_and(|f| !beaten(f.goals()))).collect()
 }
 
+/// The keys that change nothing: whatever the others are, all designs that differ in them alone have the same results, to the last bit.
+fn idle(axes: &[Vec<Changes>], found: &[std::result::Result<Found, String>]) -> Vec<String> {
+    let mut idle = Vec::new();
+    // The last axis runs fastest.
+    let mut stride = found.len();
+    for axis in axes {
+        let block = stride;
+        stride /= axis.len();
+        // Each design beside the one with the first value of this axis.
+        let pairs = (0..found.len()).map(|point| (point, point - point % block + point % stride));
+        let same = pairs.clone().all(|(point, first)| found[point] == found[first]);
+        let judged = pairs.filter(|&(point, first)| point != first).any(|(point, _)| found[point].is_ok());
+        if same && judged {
+            let keys: Vec<&str> = axis[0].iter().map(|(key, _)| key.as_str()).collect();
+            idle.push(keys.join(","));
+        }
+    }
+    idle
+}
+
+/// What to say of such a key.
+fn idle_note(key: &str) -> String {
+    let what = "changes nothing here, not one digit, in the closed form that explore uses: it does not read it, or other things limit";
+    let system = key.split(',').all(|key| key.starts_with("system."));
+    if system { format!("{what}; `mirage simulate` models the chip event by event") } else { what.to_owned() }
+}
+
 /// Columns: the keys, then what came out.
 fn header(points: &[Changes]) -> Vec<String> {
     let keys = points.first().into_iter().flatten().map(|(key, _)| key.clone());
@@ -285,6 +318,28 @@ mod tests {
     fn found(goals: [f64; 4]) -> std::result::Result<Found, String> {
         let [seconds, joules, area, rate] = goals;
         Ok(Found { seconds, joules, area, rate, laser_watts: 0.0, utilisation: 0.0, peak: 0.0 })
+    }
+
+    #[test]
+    fn keys_that_change_nothing_are_named() {
+        let axis = |keys: &[&str], values: usize| -> Vec<Changes> {
+            let change =
+                |value: usize| keys.iter().map(|key| ((*key).to_owned(), value.to_string())).collect();
+            (0..values).map(change).collect()
+        };
+        let axes = [axis(&["system.a"], 2), axis(&["b", "system.c"], 3), axis(&["system.d"], 2)];
+        // Only the second one counts; then only the last, in one corner; then nothing can be built.
+        let grid = |of: &dyn Fn(usize, usize, usize) -> std::result::Result<Found, String>| {
+            let points = (0..12).map(|i| of(i / 6, i / 2 % 3, i % 2));
+            idle(&axes, &points.collect::<Vec<_>>())
+        };
+        assert_eq!(grid(&|_, b, _| found([b as f64, 1.0, 1.0, 1.0])), ["system.a", "system.d"]);
+        let corner = |a: usize, b: usize, d: usize| if a * b * d == 2 { 2.0 } else { 1.0 };
+        assert!(grid(&|a, b, d| found([corner(a, b, d), 1.0, 1.0, 1.0])).is_empty());
+        assert!(grid(&|_, _, _| Err("no".to_owned())).is_empty());
+        let some = |a: usize| if a == 0 { Err("no".to_owned()) } else { found([1.0; 4]) };
+        assert_eq!(grid(&|a, _, _| some(a)), ["b,system.c", "system.d"]);
+        assert!(idle_note("system.a").contains("mirage simulate") && !idle_note("b").contains("simulate"));
     }
 
     #[test]

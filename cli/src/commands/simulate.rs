@@ -5,7 +5,9 @@ use std::path::Path;
 use mirage_arithmetic::{GemmEntry, ResidueChannel};
 use mirage_system::import::{Imported, read_onnx, read_scale_sim};
 use mirage_system::workload::Step;
-use mirage_system::{Chip, Network, Options, RunResult, StepResult, builtin, trace};
+use mirage_system::{
+    Chip, ErrorBasis, Network, Options, RunResult, StepResult, builtin, steps_of_run, trace,
+};
 
 use crate::args::SimulateArgs;
 use crate::design::Design;
@@ -14,6 +16,9 @@ use crate::folder::{Folder, number, write_whole};
 use crate::progress::Progress;
 use crate::study::training::Setup;
 use crate::study::{devices, system};
+
+/// Spans of a trace whose grain is not given: some 20 MB of JSON, which viewers take without effort.
+const MOST_SPANS: usize = 150_000;
 
 /// What is simulated.
 enum Work {
@@ -27,6 +32,10 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     let seed = design.seed(args.common.seed);
     let gemm = design.gemm(seed)?;
     let work = work(args, &design)?;
+    if let (Some(samples), Some(epochs)) = (args.samples, args.epochs) {
+        steps_of_run(samples, args.batch.unwrap_or(*design.system.batch), epochs)
+            .map_err(|e| CliError::message(format!("--samples {samples} --epochs {epochs}: {e}")))?;
+    }
     let histogram = args.operands.as_deref().map(|path| devices::histogram(path, &gemm)).transpose()?;
     let repeats = match (&args.channel, &histogram) {
         (Some(path), Some(operands)) => {
@@ -44,15 +53,16 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     let operands = devices::operands_named("training", &setup, &gemm)?;
     let budget = devices::budget_of(&design, operands, seed, progress)?;
     let chip = system::chip(&design.system, &gemm, &budget)?;
-    // Picoseconds are the ticks of the simulation.
-    let grain = args.trace.as_ref().map(|_| (args.trace_grain * 1e12).round() as u64);
-    let options = Options { repeats, seed, steps: args.steps, chips: args.chips, trace: grain };
+    // Picoseconds are the ticks of the simulation. Without a grain, every span is kept as long as there are not too many.
+    let grain = args.trace.as_ref().map(|_| (args.trace_grain.unwrap_or(0.0) * 1e12).round() as u64);
+    let trace_spans = if args.trace_grain.is_some() { 0 } else { MOST_SPANS };
+    let options = Options { repeats, seed, steps: args.steps, chips: args.chips, trace: grain, trace_spans };
     let results = simulate(&chip, &work, &options, progress)?;
     system::write(&folder, &results)?;
     let runs = whole_runs(args, &design, &folder, &results)?;
     system::draw(&folder, &results)?;
     if let (Some(path), [only]) = (&args.trace, &results[..]) {
-        write_whole(path, trace::to_json(&only.spans, &only.bars).as_bytes())?;
+        write_whole(path, trace::to_json(&only.spans, &only.bars, only.grain).as_bytes())?;
     }
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish();
@@ -88,6 +98,7 @@ fn whole_runs(
         "steps_simulated",
         "seconds",
         "seconds_error",
+        "error_basis",
         "joules",
         "joules_error",
         "reads",
@@ -104,6 +115,7 @@ fn whole_runs(
             run.simulated.to_string(),
             number(run.seconds),
             number(run.seconds_error),
+            run.error_basis.text().to_owned(),
             number(run.joules * chips),
             number(run.joules_error * chips),
             number(run.reads * chips),
@@ -121,7 +133,7 @@ fn say(args: &SimulateArgs, results: &[StepResult], runs: &[RunResult], folder: 
             if let Some(run) = runs.get(index) {
                 row["run"] = serde_json::json!({
                     "steps": run.steps, "steps_simulated": run.simulated, "seconds": run.seconds,
-                    "seconds_error": run.seconds_error, "joules_per_chip": run.joules,
+                    "seconds_error": run.seconds_error, "error_basis": run.error_basis.text(), "joules_per_chip": run.joules,
                     "repeats_expected_per_chip": run.repeats_expected,
                 });
             }
@@ -133,12 +145,16 @@ fn say(args: &SimulateArgs, results: &[StepResult], runs: &[RunResult], folder: 
     say!("{}", system::table(results.iter().map(|result| &result.network)));
     for (result, run) in results.iter().zip(runs) {
         say!(
-            "{}: {} steps, extrapolated from {}: {:.4e} s +- {:.1e} s, {:.4e} J on each chip",
+            "{}: {} steps, extrapolated from {}: {:.4e} s{} ({}), {:.4e} J on each chip",
             result.network.network,
             run.steps,
             run.simulated,
             run.seconds,
-            run.seconds_error,
+            match run.error_basis {
+                ErrorBasis::Exact => String::new(),
+                _ => format!(" +- {:.1e} s", run.seconds_error),
+            },
+            run.error_basis.text(),
             run.joules
         );
     }
@@ -211,6 +227,9 @@ fn imported(imported: Imported, path: &Path) -> Network {
             operator.operator,
             operator.node
         );
+    }
+    for batch in &imported.assumed {
+        eprintln!("note: {}: {batch}; --batch counts samples", path.display());
     }
     imported.network
 }

@@ -181,7 +181,7 @@ pub fn write(folder: &Folder, results: &[StepResult]) -> Result<()> {
     });
     folder.table("time.csv", &["network", "part", "seconds", "share"], time)?;
     let busy = networks().flat_map(|n| {
-        n.busy.into_iter().map(move |(part, share)| [n.network.clone(), part.to_owned(), number(share)])
+        n.busy.iter().map(move |(part, share)| [n.network.clone(), (*part).to_owned(), number(*share)])
     });
     folder.table("busy.csv", &["network", "part", "share"], busy)?;
     let queues = results.iter().flat_map(|result| {

@@ -57,6 +57,12 @@ fn wrong_designs_name_line_and_key() {
         ("[run]", "[ran]", "did you mean `run`?"),
         ("\"resnet50\"", "\"resnet51\"", "did you mean ResNet-50?"),
         ("mark = \"R+\"", "mark = \"Z\"", "not a mark"),
+        // a dataflow that photonic units do not have: before anything is solved
+        (
+            r#"dataflow         = { value = "DF1""#,
+            r#"dataflow         = { value = "DF3""#,
+            "use DF1, DF2, OPT1 or OPT2",
+        ),
         // no TOML at all
         ("[run]", "[run", ""),
     ] {
@@ -176,6 +182,12 @@ fn wrong_words_on_the_command_line() {
         (&["train", "--sweep", "error-rate=2:1:3"][..], "no rate"),
         (&["train", "--error-shape", "slipp"][..], "did you mean"),
         (&["simulate", "--network", "resnet20"][..], "resnet"),
+        (&["simulate", "--network", "resnet18", "--axis", "seq=3"][..], "cannot be used with"),
+        (&["simulate", "--axis", "seq=3"][..], "--onnx"),
+        (
+            &["simulate", "--network", "resnet18", "--samples", "18446744073709551615", "--epochs", "900"][..],
+            "--epochs 900: ",
+        ),
         (&["train", "--error-shape", "slip"][..], "--error-rate"),
         (
             &["train", "--sweep", "error-rate=1e-3:1e-2:2", "--protection", "none,none"][..],

@@ -119,14 +119,25 @@ fn explore_tries_all_designs_and_says_which_are_impossible() {
         "--choose",
         "arithmetic.moduli=[31, 32, 33];[7, 8, 9]",
     ]);
-    command
-        .args(["--choose", "system.dataflow=DF1;OPT2;DF3", "-o"])
+    let assert = command
+        .args([
+            "--choose",
+            "system.dataflow=DF1;OPT2;DF3",
+            "--choose",
+            "system.links.latency=1 us;2 us",
+            "-o",
+        ])
         .arg(folder.path().join("e"))
         .assert()
         .success();
+    let said = String::from_utf8_lossy(&assert.get_output().stderr);
+    assert!(said.contains("note: system.links.latency changes nothing here"), "{said}");
+    // One chip has no links: the only key along which nothing changes.
+    let idle = table(&folder.path().join("e/idle-keys.csv"));
+    assert_eq!(idle.iter().map(|row| row["key"].as_str()).collect::<Vec<_>>(), ["system.links.latency"]);
     columns_are_documented(&folder.path().join("e"));
     let rows = table(&folder.path().join("e/explore.csv"));
-    assert_eq!(rows.len(), 2 * 3 * 2 * 3);
+    assert_eq!(rows.len(), 2 * 3 * 2 * 3 * 2);
     for row in &rows {
         let bad = row["system.sram.capacity"] == "16 MB"
             || row["arithmetic.moduli"] == "[7, 8, 9]"

@@ -440,7 +440,7 @@ fn check(chip: &Chip, step: &Step, result: &StepResult, chips: u64) -> Result<()
     for queue in &result.queues {
         prop_assert!(queue.peak <= queue.bound, "{:?}", queue);
     }
-    for (part, share) in n.busy {
+    for &(part, share) in &n.busy {
         prop_assert!((0.0..=1.0 + 1e-9).contains(&share), "{} {}", part, share);
     }
     let moved: u64 = result.layers.iter().map(|layer| layer.off_chip_bytes).sum();
@@ -673,7 +673,7 @@ proptest! {
         let chip = Chip::new(&system(&changes), format, &PARTS).unwrap();
         let step = network.step(batch, Optimiser::Momentum).unwrap();
         let model = RepeatModel { detected_per_group: detected, again: 0.3, repeats: 2 };
-        let options = Options { repeats: Some(model), seed: 5, steps, chips, trace: Some(0) };
+        let options = Options { repeats: Some(model), seed: 5, steps, chips, trace: Some(0), trace_spans: 0 };
         let result = chip.step(&step, &options).unwrap();
         check(&chip, &step, &result, chips)?;
         prop_assert_eq!(chip.step(&step, &options).unwrap(), result);

@@ -18,6 +18,8 @@ pub struct Imported {
     pub network: Network,
     /// Operators that are not known, in the order of the graph.
     pub unsupported: Vec<Unsupported>,
+    /// Batches that have no size in the file and were taken to be 1, in words.
+    pub assumed: Vec<String>,
 }
 
 /// An operator that is not known.

@@ -47,7 +47,7 @@ pub fn read_scale_sim(text: &str, file: &str) -> Result<Imported, ImportError> {
         let message = "no layers: a topology is a heading and a line per layer, `name, ifmap height, ifmap width, filter height, filter width, channels, filters, stride,` or `name, M, N, K,`".to_owned();
         return Err(ImportError { file: file.to_owned(), place: String::new(), message });
     }
-    Ok(Imported { network, unsupported: Vec::new() })
+    Ok(Imported { network, unsupported: Vec::new(), assumed: Vec::new() })
 }
 
 fn parse(line: &str) -> Result<Layer, String> {

@@ -28,6 +28,11 @@ impl Drain {
         self.fullest[1] = self.fullest[1].max(self.queue.len());
     }
 
+    /// The product whose block has left the accumulators but finds the output queue full.
+    pub fn waits(&self) -> Option<u8> {
+        self.present.as_ref().filter(|(_, begin)| begin.is_none()).map(|(finished, _)| finished.slot)
+    }
+
     pub fn idle(&self) -> bool {
         self.queue.is_empty() && self.present.is_none() && self.outputs == 0
     }

@@ -75,8 +75,9 @@ pub(crate) struct Memory {
     active: Vec<u32>,
     turn: usize,
     pub traffic: Traffic,
-    /// Ticks that channels were busy.
+    /// Ticks that channels were busy, and ports, inwards and outwards.
     pub busy: u128,
+    pub ports_busy: [[u64; 2]; Port::COUNT],
     /// Most blocks ever in a channel's queue, and most transfers ever open.
     pub fullest: u32,
     pub most_transfers: usize,
@@ -171,16 +172,18 @@ impl Machine<'_> {
         let through_port = setup.port.ticks(bytes);
         let channel = &mut memory.channels[transfer.channel as usize];
         let port = &mut memory.ports[transfer.port as usize][usize::from(transfer.write)];
+        let free = channel.free.max(now);
         let (begin, arrival) = if transfer.write {
             *port = now.max(*port) + through_port;
-            let begin = channel.free.max(*port);
+            let begin = free.max(*port);
             (begin, begin + on_channel + setup.latency)
         } else {
-            let begin = channel.free.max(now);
-            *port = (begin + on_channel + setup.latency).max(*port) + through_port;
-            (begin, *port)
+            *port = (free + on_channel + setup.latency).max(*port) + through_port;
+            (free, *port)
         };
+        let at_port = [*port - through_port, *port];
         channel.free = begin + on_channel;
+        memory.ports_busy[transfer.port as usize][usize::from(transfer.write)] += through_port;
         channel.waiting += 1;
         memory.fullest = memory.fullest.max(channel.waiting);
         memory.busy += u128::from(on_channel);
@@ -191,7 +194,10 @@ impl Machine<'_> {
         let number = transfer.channel;
         if let Some(trace) = &mut self.trace {
             let what = if transfer.write { "write" } else { "read" };
-            trace.span(Track::Channel(number), what, Some(transfer.task), begin, begin + on_channel);
+            let (channel, task) = (Track::Channel(number), Some(transfer.task));
+            trace.span(channel, "waiting for the DMA", task, free, begin);
+            trace.span(channel, what, task, begin, begin + on_channel);
+            trace.span(Track::Port(transfer.port as u8, transfer.write), what, task, at_port[0], at_port[1]);
         }
         transfer.bytes -= bytes;
         transfer.channel = (number + 1) % setup.channels;

@@ -12,6 +12,7 @@
 //! | `sweep` | vector unit and optimiser |
 //! | `residency` | where tensors lie, and how many bytes a sweep moves |
 //! | `ring` | the link to the next chip |
+//! | `watch` | what is waited for, for a trace |
 //! | `account` | what each of them spent |
 //!
 //! This file is the controller: it opens tasks when what they wait for is done, and ends steps.
@@ -27,6 +28,7 @@ mod ring;
 mod setup;
 mod sweep;
 mod units;
+mod watch;
 
 use std::collections::BTreeSet;
 
@@ -39,6 +41,7 @@ use self::product::Product;
 use self::ring::Ring;
 use self::sweep::Sweeper;
 use self::units::{Banks, Unit};
+use self::watch::Watch;
 use crate::chip::Options;
 use crate::engine::{Engine, Timing};
 use crate::trace::Trace;
@@ -140,6 +143,8 @@ pub(crate) struct FinishedStep {
     pub drain_busy: u64,
     pub lanes_busy: [u64; 2],
     pub link_busy: u64,
+    pub load_busy: u64,
+    pub ports_busy: [[u64; 2]; Port::COUNT],
     pub calibrations: u64,
     pub events: u64,
 }
@@ -184,6 +189,8 @@ pub(crate) struct Machine<'a> {
     units: Vec<Unit>,
     banks: Banks,
     load_free: u64,
+    load_busy: u64,
+    watch: Watch,
     memory: Memory,
     drain: Drain,
     sweepers: [Sweeper; 2],
@@ -285,6 +292,8 @@ impl<'a> Machine<'a> {
             units: vec![Unit::new(); setup.units as usize],
             banks: Banks::new(setup.banks as usize * PLACES, setup.ports),
             load_free: 0,
+            load_busy: 0,
+            watch: Watch::default(),
             memory: Memory::new(&setup),
             drain: Drain::default(),
             sweepers: Default::default(),
@@ -318,6 +327,8 @@ impl<'a> Machine<'a> {
         };
         self.memory.traffic = Traffic::default();
         self.memory.busy = 0;
+        self.memory.ports_busy = [[0; 2]; Port::COUNT];
+        self.load_busy = 0;
         (self.drain.busy, self.ring.busy, self.calibrations, self.events) = (0, 0, 0, 0);
         for sweeper in &mut self.sweepers {
             sweeper.busy_ticks = 0;
@@ -400,6 +411,7 @@ impl<'a> Machine<'a> {
 
     fn end_step(&mut self, now: u64, scheduler: &mut Scheduler<Event>) {
         self.settle_units(now);
+        self.watch(now);
         self.finished.push(FinishedStep {
             begin: self.step_began,
             end: now,
@@ -409,6 +421,8 @@ impl<'a> Machine<'a> {
             drain_busy: self.drain.busy,
             lanes_busy: [0, 1].map(|lanes: usize| self.sweepers[lanes].busy_ticks),
             link_busy: self.ring.busy,
+            load_busy: self.load_busy,
+            ports_busy: self.memory.ports_busy,
             calibrations: self.calibrations,
             events: self.events,
         });
@@ -498,6 +512,9 @@ impl Model for Machine<'_> {
             Event::Sent => self.sent(now, scheduler),
             Event::Calibrate(unit) => self.calibrate(unit, now, scheduler),
             Event::Calibrated(unit) => self.calibrated(unit, now, scheduler),
+        }
+        if self.trace.is_some() {
+            self.watch(now);
         }
         if self.overflowed {
             scheduler.stop();

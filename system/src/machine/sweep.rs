@@ -11,7 +11,7 @@ use mirage_events::Scheduler;
 use super::account::Track;
 use super::memory::Owner;
 use super::program::Job;
-use super::setup::TIME;
+use super::setup::{Lanes, TIME};
 use super::{Event, Machine, Port};
 
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +58,17 @@ const OPEN: usize = 2;
 impl Sweeper {
     pub fn idle(&self) -> bool {
         self.queue.is_empty() && self.sweeps.is_empty()
+    }
+
+    /// What lanes that have work and do none wait for, and on behalf of which task.
+    pub fn waits(&self, lanes: &Lanes) -> Option<(&'static str, Option<u32>)> {
+        let sweep = self.sweeps.iter().find(|sweep| sweep.done < sweep.pieces)?;
+        let reason = match self.busy {
+            Some(_) => return None,
+            None if self.leaving >= lanes.staging => "waiting for results to leave",
+            None => "waiting for operands",
+        };
+        Some((reason, Some(sweep.task)))
     }
 }
 

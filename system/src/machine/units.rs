@@ -137,8 +137,13 @@ impl Machine<'_> {
         };
         let Some(product) = &self.products[usize::from(tile.slot)] else { return None };
         let timing = product.timings[usize::from(tile.timing)];
-        let arrival = now.max(self.load_free) + timing.load;
+        let begin = now.max(self.load_free);
+        let arrival = begin + timing.load;
         self.load_free = arrival;
+        self.load_busy += timing.load;
+        if let Some(trace) = &mut self.trace {
+            trace.span(Track::Load, "loading", Some(product.task), begin, arrival);
+        }
         let ready = if self.timing.shadow { arrival + timing.program } else { arrival };
         self.units[unit as usize].next = Some((tile, ready));
         None
@@ -280,9 +285,10 @@ impl Machine<'_> {
         account.tiles += 1;
         account.macs += shape.rows * shape.columns * shape.vectors;
         if let Some(trace) = &mut self.trace {
-            let marks = [timing.stream, repeats, hold];
+            let marks = [timing.ideal, timing.stream - timing.ideal, repeats, hold];
+            let parts = [Part::Streaming, Part::Bandwidth, Part::Repeats, Part::Checking];
             let mut from = since;
-            for (part, ticks) in [Part::Streaming, Part::Repeats, Part::Checking].into_iter().zip(marks) {
+            for (part, ticks) in parts.into_iter().zip(marks) {
                 trace.span(Track::Unit(unit), part.name(), Some(task), from, from + ticks);
                 from += ticks;
             }

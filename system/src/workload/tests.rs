@@ -104,6 +104,40 @@ fn a_residual_block_by_hand() {
     assert_eq!(sizes, [9 * 64 * 64, pixels]);
 }
 
+/// The multiply-accumulates of a sentence pair by hand, from Vaswani et al., "Attention is all you need", NeurIPS 2017: sections 3.2
+/// (attention: queries, keys, values and output are projections of width d, scores and context products of n x d x n) and 3.3
+/// (feed-forward: two products of d x d_ff at each of n positions); table 1 has the n^2 d of the attention's products.
+/// N = 6 and d = 512 are those of the base model; d_ff = 1024 instead of 2048 and 4 heads instead of 8 (which changes no number of
+/// multiply-accumulates) those of fairseq's transformer_iwslt_de_en. n = 25 tokens on both sides, 6632 types to choose from.
+#[test]
+fn the_transformer_has_the_products_of_the_paper() {
+    let (n, d, feed, layers, words) = (25, 512, 1024, 6, 6632);
+    let projections = 4 * n * d * d;
+    let attention = 2 * n * n * d;
+    let forward = 2 * n * d * feed;
+    assert_eq!([projections, attention, forward], [26_214_400, 640_000, 26_214_400]);
+    // An encoder layer attends once, a decoder layer to itself and to the encoder.
+    let encoder = layers * (projections + attention + forward);
+    let decoder = layers * (2 * (projections + attention) + forward);
+    let total = encoder + decoder + n * d * words;
+    assert_eq!(total, 318_412_800 + 479_539_200 + 84_889_600);
+    let network = builtin("transformer").unwrap();
+    assert_eq!(network.macs().unwrap(), total);
+    // Part by part: which layers they are spent in.
+    let sum = |of: &dyn Fn(&str) -> bool| -> u64 {
+        network.layers.iter().filter(|l| of(&l.name)).map(|l| l.macs().unwrap()).sum()
+    };
+    let ends = |name: &str, ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    assert_eq!(sum(&|name| name.starts_with("encoder")), encoder);
+    assert_eq!(sum(&|name| ends(name, &[".q", ".k", ".v", ".out"])), 18 * projections);
+    assert_eq!(sum(&|name| ends(name, &[".scores", ".context"])), 18 * attention);
+    assert_eq!(sum(&|name| ends(name, &[".fc1", ".fc2"])), 12 * forward);
+    assert_eq!(sum(&|name| name == "decoder.output"), n * d * words);
+    // Training does each product three times, but for the gradients of what is given.
+    let step = network.step(2, Optimiser::Adam).unwrap();
+    assert_eq!(step.macs().unwrap(), 3 * 2 * total);
+}
+
 #[test]
 fn tied_weights_are_one_tensor_whose_gradients_are_summed() {
     let step = step("transformer", 2);

@@ -1,7 +1,7 @@
 //! The shape of a node's first output from its inputs, for operators that are no product, window or split.
 
 use super::node::Op;
-use super::shape::{Shape, axis, broadcast, elements, matmul, reshape, size, slice};
+use super::shape::{Shape, Trouble, axis, broadcast, elements, matmul, reshape, size, slice};
 use super::value::Value;
 
 /// Operators that compute each element on its own.
@@ -69,14 +69,14 @@ pub(super) const BINARY: [&str; 17] = [
 pub(super) const VIEWS: [&str; 7] =
     ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"];
 
-/// The shape; an error says what does not fit or what is not known.
-pub(super) fn infer(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, String> {
+/// The shape; an error says what does not fit, or what is not known.
+pub(super) fn infer(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, Trouble> {
     let ints = |index: usize| inputs.get(index)?.as_ref()?.ints.clone();
     let first = || shape_of(inputs, 0);
     match op.name() {
         name if UNARY.contains(&name) => first().cloned(),
         name if BINARY.contains(&name) || name == "Where" => (1..inputs.len())
-            .try_fold(first()?.clone(), |shape, index| broadcast(&shape, shape_of(inputs, index)?)),
+            .try_fold(first()?.clone(), |shape, index| Ok(broadcast(&shape, shape_of(inputs, index)?)?)),
         "Softmax"
         | "LogSoftmax"
         | "BatchNormalization"
@@ -90,12 +90,17 @@ pub(super) fn infer(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, String> 
         "Shape" => Ok(vec![first()?.len() as u64]),
         "Constant" => constant(op),
         "ConstantOfShape" => {
-            ints(0).ok_or("its size is not known")?.iter().map(|&value| size(value)).collect()
+            let sizes = ints(0).ok_or_else(|| Trouble::unknown("its size is not known"))?;
+            sizes.iter().map(|&value| size_or_none(value)).collect()
         }
-        "Range" => Ok(vec![super::fold::fold(op, inputs).ok_or("its length is not known")?.len() as u64]),
+        "Range" => {
+            let numbers = super::fold::fold(op, inputs);
+            Ok(vec![numbers.ok_or_else(|| Trouble::unknown("its length is not known"))?.len() as u64])
+        }
         "Reshape" => {
             let wanted = ints(1).or_else(|| op.ints("shape").map(<[i64]>::to_vec));
-            reshape(first()?, &wanted.ok_or("its new shape is not known")?, op.int("allowzero", 0) != 0)
+            let wanted = wanted.ok_or_else(|| Trouble::unknown("its new shape is not known"))?;
+            Ok(reshape(first()?, &wanted, op.int("allowzero", 0) != 0)?)
         }
         "Flatten" => {
             let shape = first()?;
@@ -107,11 +112,11 @@ pub(super) fn infer(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, String> 
         }
         "Transpose" => transpose(op, first()?),
         "Squeeze" | "Unsqueeze" => {
-            let axes = ints(1).or_else(|| op.ints("axes").map(<[i64]>::to_vec));
+            let axes = axes_of(op, inputs)?;
             if op.name() == "Squeeze" {
                 squeeze(first()?, axes)
             } else {
-                unsqueeze(first()?, &axes.ok_or("its axes are not known")?)
+                unsqueeze(first()?, &axes.ok_or("its axes are missing")?)
             }
         }
         "Slice" => slices(op, inputs),
@@ -128,57 +133,74 @@ pub(super) fn infer(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, String> 
                 let fits =
                     other.len() == shape.len() && (0..shape.len()).all(|i| i == axis || other[i] == shape[i]);
                 if !fits {
-                    return Err("its inputs do not fit beside one another".to_owned());
+                    return Err("its inputs do not fit beside one another".into());
                 }
                 shape[axis] = shape[axis].checked_add(other[axis]).ok_or("its axis is too long")?;
             }
             Ok(shape)
         }
         "Expand" => {
-            let wanted = ints(1).ok_or("its new shape is not known")?;
-            broadcast(first()?, &wanted.iter().map(|&value| size(value)).collect::<Result<Shape, _>>()?)
+            let wanted = ints(1).ok_or_else(|| Trouble::unknown("its new shape is not known"))?;
+            let wanted: Shape = wanted.iter().map(|&value| size(value)).collect::<Result<_, _>>()?;
+            Ok(broadcast(first()?, &wanted)?)
         }
         "Tile" => {
-            let times = ints(1).ok_or("its repeats are not known")?;
+            let times = ints(1).ok_or_else(|| Trouble::unknown("its repeats are not known"))?;
             let repeat = |(&old, &times): (&u64, &i64)| {
-                old.checked_mul(size(times)?).ok_or_else(|| "its axis is too long".to_owned())
+                old.checked_mul(size(times)?).ok_or_else(|| "its axis is too long".into())
             };
             first()?.iter().zip(&times).map(repeat).collect()
         }
         "Pad" => {
-            let pads =
-                ints(1).or_else(|| op.ints("pads").map(<[i64]>::to_vec)).ok_or("its padding is not known")?;
+            let pads = ints(1).or_else(|| op.ints("pads").map(<[i64]>::to_vec));
+            let pads = pads.ok_or_else(|| Trouble::unknown("its padding is not known"))?;
             let shape = first()?;
             if pads.len() != 2 * shape.len() {
-                return Err(format!("{} pads for {} axes", pads.len(), shape.len()));
+                return Err(format!("{} pads for {} axes", pads.len(), shape.len()).into());
             }
             let pad = |(index, &old): (usize, &u64)| {
                 let sum = (old as i64)
                     .checked_add(pads[index])
                     .and_then(|s| s.checked_add(pads[index + shape.len()]));
-                size(sum.ok_or("its axis is too long")?)
+                Ok(size(sum.ok_or("its axis is too long")?)?)
             };
             shape.iter().enumerate().map(pad).collect()
         }
-        name if name.starts_with("Reduce") => reduce(op, first()?, ints(1)),
-        "MatMul" => matmul(first()?, shape_of(inputs, 1)?),
-        name => Err(format!("the operator {name} is not known")),
+        name if name.starts_with("Reduce") => reduce(op, first()?, axes_of(op, inputs)?),
+        "MatMul" => Ok(matmul(first()?, shape_of(inputs, 1)?)?),
+        name => Err(Trouble::Unknown(format!("the operator {name} is not known"))),
     }
 }
 
 /// The shape of an input.
-pub(super) fn shape_of(inputs: &[Option<Value>], index: usize) -> Result<&Shape, String> {
+pub(super) fn shape_of(inputs: &[Option<Value>], index: usize) -> Result<&Shape, Trouble> {
     match inputs.get(index) {
         Some(Some(value)) => {
-            value.shape.as_ref().ok_or_else(|| format!("the shape of input {} is not known", index + 1))
+            let unknown = || Trouble::Unknown(format!("the shape of input {} is not known", index + 1));
+            value.shape.as_ref().ok_or_else(unknown)
         }
-        _ => Err(format!("input {} is missing", index + 1)),
+        _ => Err(format!("input {} is missing", index + 1).into()),
     }
 }
 
-fn constant(op: &Op) -> Result<Shape, String> {
+/// A constant may have no elements.
+fn size_or_none(value: i64) -> Result<u64, Trouble> {
+    if value == 0 { Ok(0) } else { Ok(size(value)?) }
+}
+
+/// The axes that an operator names in its second input or, in older files, in an attribute.
+fn axes_of(op: &Op, inputs: &[Option<Value>]) -> Result<Option<Vec<i64>>, Trouble> {
+    match inputs.get(1) {
+        Some(Some(value)) => {
+            value.ints.clone().map(Some).ok_or_else(|| Trouble::unknown("its axes are not known"))
+        }
+        _ => Ok(op.ints("axes").map(<[i64]>::to_vec)),
+    }
+}
+
+fn constant(op: &Op) -> Result<Shape, Trouble> {
     if let Some(tensor) = op.attribute("value").and_then(|attribute| attribute.t.as_ref()) {
-        return tensor.dims().iter().map(|&value| if value == 0 { Ok(0) } else { size(value) }).collect();
+        return tensor.dims().iter().map(|&value| size_or_none(value)).collect();
     }
     let list = op
         .attribute("value_ints")
@@ -187,23 +209,23 @@ fn constant(op: &Op) -> Result<Shape, String> {
     Ok(list.map_or(Vec::new(), |length| vec![length as u64]))
 }
 
-fn transpose(op: &Op, shape: &Shape) -> Result<Shape, String> {
+fn transpose(op: &Op, shape: &Shape) -> Result<Shape, Trouble> {
     let Some(order) = op.ints("perm") else { return Ok(shape.iter().rev().copied().collect()) };
     let mut seen = vec![false; shape.len()];
     let pick = |&from: &i64| {
         let from = axis(from, shape.len())?;
         if std::mem::replace(&mut seen[from], true) {
-            return Err(format!("perm names axis {from} twice"));
+            return Err(format!("perm names axis {from} twice").into());
         }
         Ok(shape[from])
     };
     if order.len() != shape.len() {
-        return Err(format!("perm has {} axes for a tensor with {}", order.len(), shape.len()));
+        return Err(format!("perm has {} axes for a tensor with {}", order.len(), shape.len()).into());
     }
     order.iter().map(pick).collect()
 }
 
-fn squeeze(shape: &Shape, axes: Option<Vec<i64>>) -> Result<Shape, String> {
+fn squeeze(shape: &Shape, axes: Option<Vec<i64>>) -> Result<Shape, Trouble> {
     let mut drop = vec![axes.is_none(); shape.len()];
     for value in axes.into_iter().flatten() {
         drop[axis(value, shape.len())?] = true;
@@ -211,24 +233,28 @@ fn squeeze(shape: &Shape, axes: Option<Vec<i64>>) -> Result<Shape, String> {
     Ok(shape.iter().zip(drop).filter(|&(&size, drop)| !(drop && size == 1)).map(|(&size, _)| size).collect())
 }
 
-fn unsqueeze(shape: &Shape, axes: &[i64]) -> Result<Shape, String> {
+fn unsqueeze(shape: &Shape, axes: &[i64]) -> Result<Shape, Trouble> {
     let rank = shape.len() + axes.len();
     let mut new = vec![false; rank];
     for &value in axes {
         let place = axis(value, rank)?;
         if std::mem::replace(&mut new[place], true) {
-            return Err(format!("axes names {value} twice"));
+            return Err(format!("axes names {value} twice").into());
         }
     }
     let mut old = shape.iter().copied();
     Ok(new.into_iter().map(|new| if new { 1 } else { old.next().unwrap_or(1) }).collect())
 }
 
-fn slices(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, String> {
+fn slices(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, Trouble> {
     let list = |place: usize, name: &str| {
         let given = inputs.get(place).and_then(|value| value.as_ref());
         match given {
-            Some(value) => value.ints.clone().map(Some).ok_or(format!("its {name} are not known")),
+            Some(value) => value
+                .ints
+                .clone()
+                .map(Some)
+                .ok_or_else(|| Trouble::Unknown(format!("its {name} are not known"))),
             None => Ok(op.ints(name).map(<[i64]>::to_vec)),
         }
     };
@@ -238,7 +264,7 @@ fn slices(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, String> {
     let axes = list(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = list(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return Err("its starts, ends, axes and steps differ in number".to_owned());
+        return Err("its starts, ends, axes and steps differ in number".into());
     }
     for (index, &along) in axes.iter().enumerate() {
         let place = axis(along, shape.len())?;
@@ -247,8 +273,7 @@ fn slices(op: &Op, inputs: &[Option<Value>]) -> Result<Shape, String> {
     Ok(shape)
 }
 
-fn reduce(op: &Op, shape: &Shape, axes: Option<Vec<i64>>) -> Result<Shape, String> {
-    let axes = axes.or_else(|| op.ints("axes").map(<[i64]>::to_vec));
+fn reduce(op: &Op, shape: &Shape, axes: Option<Vec<i64>>) -> Result<Shape, Trouble> {
     let mut gone = vec![axes.as_ref().is_none_or(Vec::is_empty); shape.len()];
     for value in axes.into_iter().flatten() {
         gone[axis(value, shape.len())?] = true;

@@ -8,7 +8,7 @@ use super::super::{Imported, Unsupported};
 use super::fold::fold;
 use super::infer::{BINARY, UNARY, VIEWS, infer, shape_of};
 use super::node::Op;
-use super::shape::{Shape, elements, text};
+use super::shape::{Shape, Trouble, elements, text};
 use super::value::{From, Value};
 use crate::Network;
 use crate::workload::{Activation, Kind, Layer, Optimiser, Source};
@@ -30,6 +30,8 @@ pub(super) struct Importer<'a> {
     trained: Vec<bool>,
     names: HashSet<String>,
     unsupported: Vec<Unsupported>,
+    /// Operators that are not known, with their nodes, where the file does not state the sizes of what they make.
+    sizeless: Vec<String>,
 }
 
 /// The name of a node; of its first output where it has none.
@@ -53,6 +55,28 @@ impl<'a> Importer<'a> {
             trained: Vec::new(),
             names: HashSet::new(),
             unsupported: Vec::new(),
+            sizeless: Vec::new(),
+        }
+    }
+
+    /// What to add to an error about a size: the operators that may be why it is not known.
+    pub fn suspects(&self) -> String {
+        match &self.sizeless[..] {
+            [] => String::new(),
+            [.., last] => {
+                let (more, listed) = (self.sizeless.len().saturating_sub(8), self.sizeless.iter().take(8));
+                let listed: Vec<&str> = listed.map(String::as_str).collect();
+                let more = if more > 0 {
+                    format!(" and {more} more, the last of them {last}")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "; operators that are not known, and for which the file states no sizes, come before it: {}{more}: state their \
+                     sizes in the file (value_info) or leave them out",
+                    listed.join(", ")
+                )
+            }
         }
     }
 
@@ -66,11 +90,11 @@ impl<'a> Importer<'a> {
             notes: self.notes,
             optimiser: Optimiser::Momentum,
         };
-        Ok(Imported { network, unsupported: self.unsupported })
+        Ok(Imported { network, unsupported: self.unsupported, assumed: Vec::new() })
     }
 
     /// Takes in one node, whose inputs are known.
-    pub fn node(&mut self, node: &Node<'a>) -> Result<(), String> {
+    pub fn node(&mut self, node: &Node<'a>) -> Result<(), Trouble> {
         let op = Op(node);
         let inputs: Vec<Option<Value>> =
             node.input.iter().map(|name| self.values.get(name).cloned()).collect();
@@ -102,14 +126,22 @@ impl<'a> Importer<'a> {
     }
 
     /// Nothing that flows goes in.
-    fn constant(&mut self, op: &Op<'_, 'a>, inputs: &[Option<Value>]) -> Result<(), String> {
+    fn constant(&mut self, op: &Op<'_, 'a>, inputs: &[Option<Value>]) -> Result<(), Trouble> {
         let ints = fold(op, inputs);
         let parameter = inputs.iter().flatten().any(|value| value.from == From::Parameter);
         let floats = op.name() == "ConstantOfShape" && ints.is_none();
         for (index, output) in op.0.output.iter().copied().enumerate().filter(|(_, name)| !name.is_empty()) {
             let inferred =
-                if index == 0 { infer(op, inputs) } else { Err("its shape is not known".to_owned()) };
-            let shape = self.agreed(output, inferred).ok();
+                if index == 0 { infer(op, inputs) } else { Err(Trouble::unknown("its shape is not known")) };
+            // What is not known may never be needed.
+            let shape = match self.agreed(output, inferred) {
+                Ok(shape) => Some(shape),
+                Err(Trouble::Unknown(_)) => None,
+                Err(trouble) => return Err(trouble),
+            };
+            if shape.is_none() {
+                self.sizeless.push(format!("{} (node {})", op.name(), node_name(op.0)));
+            }
             let many = shape.as_ref().is_some_and(|shape| shape.iter().any(|&size| size > 1));
             let from = if (parameter || floats) && many && op.name() != "Shape" {
                 From::Parameter
@@ -123,21 +155,26 @@ impl<'a> Importer<'a> {
     }
 
     /// The shape by the rules, which the file must not contradict; the file's where the rules do not give one.
-    pub(super) fn agreed(&self, output: &str, inferred: Result<Shape, String>) -> Result<Shape, String> {
-        match (inferred, self.stated.get(output)) {
-            (Ok(shape), Some(stated)) if shape != *stated => Err(format!(
+    /// What contradicts itself is wrong whatever the file states.
+    pub(super) fn agreed(
+        &self,
+        output: &str,
+        inferred: Result<Shape, impl Into<Trouble>>,
+    ) -> Result<Shape, Trouble> {
+        match (inferred.map_err(Into::into), self.stated.get(output)) {
+            (Ok(shape), Some(stated)) if shape != *stated => Err(Trouble::Wrong(format!(
                 "its output has the shape {} by the rules of ONNX, but the file says {}",
                 text(&shape),
                 text(stated)
-            )),
+            ))),
             (Ok(shape), _) => Ok(shape),
-            (Err(_), Some(stated)) => Ok(stated.clone()),
-            (Err(message), None) => Err(message),
+            (Err(Trouble::Unknown(_)), Some(stated)) => Ok(stated.clone()),
+            (Err(trouble), _) => Err(trouble),
         }
     }
 
     /// An operator that is not known: a layer of one operation an element, if its size is stated.
-    fn unknown(&mut self, op: &Op, inputs: &[Option<Value>], outputs: &[&'a str]) -> Result<(), String> {
+    fn unknown(&mut self, op: &Op, inputs: &[Option<Value>], outputs: &[&'a str]) -> Result<(), Trouble> {
         for &output in outputs {
             let shape = self.stated.get(output).cloned();
             let count = shape.as_ref().map(|shape| elements(shape)).transpose()?;
@@ -145,6 +182,9 @@ impl<'a> Importer<'a> {
                 "" | "ai.onnx" => op.name().to_owned(),
                 domain => format!("{domain}.{}", op.name()),
             };
+            if count.is_none() {
+                self.sizeless.push(format!("{operator} (node {})", node_name(op.0)));
+            }
             self.unsupported.push(Unsupported { operator, node: node_name(op.0), elements: count });
             // Without a size it does nothing, but is still there for what follows to depend on.
             let mut layer = Layer::new(node_name(op.0), Kind::Other, 1, count.unwrap_or(1).max(1));
@@ -196,12 +236,12 @@ impl<'a> Importer<'a> {
         inputs: &[Option<Value>],
         output: &'a str,
         shape: Shape,
-    ) -> Result<(), String> {
+    ) -> Result<(), Trouble> {
         let flows = flowing(inputs);
         let name = op.name();
         let first = *flows.first().ok_or("nothing goes in")?;
         if shape.contains(&0) {
-            return Err("its output has no elements".to_owned());
+            return Err("its output has no elements".into());
         }
         if VIEWS.contains(&name) {
             let from = match first.from {
@@ -292,7 +332,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Each part is a layer that moves its elements.
-    fn split(&mut self, op: &Op, inputs: &[Option<Value>], node: &Node<'a>) -> Result<(), String> {
+    fn split(&mut self, op: &Op, inputs: &[Option<Value>], node: &Node<'a>) -> Result<(), Trouble> {
         let shape = shape_of(inputs, 0)?.clone();
         let axis = super::shape::axis(op.int("axis", 0), shape.len())?;
         let parts = node.output.len() as u64;
@@ -308,13 +348,13 @@ impl<'a> Importer<'a> {
         };
         let total = lengths.iter().try_fold(0u64, |sum, &length| sum.checked_add(length));
         if lengths.len() as u64 != parts || total != Some(shape[axis]) || lengths.contains(&0) {
-            return Err(format!("an axis of {} cannot be split into {lengths:?}", shape[axis]));
+            return Err(format!("an axis of {} cannot be split into {lengths:?}", shape[axis]).into());
         }
         let flows = flowing(inputs);
         for (&output, length) in node.output.iter().zip(lengths) {
             let mut part = shape.clone();
             part[axis] = length;
-            let part = self.agreed(output, Ok(part))?;
+            let part = self.agreed(output, Ok::<_, Trouble>(part))?;
             let layer = Layer::new(node_name(node), Kind::Move, elements(&shape)?, elements(&part)?);
             let index = self.push(layer, &flows);
             self.set(output, part, index);

@@ -1,7 +1,7 @@
 //! ONNX graphs: shapes suffice, weights may be absent.
 //!
-//! One sample is one run of the graph as it stands; an axis without a size (`N`, `batch`) is 1 unless the caller says
-//! otherwise. Shapes are inferred node by node and held against those that the file states. An initialiser of floats with
+//! One sample is one run of the graph as it stands. The first axis of an input is its batch: without a size (`N`, `batch`) it is 1, and
+//! so is any other axis of the same name. Every other axis without a size must be given one. Shapes are inferred node by node and held against those that the file states. An initialiser of floats with
 //! more than one number is trained; an `Identity` of one is another parameter (exporters merge those that are equal).
 //! Normalisations that an export has folded into convolutions are not in the graph, and not counted.
 
@@ -21,16 +21,16 @@ use std::collections::HashMap;
 use onnx_rs::ast::{DataType, Dimension, Graph, Node, TensorProto, ValueInfo};
 
 use self::lower::Importer;
-use self::shape::{Shape, size};
+use self::shape::{Shape, Trouble, size};
 use self::value::{From, Value};
 use super::{ImportError, Imported};
 
 /// Reads an ONNX model. `file` is used in messages, its stem as the name of the network; `axes` gives sizes to axes that
-/// have a name instead of one, all others are 1.
+/// have a name instead of one. [`Imported::assumed`] says which batches were taken to be 1.
 ///
 /// # Errors
-/// [`ImportError`], with the node: no protocol buffer, no graph or an empty one, a cycle, a value that nobody makes, a size
-/// that is none or too large, shapes that do not fit, a shape that cannot be known but is needed.
+/// [`ImportError`], with the node: no protocol buffer, no graph or an empty one, a cycle, a value that nobody makes, an axis other than the batch without a
+/// size, a size that is none or too large, shapes that do not fit, a shape that cannot be known but is needed.
 pub fn read_onnx(bytes: &[u8], file: &str, axes: &[(String, u64)]) -> Result<Imported, ImportError> {
     let whole = |message: String| ImportError { file: file.to_owned(), place: String::new(), message };
     if guard::too_deep(bytes) {
@@ -43,24 +43,59 @@ pub fn read_onnx(bytes: &[u8], file: &str, axes: &[(String, u64)]) -> Result<Imp
     }
     let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let mut importer = Importer::new(stem.strip_suffix(".onnx").unwrap_or(stem));
-    for (name, _) in axes {
+    for (place, (name, _)) in axes.iter().enumerate() {
         if !graph.input.iter().any(|input| has_axis(input, name)) {
             return Err(whole(format!("no input of the graph has an axis called `{name}`")));
         }
+        if axes[..place].iter().any(|(before, _)| before == name) {
+            return Err(whole(format!("the axis `{name}` is given two sizes")));
+        }
     }
-    start(graph, axes, &mut importer).map_err(|(place, message)| ImportError {
+    let (all, assumed) = batches(graph, axes);
+    start(graph, &all, &mut importer).map_err(|(place, message)| ImportError {
         file: file.to_owned(),
         place: format!("{place}: "),
         message,
     })?;
     for node in order(graph, &importer).map_err(whole)? {
-        importer.node(node).map_err(|message| ImportError {
+        let taken = importer.node(node);
+        taken.map_err(|trouble| ImportError {
             file: file.to_owned(),
             place: format!("node {} ({}): ", lower::node_name(node), node.op_type.as_str()),
-            message,
+            message: match trouble {
+                Trouble::Unknown(message) => message + &importer.suspects(),
+                Trouble::Wrong(message) => message,
+            },
         })?;
     }
-    importer.finish().map_err(whole)
+    let mut imported = importer.finish().map_err(whole)?;
+    imported.network.notes.extend(assumed.iter().cloned());
+    imported.assumed = assumed;
+    Ok(imported)
+}
+
+/// The sizes of named axes, those of batches (first axes of inputs) that the caller gives none among them; and what to say of
+/// these.
+fn batches(graph: &Graph, axes: &[(String, u64)]) -> (Vec<(String, u64)>, Vec<String>) {
+    let (mut all, mut assumed) = (axes.to_vec(), Vec::new());
+    let weights: Vec<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+    for input in graph.input.iter().filter(|input| !weights.contains(&input.name)) {
+        let first = input.tensor_shape().and_then(|shape| shape.dim.first());
+        let name = match first.map(|axis| &axis.value) {
+            Some(Dimension::Param(name)) if axes.iter().any(|(given, _)| given == name) => continue,
+            Some(Dimension::Param(name)) => {
+                if !all.iter().any(|(known, _)| known == name) {
+                    all.push(((*name).to_owned(), 1));
+                }
+                format!("`{name}`")
+            }
+            Some(Dimension::Value(0)) => "without name or size".to_owned(),
+            _ => continue,
+        };
+        assumed
+            .push(format!("the first axis of input {} ({name}) is its batch: 1 for each sample", input.name));
+    }
+    (all, assumed)
 }
 
 fn has_axis(input: &ValueInfo, name: &str) -> bool {
@@ -89,22 +124,33 @@ fn start<'a>(
         if importer.values.contains_key(input.name) {
             continue;
         }
-        let named = stated(input, axes).map_err(|e| (format!("input {}", input.name), e))?;
-        let Some((shape, guessed)) = named else {
-            return Err((format!("input {}", input.name), "it has no shape".to_owned()));
+        let place = || format!("input {}", input.name);
+        let sized = stated(input, axes).map_err(|e| (place(), e))?;
+        let Some((mut shape, open)) = sized else {
+            return Err((place(), "it has no shape".to_owned()));
         };
-        if !guessed.is_empty() {
-            importer.notes.push(format!(
-                "axes without a size are 1 in {}: {}",
-                input.name,
-                guessed.join(", ")
-            ));
+        for (axis, name) in open {
+            match (axis, name) {
+                // The batch.
+                (0, _) => shape[0] = 1,
+                (axis, "") => {
+                    let message =
+                        format!("its axis {axis} (from 0) has neither a name nor a size: export it with one");
+                    return Err((place(), message));
+                }
+                (axis, name) => {
+                    let message = format!(
+                        "its axis {axis} (from 0), `{name}`, has no size: give one with --axis {name}=SIZE"
+                    );
+                    return Err((place(), message));
+                }
+            }
         }
         importer.values.insert(input.name, Value::new(shape, From::Data));
     }
     for info in graph.value_info.iter().chain(&graph.output) {
-        if let Ok(Some((shape, guessed))) = stated(info, axes)
-            && guessed.is_empty()
+        if let Ok(Some((shape, open))) = stated(info, axes)
+            && open.is_empty()
         {
             importer.stated.insert(info.name, shape);
         }
@@ -118,28 +164,32 @@ fn start<'a>(
     Ok(())
 }
 
-/// The sizes that the file states for a value, and the names of the axes that were taken to be 1.
-fn stated(info: &ValueInfo, axes: &[(String, u64)]) -> Result<Option<(Shape, Vec<String>)>, String> {
+/// The sizes that the file states for a value, and the axes that have none (1 among the sizes) with their names.
+fn stated<'a>(
+    info: &ValueInfo<'a>,
+    axes: &[(String, u64)],
+) -> Result<Option<(Shape, Vec<(usize, &'a str)>)>, String> {
     let Some(shape) = info.tensor_shape() else { return Ok(None) };
-    let (mut sizes, mut guessed) = (Vec::new(), Vec::new());
-    for axis in &shape.dim {
-        sizes.push(match &axis.value {
-            Dimension::Value(value) if *value != 0 => size(*value)?,
+    let (mut sizes, mut open) = (Vec::new(), Vec::new());
+    for (place, axis) in shape.dim.iter().enumerate() {
+        let known = match axis.value {
+            Dimension::Value(value) if value != 0 => Some(size(value)?),
             Dimension::Param(name) => match axes.iter().find(|(known, _)| known == name) {
-                Some((_, given)) => size(i64::try_from(*given).unwrap_or(0))?,
+                Some((_, given)) => Some(size(i64::try_from(*given).unwrap_or(i64::MAX))?),
                 None => {
-                    guessed.push((*name).to_owned());
-                    1
+                    open.push((place, name));
+                    None
                 }
             },
             // What the parser makes of an axis that says nothing.
             Dimension::Value(_) => {
-                guessed.push("unnamed".to_owned());
-                1
+                open.push((place, ""));
+                None
             }
-        });
+        };
+        sizes.push(known.unwrap_or(1));
     }
-    Ok(Some((sizes, guessed)))
+    Ok(Some((sizes, open)))
 }
 
 fn initialiser(tensor: &TensorProto) -> Result<Value, String> {

@@ -3,7 +3,7 @@
 use super::infer::{infer, shape_of};
 use super::lower::{Importer, flowing, node_name};
 use super::node::Op;
-use super::shape::{Shape, Window, elements, matmul};
+use super::shape::{Shape, Trouble, Window, elements, matmul};
 use super::value::{From, Value};
 use crate::workload::{Kind, Layer};
 
@@ -14,7 +14,7 @@ impl<'a> Importer<'a> {
         op: &Op<'_, 'a>,
         inputs: &[Option<Value>],
         output: &'a str,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, Trouble> {
         if !matches!(op.0.domain, "" | "ai.onnx") {
             return Ok(false);
         }
@@ -24,7 +24,8 @@ impl<'a> Importer<'a> {
         };
         match op.name() {
             "Conv" => {
-                let weights = parameter(1).ok_or("its filters are no initialiser of known shape")?.clone();
+                let unknown = || Trouble::unknown("its filters are no initialiser of known shape");
+                let weights = parameter(1).ok_or_else(unknown)?.clone();
                 self.convolution(op, inputs, output, &weights)?;
             }
             "MaxPool" | "AveragePool" => self.pool(op, inputs, output)?,
@@ -53,11 +54,11 @@ impl<'a> Importer<'a> {
         inputs: &[Option<Value>],
         output: &'a str,
         weights: &Shape,
-    ) -> Result<(), String> {
+    ) -> Result<(), Trouble> {
         let (batch, channels, sizes) = image(shape_of(inputs, 0)?)?;
         let groups = super::shape::size(op.int("group", 1))?;
         let &[filters, per_group, ref kernel @ ..] = weights.as_slice() else {
-            return Err("its filters have too few axes".to_owned());
+            return Err("its filters have too few axes".into());
         };
         if kernel.len() != sizes.len()
             || per_group.checked_mul(groups) != Some(channels)
@@ -67,7 +68,8 @@ impl<'a> Importer<'a> {
                 "filters of {} in {groups} groups do not fit on an input of {}",
                 super::shape::text(weights),
                 super::shape::text(shape_of(inputs, 0)?)
-            ));
+            )
+            .into());
         }
         let mut window = op.window(sizes.len(), Some(kernel))?;
         window.auto_pad(op.auto_pad()?, sizes)?;
@@ -77,19 +79,19 @@ impl<'a> Importer<'a> {
         layer.bias = inputs.get(2).is_some_and(Option::is_some);
         place(&mut layer, &window, sizes, batch)?;
         let shape = [&[batch, filters], steps.as_slice()].concat();
-        let shape = self.agreed(output, Ok(shape))?;
+        let shape = self.agreed(output, Ok::<_, Trouble>(shape))?;
         let index = self.push(layer, &flowing(inputs));
         self.set(output, shape, index);
         Ok(())
     }
 
-    fn pool(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), String> {
+    fn pool(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), Trouble> {
         let (batch, channels, sizes) = image(shape_of(inputs, 0)?)?;
         let mut window = op.window(sizes.len(), None)?;
         window.auto_pad(op.auto_pad()?, sizes)?;
         let steps = window.output(sizes)?;
         let shape = [&[batch, channels], steps.as_slice()].concat();
-        let shape = self.agreed(output, Ok(shape))?;
+        let shape = self.agreed(output, Ok::<_, Trouble>(shape))?;
         if window.kernel.iter().chain(&window.strides).all(|&size| size == 1) {
             // A window of one element does nothing.
             let from = flowing(inputs).first().map_or(From::Data, |value| value.from);
@@ -104,7 +106,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn global_pool(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), String> {
+    fn global_pool(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), Trouble> {
         let (batch, channels, sizes) = image(shape_of(inputs, 0)?)?;
         let kind = if op.name() == "GlobalMaxPool" { Kind::MaxPool } else { Kind::AveragePool };
         let all = channels.checked_mul(batch).ok_or("its output is too large")?;
@@ -113,36 +115,36 @@ impl<'a> Importer<'a> {
         (layer.in_height, layer.kernel_height) = (area, area);
         let mut shape = vec![batch, channels];
         shape.resize(2 + sizes.len(), 1);
-        let shape = self.agreed(output, Ok(shape))?;
+        let shape = self.agreed(output, Ok::<_, Trouble>(shape))?;
         let index = self.push(layer, &flowing(inputs));
         self.set(output, shape, index);
         Ok(())
     }
 
-    fn gemm(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), String> {
-        let turn = |index: usize, name: &str| {
+    fn gemm(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), Trouble> {
+        let turn = |index: usize, name: &str| -> Result<[u64; 2], Trouble> {
             let shape = shape_of(inputs, index)?;
             match (shape.as_slice(), op.int(name, 0) != 0) {
                 (&[rows, columns], false) => Ok([rows, columns]),
                 (&[rows, columns], true) => Ok([columns, rows]),
-                _ => Err(format!("input {} of a Gemm has {} axes, not 2", index + 1, shape.len())),
+                _ => Err(format!("input {} of a Gemm has {} axes, not 2", index + 1, shape.len()).into()),
             }
         };
         let ([m, k], [inner, n]) = (turn(0, "transA")?, turn(1, "transB")?);
         if k != inner {
-            return Err(format!("a product of {m} x {k} and {inner} x {n}"));
+            return Err(format!("a product of {m} x {k} and {inner} x {n}").into());
         }
         let mut layer = dense(op, inputs, (1, m, k, n))?;
         layer.bias = inputs
             .get(2)
             .is_some_and(|value| value.as_ref().is_some_and(|value| value.from == From::Parameter));
-        let shape = self.agreed(output, Ok(vec![m, n]))?;
+        let shape = self.agreed(output, Ok::<_, Trouble>(vec![m, n]))?;
         let index = self.push(layer, &flowing(inputs).into_iter().take(2).collect::<Vec<_>>());
         self.set(output, shape, index);
         Ok(())
     }
 
-    fn matmul(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), String> {
+    fn matmul(&mut self, op: &Op, inputs: &[Option<Value>], output: &'a str) -> Result<(), Trouble> {
         let (a, b) = (shape_of(inputs, 0)?, shape_of(inputs, 1)?);
         let shape = self.agreed(output, matmul(a, b))?;
         let k = *a.last().ok_or("an operand without axes")?;
@@ -162,9 +164,9 @@ fn dense(
     op: &Op,
     inputs: &[Option<Value>],
     (copies, m, k, n): (u64, u64, u64, u64),
-) -> Result<Layer, String> {
+) -> Result<Layer, Trouble> {
     if k == 0 || m == 0 || n == 0 {
-        return Err("a product with a size of zero".to_owned());
+        return Err("a product with a size of zero".into());
     }
     let fixed = |index: usize| inputs.get(index).and_then(Option::as_ref).filter(|value| !value.flows());
     // One matrix for all copies: its elements are those of one product.
@@ -208,7 +210,7 @@ fn image(shape: &Shape) -> Result<(u64, u64, &[u64]), String> {
 }
 
 /// Puts a window into a layer. Samples of a batch lie below one another: the graph's own batch is part of the sample.
-fn place(layer: &mut Layer, window: &Window, sizes: &[u64], batch: u64) -> Result<(), String> {
+fn place(layer: &mut Layer, window: &Window, sizes: &[u64], batch: u64) -> Result<(), Trouble> {
     let one = sizes.len() == 1;
     let pair = |values: &[u64], fill: u64| if one { [fill, values[0]] } else { [values[0], values[1]] };
     let [height, width] = pair(sizes, 1);
@@ -222,7 +224,8 @@ fn place(layer: &mut Layer, window: &Window, sizes: &[u64], batch: u64) -> Resul
     if batch > 1 {
         return Err(format!(
             "the graph is made for a batch of {batch}: export it with a batch of 1 or a free axis; the batch of the run is an option"
-        ));
+        )
+        .into());
     }
     Ok(())
 }

@@ -5,6 +5,43 @@ use super::super::LARGEST;
 /// The sizes of a tensor.
 pub(super) type Shape = Vec<u64>;
 
+/// Why a shape cannot be inferred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Something that it follows from is not known: the file may state the shape instead.
+    Unknown(String),
+    /// The sizes contradict one another: whatever the file states, the graph is wrong.
+    Wrong(String),
+}
+
+impl Trouble {
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self::Unknown(message.into())
+    }
+}
+
+/// The rules below see sizes that are known.
+impl From<String> for Trouble {
+    fn from(message: String) -> Self {
+        Self::Wrong(message)
+    }
+}
+
+impl From<&str> for Trouble {
+    fn from(message: &str) -> Self {
+        Self::Wrong(message.to_owned())
+    }
+}
+
+/// Where a shape is needed, both end the import.
+impl From<Trouble> for String {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unknown(message) | Trouble::Wrong(message) => message,
+        }
+    }
+}
+
 /// Elements of a shape.
 pub(super) fn elements(shape: &[u64]) -> Result<u64, String> {
     let product = shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size));

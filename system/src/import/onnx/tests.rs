@@ -167,7 +167,9 @@ fn products_of_all_forms() {
     let imported = read_onnx(&bytes, "a/b.onnx", &[]).unwrap();
     let network = imported.network;
     assert_eq!(network.name, "b");
-    assert!(network.notes.iter().any(|note| note.contains("axes without a size are 1 in x: N")));
+    let batch = "the first axis of input x (`N`) is its batch: 1 for each sample";
+    assert_eq!(imported.assumed, [batch]);
+    assert!(network.notes.iter().any(|note| note == batch));
     let layer = |name: &str| {
         network.layers.iter().find(|layer| layer.name == name).unwrap_or_else(|| panic!("{name}"))
     };
@@ -214,7 +216,97 @@ fn unknown_operators_are_named() {
     assert_eq!(step.vector_operations(Some(crate::workload::VectorKind::Other)).unwrap(), 3 * 300);
     assert_eq!(imported.network.layers.last().unwrap().inputs, [Source::Layer(1)]);
     let message = failure(&model(&input, initial(), nodes(), vec![]));
-    assert!(message.contains("node r (Relu): the shape of input 1 is not known"), "{message}");
+    assert!(
+        message.contains("node r (Relu): the shape of input 1 is not known; operators that are not known")
+            && message.contains("GridSample (node g)"),
+        "{message}"
+    );
+    // The same among constants.
+    let nodes = vec![node("Fancy", &["w"], &["f"], vec![]), node("MatMul", &["x", "f"], &["y"], vec![])];
+    let message = failure(&model(&[value("x", &[1, 8])], vec![weights("w", &[8, 4])], nodes, vec![]));
+    assert!(message.contains("input 2 is not known") && message.contains("Fancy (node f)"), "{message}");
+}
+
+/// What the file states does not hide a contradiction, and helps where the rules know nothing.
+#[test]
+fn contradictions_are_not_stated_away() {
+    let product = |inner: i64, stated: Vec<ValueInfo<'static>>| {
+        let nodes = vec![node("MatMul", &["x", "w"], &["y"], vec![])];
+        model(&[value("x", &[1, 8])], vec![weights("w", &[inner, 4])], nodes, stated)
+    };
+    let stated = || vec![value("y", &[1, 4])];
+    assert!(read_onnx(&product(8, stated()), "m", &[]).is_ok());
+    for stated in [vec![], stated()] {
+        let message = failure(&product(9, stated));
+        assert!(message.contains("node y (MatMul): a product of [1, 8] and [9, 4]"), "{message}");
+    }
+    let two = |node: Node<'static>, stated: &[i64]| {
+        let product = model(
+            &[value("x", &[1, 2, 3])],
+            vec![weights("w", &[2, 4])],
+            vec![node],
+            vec![value("y", stated)],
+        );
+        failure(&product)
+    };
+    for (node, expected) in [
+        (node("Add", &["x", "w"], &["y"], vec![]), "do not fit element by element"),
+        (node("Concat", &["x", "w"], &["y"], vec![int("axis", 1)]), "do not fit beside one another"),
+        (node("Transpose", &["x"], &["y"], vec![ints("perm", &[0, 0, 1])]), "names axis 0 twice"),
+        (node("Softmax", &["x"], &["y"], vec![]), "but the file says [1, 2, 4]"),
+    ] {
+        let message = two(node, &[1, 2, 4]);
+        assert!(message.contains(expected), "{message}");
+    }
+    // A constant that contradicts itself is no better.
+    let nodes = vec![node("Add", &["v", "w"], &["c"], vec![]), node("MatMul", &["x", "c"], &["y"], vec![])];
+    let initial = vec![weights("v", &[8, 3]), weights("w", &[8, 4])];
+    let message = failure(&model(&[value("x", &[1, 8])], initial, nodes, vec![value("c", &[8, 4])]));
+    assert!(message.contains("node c (Add): tensors of [8, 3] and [8, 4]"), "{message}");
+}
+
+/// Only the batch, the first axis, may be without a size; the same name elsewhere is the same axis.
+#[test]
+fn axes_need_sizes() {
+    let named = |dims: &[&'static str]| {
+        let mut info = value("x", &vec![8; dims.len() + 1]);
+        if let Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), .. }) = &mut info.r#type
+            && let Some(shape) = &mut tensor.shape
+        {
+            for (axis, name) in shape.dim.iter_mut().zip(dims) {
+                axis.value = if name.is_empty() { Dimension::Value(0) } else { Dimension::Param(name) };
+            }
+        }
+        info
+    };
+    let graph = |input: ValueInfo<'static>| {
+        model(
+            &[input],
+            vec![weights("w", &[8, 4])],
+            vec![node("MatMul", &["x", "w"], &["y"], vec![])],
+            vec![],
+        )
+    };
+    let sequence = graph(named(&["N", "seq"]));
+    let message = failure(&sequence);
+    assert!(
+        message.contains("input x: its axis 1 (from 0), `seq`, has no size: give one with --axis seq=SIZE"),
+        "{message}"
+    );
+    let rows = |axes: &[(String, u64)], bytes: &[u8]| {
+        let imported = read_onnx(bytes, "m", axes).unwrap();
+        (imported.network.layers[0].in_height, imported.assumed.len())
+    };
+    assert_eq!(rows(&[("seq".to_owned(), 5)], &sequence), (5, 1));
+    // A batch that is given is part of every sample, and no longer assumed.
+    assert_eq!(rows(&[("seq".to_owned(), 5), ("N".to_owned(), 3)], &sequence), (15, 0));
+    let message = read_onnx(&sequence, "m", &[("seq".to_owned(), 5), ("seq".to_owned(), 6)]).unwrap_err();
+    assert!(message.message.contains("given two sizes"), "{message}");
+    assert_eq!(rows(&[], &graph(named(&[""]))), (1, 1));
+    let message = failure(&graph(named(&["N", ""])));
+    assert!(message.contains("its axis 1 (from 0) has neither a name nor a size"), "{message}");
+    // The same name is the same axis.
+    assert_eq!(rows(&[], &graph(named(&["N", "N"]))), (1, 1));
 }
 
 #[test]
