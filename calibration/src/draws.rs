@@ -13,6 +13,8 @@ pub(crate) enum Domain {
     Converters = 102,
     /// Values of a design within what is known of them.
     Values = 103,
+    /// Maps of a fitted law of variation.
+    Maps = 104,
 }
 
 /// The generator for one place of a study with this seed.

@@ -77,6 +77,14 @@ pub enum CalibrationError {
     /// Something was set that does not fit.
     #[error("{0}")]
     Setting(String),
+    /// The data are not what they are said to be.
+    #[error("{what}: {reason}")]
+    Refused {
+        /// The data.
+        what: String,
+        /// Why.
+        reason: String,
+    },
     /// The fit is refused.
     #[error("{what}: {error}")]
     Fit {

@@ -31,11 +31,19 @@ impl<'t> Columns<'t> {
         &self.headers
     }
 
+    /// What the header holds, in words.
+    pub fn has(&self) -> String {
+        match self.headers.iter().all(String::is_empty) {
+            true => "the file is empty: it has no header".into(),
+            false => format!("the columns are {}", self.headers.join(", ")),
+        }
+    }
+
     /// All rows of the named columns, with their lines; an empty cell is `None`.
     pub fn numbers(mut self, names: &[&str]) -> Result<Vec<Cells>, CalibrationError> {
         let place = |name: &&str| {
             self.headers.iter().position(|header| header == name).ok_or_else(|| {
-                let problem = format!("no column `{name}`; the columns are {}", self.headers.join(", "));
+                let problem = format!("no column `{name}`; {}", self.has());
                 whole(&self.file, problem)
             })
         };

@@ -62,8 +62,8 @@ pub(super) struct Resampled {
     pub block: usize,
     /// Blocks that fit into the data.
     pub blocks: usize,
-    /// Whether blocks had to be shorter than the correlation asks for.
-    pub cramped: bool,
+    /// By how much longer blocks would have to be for the correlation; the covariance is larger by it. One if they fit.
+    pub short: f64,
 }
 
 /// Moving-block bootstrap of the residuals (Kuensch, Ann. Statist. 17:1217, 1989): each run is filled anew with blocks of its
@@ -74,6 +74,10 @@ pub(super) struct Resampled {
 /// Two shortfalls are given back: what p parameters took of n/T independent residuals, by N/(N - p), and the correlation
 /// that blocks of length l cut at their ends, by 1/(1 - T/(2 l)), T the correlation's time (Kuensch's bias for correlations
 /// that fall exponentially).
+///
+/// Where blocks of the length that the correlation asks for do not fit, the covariance grows by wanted over used length: the sum of
+/// a run's residuals grows with the root of the length over which they hang together, and with the length itself if they are the same
+/// throughout, so that this is the most that blocks of the wanted length could have shown.
 pub(super) fn block_bootstrap(
     scores: &[f64],
     gain: &DMatrix<f64>,
@@ -110,6 +114,7 @@ pub(super) fn block_bootstrap(
     let independent = n as f64 / correlation.time;
     let lost = independent / (independent - p as f64).max(1.0);
     let cut = 1.0 / (1.0 - (0.5 * correlation.time / block as f64).min(0.5));
-    covariance *= lost * cut / resamples as f64;
-    Resampled { covariance, block, blocks, cramped: block < wanted }
+    let short = wanted as f64 / block as f64;
+    covariance *= lost * cut * short / resamples as f64;
+    Resampled { covariance, block, blocks, short }
 }

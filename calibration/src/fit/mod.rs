@@ -36,7 +36,7 @@ pub(crate) mod tests;
 pub use correlation::Correlation;
 pub use error::FitError;
 pub use problem::{Loss, Model, Options, Parameter, Problem, Spread};
-pub use result::{Estimate, Fit, Solution};
+pub use result::{Covariance, Estimate, Fit, Solution};
 
 use correlation::{block_bootstrap, correlation};
 use information::{Information, inside_box};
@@ -56,6 +56,9 @@ const DESCENTS: usize = 8;
 const OUTLIER: f64 = 5.0;
 /// Data from which on their residuals tell their scatter one by one.
 const MANY: usize = 100;
+/// Chi-squared over its degrees of freedom from which on it is said where the residuals themselves tell the scatter. Laplace's law,
+/// with tails as heavy as ripple makes them, gives 1.9.
+const TAILS: f64 = 1.5;
 /// Probability of a larger chi-squared, below which the stated scatter is not believed.
 const UNBELIEVABLE: f64 = 1e-3;
 
@@ -225,16 +228,29 @@ fn conclude(
         let found = block_bootstrap(scores, &gain, &problem.runs, c, options.resamples, seed);
         // Independent errors are the least that there is.
         let wider = (0..information.free.len()).all(|j| found.covariance[(j, j)] >= covariance[(j, j)]);
+        let short = match found.short > 1.0 {
+            true => format!(
+                "; the ripple is so slow that blocks of its length do not fit: standard errors are {:.2} times larger for it",
+                found.short.sqrt()
+            ),
+            false => String::new(),
+        };
         notes.push(format!(
             "residuals are correlated (neighbours {:.2}, one independent datum in {:.0}): intervals by block bootstrap, {} blocks of {}{}",
             c.neighbours,
             c.time,
             found.blocks,
             found.block,
-            if found.cramped { "; the ripple is so slow that blocks of its length do not fit, and the intervals are too narrow" } else { "" }
+            short
         ));
         freedom = found.blocks.saturating_sub(p).max(1) as f64;
         covariance = if wider { found.covariance } else { larger(&covariance, &found.covariance) };
+    }
+    if !matches!(problem.spread, Spread::Known(_)) && chi2 > TAILS * dof as f64 {
+        notes.push(format!(
+            "chi-squared is {chi2:.0} for {dof} degrees of freedom with the scatter of the middle of the residuals: they have heavier tails than normal \
+             ones, or the model falls short in places; intervals are made of the residuals as they are, tails included"
+        ));
     }
     let outliers = minimum.residuals.iter().filter(|r| r.abs() > OUTLIER * minimum.scale).count();
     if outliers > 0 {
@@ -257,15 +273,28 @@ fn conclude(
     let sigma: Vec<f64> = (0..n).map(|i| minimum.scale * problem.spread.at(i)).collect();
     let model = (0..n).map(|i| problem.data[i] + minimum.residuals[i] * problem.spread.at(i)).collect();
     let residuals = minimum.residuals.iter().map(|r| -r / minimum.scale).collect();
-    let fit = Fit { kind: String::new(), parameters: Vec::new(), chi2, dof, notes };
+    let fit = Fit { kind: String::new(), parameters: Vec::new(), chi2, dof, covariance: None, notes };
     let (parameters, source) = (parameters.clone(), options.source.clone());
-    let mut solution =
-        Solution { fit, values, covariance, model, residuals, sigma, correlation, reach, parameters, source };
+    let added = Vec::new();
+    let mut solution = Solution {
+        fit,
+        values,
+        covariance,
+        model,
+        residuals,
+        sigma,
+        correlation,
+        reach,
+        added,
+        parameters,
+        source,
+    };
     for (i, parameter) in solution.parameters.clone().iter().enumerate() {
         let error = Some(solution.covariance[(i, i)].sqrt()).filter(|e| *e > 0.0);
         let estimate = solution.estimate(&parameter.name, &parameter.unit, solution.values[i], error);
         solution.fit.parameters.push(estimate);
     }
+    solution.covary();
     Ok(solution)
 }
 

@@ -37,11 +37,34 @@ pub struct Fit {
     pub chi2: f64,
     /// Data less fitted parameters.
     pub dof: usize,
+    /// Covariance of the parameters that come from one fit, but for the couplers' response; none where each was found for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub covariance: Option<Covariance>,
     /// What to know before using the numbers, in plain words.
     pub notes: Vec<String>,
 }
 
+/// Covariance of estimates, to first order. Zero for a parameter at an end of its range.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Covariance {
+    /// Names of the estimates, in the order of rows and columns.
+    pub names: Vec<String>,
+    /// Rows, in products of the estimates' units.
+    pub rows: Vec<Vec<f64>>,
+}
+
 impl Fit {
+    /// Takes out parameters of a fit that mean nothing outside of it.
+    pub fn forget(&mut self, names: &[&str]) {
+        let kept = |name: &str| !names.contains(&name);
+        self.parameters.retain(|e| kept(&e.name));
+        if let Some(all) = &mut self.covariance {
+            let places: Vec<usize> = (0..all.names.len()).filter(|i| kept(&all.names[*i])).collect();
+            let rows = places.iter().map(|i| places.iter().map(|j| all.rows[*i][*j]).collect()).collect();
+            *all = Covariance { names: places.iter().map(|i| all.names[*i].clone()).collect(), rows };
+        }
+    }
+
     /// The estimate of that name.
     pub fn get(&self, name: &str) -> Option<&Estimate> {
         self.parameters.iter().find(|e| e.name == name)
@@ -67,6 +90,8 @@ pub struct Solution {
     pub correlation: Option<Correlation>,
     /// Half the width of a 95 % interval in standard errors.
     pub reach: f64,
+    /// Derivatives of what was added, by name.
+    pub(super) added: Vec<(String, DVector<f64>)>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) source: String,
 }
@@ -78,8 +103,19 @@ impl Solution {
         place.map_or(f64::NAN, |i| self.values[i])
     }
 
+    /// Parameters that stand at an end of their range, and whether it is the upper one.
+    pub fn at_end(&self) -> Vec<(&Parameter, bool)> {
+        let each = self.parameters.iter().zip(&self.values);
+        each.filter(|(p, v)| **v == p.low || **v == p.high).map(|(p, v)| (p, *v == p.high)).collect()
+    }
+
     /// What follows from the parameters, with its error to first order: `f` takes their values in order.
     pub fn derive(&self, name: &str, unit: &str, f: impl Fn(&[f64]) -> f64) -> Estimate {
+        self.derived(name, unit, f).0
+    }
+
+    /// The same, with the derivatives.
+    fn derived(&self, name: &str, unit: &str, f: impl Fn(&[f64]) -> f64) -> (Estimate, DVector<f64>) {
         let value = f(&self.values);
         let slope = |i: usize| {
             let error = self.covariance[(i, i)].sqrt();
@@ -99,7 +135,23 @@ impl Solution {
         };
         let slopes = DVector::from_iterator(self.values.len(), (0..self.values.len()).map(slope));
         let variance = (&self.covariance * &slopes).dot(&slopes);
-        self.estimate(name, unit, value, (variance > 0.0).then(|| variance.sqrt()))
+        (self.estimate(name, unit, value, (variance > 0.0).then(|| variance.sqrt())), slopes)
+    }
+
+    /// Brings the outcome's covariance up to date: of the parameters, and of what was added to them.
+    pub(super) fn covary(&mut self) {
+        let count = self.values.len();
+        let own = self.parameters.iter().enumerate().filter(|(_, p)| !p.name.starts_with("envelope_"));
+        let own =
+            own.map(|(i, p)| (p.name.clone(), DVector::from_fn(count, |j, _| f64::from(u8::from(i == j)))));
+        let all: Vec<(String, DVector<f64>)> = own.chain(self.added.iter().cloned()).collect();
+        let row = |a: &DVector<f64>| -> Vec<f64> {
+            let moved = &self.covariance * a;
+            all.iter().map(|(_, b)| moved.dot(b)).collect()
+        };
+        let rows = all.iter().map(|(_, a)| row(a)).collect();
+        let names = all.iter().map(|(name, _)| name.clone()).collect();
+        self.fit.covariance = Some(Covariance { names, rows });
     }
 
     /// Widens the intervals by an error that all data share: `shift` is what one standard deviation of it does to the
@@ -112,12 +164,15 @@ impl Solution {
             let error = Some(self.covariance[(i, i)].sqrt()).filter(|e| *e > 0.0);
             self.fit.parameters[i] = self.estimate(&parameter.name, &parameter.unit, self.values[i], error);
         }
+        self.covary();
     }
 
     /// Adds what follows from the parameters to the outcome.
     pub fn add(&mut self, name: &str, unit: &str, f: impl Fn(&[f64]) -> f64) {
-        let estimate = self.derive(name, unit, f);
+        let (estimate, slopes) = self.derived(name, unit, f);
         self.fit.parameters.push(estimate);
+        self.added.push((name.into(), slopes));
+        self.covary();
     }
 
     pub(super) fn estimate(&self, name: &str, unit: &str, value: f64, error: Option<f64>) -> Estimate {

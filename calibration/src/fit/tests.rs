@@ -292,3 +292,29 @@ fn the_same_seed_gives_the_same_bits() {
     assert!((a.values[0] - 0.37).abs() < 1e-3, "a start far off the rate is a local minimum: {:?}", a.values);
     assert_eq!((&a.values, &a.covariance, &a.fit), (&b.values, &b.covariance, &b.fit));
 }
+
+/// A line through centred points: independent errors, and the value at x = 1 has the sum of both variances.
+#[test]
+fn the_covariance_has_what_follows_too() {
+    let x: Vec<f64> = (-5..=5).map(f64::from).collect();
+    let data: Vec<f64> = x.iter().map(|x| 2.0 + 3.0 * x).collect();
+    let sigma = vec![0.1; x.len()];
+    let model = |p: &[f64], out: &mut [f64]| out.iter_mut().zip(&x).for_each(|(y, x)| *y = p[0] + p[1] * x);
+    let parameters = parameters(&[("offset", -10.0, 10.0), ("slope", -10.0, 10.0)]);
+    let problem =
+        Problem { parameters, data: &data, spread: Spread::Known(&sigma), runs: vec![], model: &model };
+    let mut found = fit(&problem, &Options::new("a line")).unwrap();
+    found.add("at_one", "", |p| p[0] + p[1]);
+    let all = found.fit.covariance.clone().unwrap();
+    assert_eq!(all.names, ["offset", "slope", "at_one"]);
+    // sigma^2/11 and sigma^2/110.
+    let (offset, slope) = (0.01 / 11.0, 0.01 / 110.0);
+    let wanted = [[offset, 0.0, offset], [0.0, slope, slope], [offset, slope, offset + slope]];
+    for (row, wanted) in all.rows.iter().zip(wanted) {
+        for (a, b) in row.iter().zip(wanted) {
+            assert!((a - b).abs() < 1e-6 * offset, "{all:?}");
+        }
+    }
+    found.fit.forget(&["slope"]);
+    assert_eq!(found.fit.covariance.unwrap().names, ["offset", "at_one"]);
+}

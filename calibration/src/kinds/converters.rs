@@ -72,6 +72,7 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
         parameters: Vec::new(),
         chi2: fast.len() as f64,
         dof: fast.len() - 2,
+        covariance: None,
         notes: notes(&survey, all.len(), &fast, rate, tau, resamples),
     };
     let source = &input.file;

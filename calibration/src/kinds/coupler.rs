@@ -1,5 +1,6 @@
 //! Directional couplers: how much crosses, over length and wavelength.
 
+use super::checks::{End, apart, curves, no_fringes, within};
 use super::coupler_model::{Bench, Split, Structure, angle};
 use super::fringes::fringes;
 use super::given::{Form, Given, Setting};
@@ -48,6 +49,7 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
         let spectrum = Spectrum::read(&input.bytes, &input.file)?;
         let ports =
             [("through", 2.0), ("cross", 3.0)].map(|(n, usual)| given.number(n).unwrap_or(usual) as u32);
+        apart([("through", ports[0]), ("cross", ports[1])])?;
         let split = Split::new(&spectrum, length, ports, given)?;
         if split.hidden > 0 {
             let (out, count) = (split.hidden, split.hidden + split.nanometres.len());
@@ -67,10 +69,29 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let bench = Bench { structure, all, centre: given.number("wavelength").unwrap_or(usual) };
     let source = inputs.iter().map(|i| i.file.as_str()).collect::<Vec<_>>().join(", ");
     let paths = given.range("group_path").unwrap_or((30.0, 1000.0));
+    let shares: Vec<Vec<f64>> = bench.all.iter().map(|s| s.share(0.0)).collect();
+    curves(bench.all.iter().zip(&shares).map(|(s, share)| (s.name.as_str(), share.as_slice())))?;
     let mut solution = solve(&bench, paths, given.number("repeatability").unwrap_or(0.3), &source)
         .map_err(|e| CalibrationError::fit(&source, e))?;
+    check(&solution, &bench, &source)?;
     solution.fit.notes.extend(hidden);
     Ok(finish(solution, &bench, given))
+}
+
+/// Whether these are single couplers. Straight parts or bends that couple nothing are true values.
+fn check(solution: &Solution, bench: &Bench, source: &str) -> Result<(), CalibrationError> {
+    let mut start = 0;
+    for split in &bench.all {
+        let range = start..start + split.nanometres.len();
+        start = range.end;
+        let share = split.share(0.0);
+        let residual: Vec<f64> = share.iter().zip(&solution.model[range]).map(|(d, m)| d - m).collect();
+        let mean = share.iter().sum::<f64>() / share.len() as f64;
+        if bench.structure == Structure::Single {
+            no_fringes(&split.name, &split.nanometres, &residual, mean)?;
+        }
+    }
+    within(solution, source, &[("kappa", End::Low), ("bend_angle", End::Low)])
 }
 
 fn band(all: &[Split]) -> (f64, f64) {

@@ -204,4 +204,28 @@ fn a_chip_of_the_foundry_is_within_its_table() {
     let note = outcome.fit.notes.iter().find(|n| n.contains("University of Washington")).unwrap();
     assert_eq!(note.matches("within the interval").count(), 2, "{note}");
     assert!(outcome.tables[0].rows.len() > 10);
+    assert!(
+        outcome.fit.notes.iter().any(|n| n.contains("maps drawn of the fitted law")),
+        "{:?}",
+        outcome.fit.notes
+    );
+    assert!(!outcome.fit.notes.iter().any(|n| n.contains("misses")), "{:?}", outcome.fit.notes);
+}
+
+/// Waves over the chip: far devices are alike again, which no law that falls with distance has.
+#[test]
+fn a_law_that_does_not_hold_is_said() {
+    let mut random = rand_pcg::Pcg64::new(3, 1);
+    let mut text = "x_mm,y_mm,value\n".to_owned();
+    for i in 0..100 {
+        let (x, y) = (f64::from(i % 10), f64::from(i / 10));
+        let wave = (std::f64::consts::TAU * x / 4.0).sin();
+        text += &format!("{x},{y},{}\n", wave + 0.2 * crate::fit::tests::normal(&mut random));
+    }
+    let outcome = ask("variation", &text, &[]).unwrap();
+    assert!(
+        outcome.fit.notes.iter().any(|n| n.contains("the law misses the variogram")),
+        "{:?}",
+        outcome.fit.notes
+    );
 }

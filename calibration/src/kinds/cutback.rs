@@ -1,5 +1,6 @@
 //! Loss for each length, or for each device, from structures that hold more and more of it.
 
+use super::checks::{curves, lossy, not_gain};
 use super::envelope::CHANNEL;
 use super::given::{Form, Given, Setting};
 use super::names::{count_in, length_in, per_file};
@@ -32,8 +33,15 @@ pub(super) const WAVEGUIDE: Kind = Kind {
     run: |inputs, _, given| {
         let lengths = differing(per_file(inputs, given, "length", "0um,3500um", length_in)?)?;
         let centimetres: Vec<f64> = lengths.iter().map(|um| um * 1e-4).collect();
-        let unit = Amount { unit: "dB/cm", file: "loss.csv", column: "loss_db_cm", what: "guides" };
+        let unit = Amount {
+            unit: "dB/cm",
+            file: "loss.csv",
+            column: "loss_db_cm",
+            what: "guides",
+            order: "lengths",
+        };
         let mut outcome = run(inputs, given, &centimetres, &unit)?;
+        outcome.fit.notes.extend(lossy(&outcome.fit.parameters[0]));
         let loss = &outcome.fit.parameters[0];
         if loss.value > 0.0 {
             let value = format!("\"{} dB/cm\"", short(loss.value));
@@ -53,7 +61,13 @@ pub(super) const SERIES: Kind = Kind {
     settings: &[COUNTS, CHANNEL, BAND, FLOOR, REPEATABILITY],
     run: |inputs, _, given| {
         let counts = differing(per_file(inputs, given, "count", "0,56", count_in)?)?;
-        let unit = Amount { unit: "dB", file: "loss.csv", column: "loss_db", what: "devices" };
+        let unit = Amount {
+            unit: "dB",
+            file: "loss.csv",
+            column: "loss_db",
+            what: "devices in series",
+            order: "numbers",
+        };
         let mut outcome = run(inputs, given, &counts, &unit)?;
         let loss = &outcome.fit.parameters[0];
         if loss.value > 0.0 {
@@ -73,6 +87,7 @@ struct Amount {
     file: &'static str,
     column: &'static str,
     what: &'static str,
+    order: &'static str,
 }
 
 /// Amounts of files that differ.
@@ -127,6 +142,7 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     let channel = given.number("channel").unwrap_or(2.0) as u32;
     let read = |input: &Input| Trace::new(&Spectrum::read(&input.bytes, &input.file)?, channel, given);
     let traces = inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    curves(traces.iter().map(|t| (t.name.as_str(), t.dbm.as_slice())))?;
     let (nanometres, powers) = common(&traces)?;
     let line = Line::new(amounts);
     let middle = 0.5 * (nanometres[0] + nanometres[nanometres.len() - 1]);
@@ -135,9 +151,11 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     let source = inputs.iter().map(|i| i.file.as_str()).collect::<Vec<_>>().join(", ");
     let along = along(&losses, &nanometres, middle, &source, unit)?;
     let levels: Vec<f64> = powers.iter().map(|p| p.iter().sum::<f64>() / p.len() as f64).collect();
-    let devices = Devices::new(&line, &levels, given.number("repeatability"), unit);
+    let devices = Devices::new(&line, &levels, given.number("repeatability"));
     let scatter = along.fit.parameters[0].standard_error.unwrap_or(0.0);
     let loss = devices.estimate("loss", along.values[0], scatter, unit.unit, &source);
+    let why = format!("are the files in the order of their {}, and all of them {}?", unit.order, unit.what);
+    not_gain(&loss, &source, &why)?;
     let mut slope = along.fit.parameters[1].clone();
     slope.name = "loss_slope".into();
     let intercept = Estimate {
@@ -151,7 +169,14 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     all.extend(along.fit.notes.iter().map(|n| format!("along the spectrum: {n}")));
     all.extend(notes(&traces));
     let parameters = vec![loss, slope, couplers];
-    let fit = Fit { kind: String::new(), parameters, chi2: devices.chi2, dof: devices.dof, notes: all };
+    let fit = Fit {
+        kind: String::new(),
+        parameters,
+        chi2: devices.chi2,
+        dof: devices.dof,
+        covariance: None,
+        notes: all,
+    };
     let model = |i: usize, k: usize| {
         let mean = powers.iter().map(|p| p[k]).sum::<f64>() / powers.len() as f64;
         let here = along.values[0] + along.values[1] * (nanometres[k] - middle);
@@ -238,7 +263,7 @@ struct Devices {
 }
 
 impl Devices {
-    fn new(line: &Line, levels: &[f64], given: Option<f64>, unit: &Amount) -> Self {
+    fn new(line: &Line, levels: &[f64], given: Option<f64>) -> Self {
         let dof = levels.len() - 2;
         let slope = line.slope(levels.iter().copied());
         let mean = levels.iter().sum::<f64>() / levels.len() as f64;
@@ -250,9 +275,8 @@ impl Devices {
                 0.3,
                 normal,
                 format!(
-                    "two {} determine loss and couplers and leave no degree of freedom: nothing tests the model, and the interval \
-                     stands on an assumed repeatability of a pair of couplers of 0.3 dB (--set repeatability=.. to give it)",
-                    unit.what
+                    "two structures determine loss and couplers and leave no degree of freedom: nothing tests the model, and the interval \
+                     stands on an assumed repeatability of a pair of couplers of 0.3 dB (--set repeatability=.. to give it)"
                 ),
             ),
             (Some(sigma), _) => (

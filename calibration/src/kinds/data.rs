@@ -28,14 +28,12 @@ pub(super) fn headers(input: &Input) -> Result<Vec<String>, CalibrationError> {
 
 /// Which of these columns a table has; each is one way to write the same thing.
 pub(super) fn one_of<'n>(input: &Input, names: &[&'n str]) -> Result<&'n str, CalibrationError> {
-    let headers = headers(input)?;
+    let table = Columns::open(text(input)?, &input.file)?;
+    let headers = table.headers();
     let found: Vec<&str> = names.iter().copied().filter(|n| headers.iter().any(|h| h == n)).collect();
     match found[..] {
         [one] => Ok(one),
-        [] => Err(whole(
-            input,
-            format!("one column of {} is needed; the columns are {}", names.join(", "), headers.join(", ")),
-        )),
+        [] => Err(whole(input, format!("one column of {} is needed; {}", names.join(", "), table.has()))),
         _ => Err(whole(input, format!("columns {} say the same thing: leave one", found.join(" and ")))),
     }
 }

@@ -1,5 +1,6 @@
 //! The broad response of a pair of grating couplers, from a structure that does nothing else.
 
+use super::checks::{broad, not_gain, within};
 use super::given::{Form, Given, Setting};
 use super::outcome::Outcome;
 use super::trace::{BAND, FLOOR, Owned, Trace, fit_traces, notes};
@@ -59,9 +60,14 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     options.draws = 0;
     let found = fit_traces(std::slice::from_ref(&trace), 3000, parameters, &make, &options);
     let mut solution = found.map_err(|e| CalibrationError::fit(&trace.name, e))?;
+    within(&solution, &trace.name, &[])?;
+    broad(&trace.name, &trace.dbm, &solution.model, &solution.sigma, "the response of a pair of couplers")?;
     solution.add("bandwidth_3db", "nm", |p| width(p, 3.0));
     if let Some(laser) = given.number("laser_power") {
         solution.add("loss_per_coupler", "dB", |p| 0.5 * (laser - p[0]));
+    }
+    if let Some(loss) = solution.fit.get("loss_per_coupler") {
+        not_gain(loss, &trace.name, "is the laser's power right?")?;
     }
     solution.fit.notes.extend(notes(std::slice::from_ref(&trace)));
     let peak = solution.value("peak_wavelength");

@@ -184,13 +184,15 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
         parameters: parameters.collect(),
         chi2: dof as f64,
         dof,
+        covariance: None,
         notes: vec![format!("scatter of a phase, from all pairs together: {sigma:.3e} rad")],
     };
     let matrix = matrix(names, &slopes);
     let fragment = match HeaterMap::read_matrix(&matrix, MATRIX) {
         Ok(_) => format!(
-            "[devices.crosstalk]\nmatrix = {{ value = \"{MATRIX}\", mark = \"M\", source = \"{}: slopes of phase over drive, scatter \
-             {sigma:.2e} rad\" }}\n# In place of coefficient, decay and bus_distance; own_bus must be measured beside it.\n",
+            "# Put these in place of coefficient, decay and bus_distance; the design names a file beside itself. own_bus was not measured:\n\
+             # a choice to be made.\n[devices.crosstalk]\nmatrix = {{ value = \"{MATRIX}\", mark = \"M\", source = \"{}: slopes of phase over \
+             drive, scatter {sigma:.2e} rad\" }}\nown_bus = {{ value = 0.0, mark = \"choice\", source = \"not measured: left out\" }}\n",
             source.replace(['"', '\\'], "'")
         ),
         Err(why) => {

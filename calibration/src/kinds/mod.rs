@@ -1,5 +1,8 @@
 //! What can be fitted: one entry for each kind of measurement.
 
+#[cfg(test)]
+mod check_tests;
+mod checks;
 mod converters;
 mod coupler;
 mod coupler_model;
@@ -23,6 +26,7 @@ mod ring;
 mod ring_model;
 mod ring_regime;
 mod shifter;
+mod spread;
 mod step;
 #[cfg(test)]
 mod synthetic;
@@ -33,6 +37,7 @@ mod variation;
 
 pub use given::{Form, Given, Setting};
 pub use outcome::{Outcome, Series, Table};
+pub use spread::{FEWEST, spread};
 
 use crate::CalibrationError;
 
@@ -118,8 +123,13 @@ impl Kind {
         reference: Option<&Input>,
         given: &Given,
     ) -> Result<Outcome, CalibrationError> {
+        let all: Vec<&Input> = inputs.iter().chain(reference).collect();
+        checks::different(&all)?;
         let mut outcome = (self.run)(inputs, reference, given)?;
         self.name.clone_into(&mut outcome.fit.kind);
+        if !outcome.fragment.is_empty() {
+            outcome.fragment = outcome::remarks(&outcome.fit.notes) + &outcome.fragment;
+        }
         Ok(outcome)
     }
 }

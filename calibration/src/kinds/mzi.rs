@@ -1,5 +1,6 @@
 //! The unbalanced Mach-Zehnder interferometer of two Y-branches.
 
+use super::checks::{End, Seen, not_gain, within};
 use super::envelope::CHANNEL;
 use super::fringes::{fringes, transmission};
 use super::given::{Form, Given, Setting};
@@ -137,7 +138,27 @@ fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Out
     };
     let (indices, starts) = starts(&measured, given)?;
     let solution = solve(&measured, indices, starts, &input.file)?;
-    Ok(finish(solution, &measured, given))
+    check(&solution, &measured)?;
+    let outcome = finish(solution, &measured, given);
+    if let Some(loss) = outcome.fit.get("insertion_loss") {
+        let why = "the reference is darker than what it is to stand for";
+        not_gain(loss, &measured.trace.name, why)?;
+    }
+    Ok(outcome)
+}
+
+/// Whether there are fringes at all, and of such a device. No imbalance is a true value: fringes then go down to the floor.
+fn check(solution: &crate::fit::Solution, measured: &Measured) -> Result<(), CalibrationError> {
+    let device = measured.device(&measured.trace);
+    let seen = Seen {
+        trace: &measured.trace,
+        model: &solution.model,
+        sigma: &solution.sigma,
+        reference: &device.reference,
+        basis: &device.basis,
+    };
+    within(solution, &measured.trace.name, &[("imbalance", End::Low)])?;
+    seen.device("an interferometer", &|_| true)
 }
 
 /// What was measured, and how it is to be seen.

@@ -107,6 +107,80 @@ pub(crate) fn line(key: &str, value: &str, estimate: &Estimate, how: &str) -> St
     format!("{key} = {{ value = {value},{sigma} mark = \"M\", source = {} }}\n", quoted(&source))
 }
 
+/// A measured line of a fragment, read back.
+pub(crate) struct Reading {
+    pub key: String,
+    pub value: f64,
+    /// Standard error in the same unit, if there is one.
+    pub error: Option<f64>,
+    /// Unit; empty for a plain number.
+    pub unit: String,
+}
+
+/// Reads what [`line`] wrote; `None` for every other line.
+pub(crate) fn reading(text: &str) -> Option<Reading> {
+    let (key, rest) = text.split_once(" = { value = ")?;
+    let (head, _) = rest.split_once(" mark = \"M\", ")?;
+    let (value, sigma) = match head.split_once(", sigma = ") {
+        Some((value, sigma)) => (value, Some(sigma.trim_end_matches(','))),
+        None => (head.trim_end_matches(','), None),
+    };
+    let number = |text: &str| {
+        let (number, unit) = mirage_design::quantity(text.trim_matches('"'))?;
+        Some((number.parse::<f64>().ok()?, unit.to_owned()))
+    };
+    let (value, unit) = number(value)?;
+    let error = match sigma {
+        Some(text) => Some(number(text)?.0),
+        None => None,
+    };
+    Some(Reading { key: key.to_owned(), value, error, unit })
+}
+
+/// The line of several devices: mean, and the spread between them.
+pub(crate) fn spread_line(all: &[Reading]) -> String {
+    let count = all.len() as f64;
+    let mean = all.iter().map(|r| r.value).sum::<f64>() / count;
+    let square = all.iter().map(|r| (r.value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let errors = all.iter().map(|r| r.error.unwrap_or(0.0).powi(2)).sum::<f64>() / count;
+    let spread = (square - errors).max(0.0).sqrt();
+    let (key, unit) = (&all[0].key, &all[0].unit);
+    let text = |x: f64| if unit.is_empty() { real(x) } else { format!("\"{} {unit}\"", short(x)) };
+    let total = format!("{} {unit}", short(square.sqrt()));
+    let error = format!("{} {unit}", short(errors.sqrt()));
+    let (sigma, how) = match spread > 0.0 {
+        true => (
+            format!(" sigma = {},", text(spread)),
+            format!(
+                "they scatter by {}, the fits' own errors of {} taken off; known to {:.0} %",
+                total.trim_end(),
+                error.trim_end(),
+                100.0 / (2.0 * (count - 1.0)).sqrt()
+            ),
+        ),
+        false => (
+            String::new(),
+            format!(
+                "they scatter by {}, no more than the fits' own errors of {}",
+                total.trim_end(),
+                error.trim_end()
+            ),
+        ),
+    };
+    let source = quoted(&format!("mean of {count} devices; {how}"));
+    format!("{key} = {{ value = {},{sigma} mark = \"M\", source = {source} }}\n", text(mean))
+}
+
+/// Notes as comments of a fragment: what is to be known of the numbers goes where they go.
+pub(crate) fn remarks(notes: &[String]) -> String {
+    let plain =
+        |note: &String| note.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    notes.iter().map(|note| format!("{NOTE}{}\n", plain(note))).collect()
+}
+
+/// How the comment of a note begins.
+pub(crate) const NOTE: &str = "# Note: ";
+
 /// The standard error in the unit that the value is written in; none where there is none, or for a value of nothing.
 fn sigma(value: &str, estimate: &Estimate) -> Option<String> {
     let text = value.trim_matches('"');

@@ -1,10 +1,11 @@
 //! Rings beside one bus or between two.
 
+use super::checks::{End, Seen, apart, within};
 use super::fringes::{fringes, transmission};
 use super::given::{Form, Given, Setting};
 use super::mzi::{INDEX, WAVELENGTH, centre, guide, usual_slope};
 use super::names::{digits_before, stem};
-use super::outcome::{Outcome, line, short};
+use super::outcome::{Outcome, line, real, short};
 use super::reference::Reference;
 use super::resonances::{self, resonances};
 use super::ring_model::{NAMES, Ring, Shape, at, quality};
@@ -16,6 +17,7 @@ use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{FitError, Options, Parameter, Solution};
 use crate::spectrum::Spectrum;
+use mirage_devices::LIGHT_SPEED;
 use mirage_devices::component::AddDrop;
 use std::f64::consts::{PI, TAU};
 use std::sync::Mutex;
@@ -115,6 +117,9 @@ fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Out
         (_, Some("equal")) => Shape::Equal,
         _ => Shape::AddDrop,
     };
+    if shape != Shape::AllPass {
+        apart([("through", channel("through", 2.0)), ("drop", channel("drop", 1.0))])?;
+    }
     let reference = reference.map(|r| Reference::read(r, channel("through", 2.0), given)).transpose()?;
     let read = |number: u32| {
         let trace = Trace::new(&spectrum, number, given)?;
@@ -134,7 +139,64 @@ fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Out
     };
     let start = Start::find(&measured, given)?;
     let solution = solve(&measured, &start, given, &input.file)?;
-    finish(solution, &measured, given)
+    check(&solution, &measured)?;
+    let level = if shape == Shape::Equal { alike(&solution, given, &input.file)? } else { None };
+    let mut outcome = finish(solution, &measured, given)?;
+    outcome.fit.notes.extend(level);
+    Ok(outcome)
+}
+
+/// Standard deviations of the drop port's level beyond which alike couplers get a note, and beyond which they are refused.
+const DOUBTED: f64 = 2.0;
+const REFUSED: f64 = 3.0;
+
+/// Whether the couplers can be alike: if they are not, the level of the drop port, which is free, takes what the other coupler
+/// would, and the loss is wrong by any factor. Levels of fibre couplers scatter by the repeatability.
+fn alike(solution: &Solution, given: &Given, file: &str) -> Result<Option<String>, CalibrationError> {
+    let Some(level) = solution.fit.get("drop_level") else { return Ok(None) };
+    let repeatability = given.number("repeatability").unwrap_or(0.3);
+    let scatter = repeatability.hypot(level.standard_error.unwrap_or(0.0));
+    let off = level.value.abs() / scatter;
+    if off <= DOUBTED {
+        return Ok(None);
+    }
+    let text = format!(
+        "with couplers=equal the drop port is {:.2} dB off the through port's level, {off:.1} times what fibre couplers scatter by ({} dB): the \
+         ring's couplers may differ, and the loss of a round trip is then wrong by any factor; --set couplers=free, or --set repeatability=.. if \
+         fibre couplers scatter more",
+        level.value,
+        short(repeatability)
+    );
+    if off > REFUSED {
+        return Err(CalibrationError::Refused { what: file.into(), reason: text });
+    }
+    Ok(Some(text))
+}
+
+/// Reach in linewidths of where a ring acts.
+const ACTS: f64 = 4.0;
+
+/// Whether there are resonances at all, and of such a ring: in each port, near them. Couplings and losses of nothing are true values.
+fn check(solution: &Solution, measured: &Measured) -> Result<(), CalibrationError> {
+    let allowed = ["coupling_bus", "coupling_drop", "round_trip_loss"].map(|name| (name, End::Low));
+    within(solution, &measured.through.name, &allowed)?;
+    let traces = measured.traces();
+    let model = measured.ring(&traces, 0.0);
+    let mut start = 0;
+    for (port, trace) in traces.iter().enumerate() {
+        let range = start..start + trace.dbm.len();
+        start = range.end;
+        let seen = Seen {
+            trace,
+            model: &solution.model[range.clone()],
+            sigma: &solution.sigma[range],
+            reference: &model.reference[port],
+            basis: &model.basis[port],
+        };
+        let near = model.near(&solution.values, port, ACTS);
+        seen.device(["a ring at its through port", "a ring at its drop port"][port], &|i| near[i])?;
+    }
+    Ok(())
 }
 
 /// What was measured, and how it is to be seen.
@@ -437,26 +499,50 @@ fn remark(solution: &mut Solution, measured: &Measured, given: &Given, singles: 
     solution.fit.notes.extend(notes(&measured.traces()));
 }
 
-/// The ring of the design, described by its own parameters.
+/// Share of the free spectral range by which the ring is taken to move when light shall pass: short of half, where the next
+/// resonance is as near.
+const MOVED: f64 = 0.4;
+
+/// The ring of the design, described by its own parameters, with all that a design needs beside them.
 fn fragment(solution: &Solution, shape: Shape, length: f64) -> String {
-    let mut text = String::from(
-        "# Other keys of the section stay: detuning, lock_residue; pass_loss, drop_loss and extinction give way to these.\n[devices.ring]\n",
-    );
-    text.push_str(&format!(
-        "radius = {{ value = \"{} um\", mark = \"choice\", source = \"as drawn\" }}\n",
-        short(length / TAU * 1e6)
-    ));
-    let mut add = |key: &str, name: &str, unit: &str, factor: f64| {
-        if let Some(estimate) = solution.fit.get(name).filter(|e| e.value.is_finite()) {
-            let number = short(estimate.value * factor);
-            let value = if unit.is_empty() { number } else { format!("\"{number} {unit}\"") };
-            text.push_str(&line(key, &value, estimate, "fit of the ring"));
-        }
+    let chosen = |key: &str, value: &str, source: &str| {
+        format!("{key} = {{ value = \"{value}\", mark = \"choice\", source = \"{source}\" }}\n")
     };
-    add("coupling_bus", "coupling_bus", "%", 100.0);
-    let detour = if shape == Shape::AddDrop { "coupling_drop" } else { "coupling_bus" };
-    add("coupling_detour", detour, "%", 100.0);
-    add("round_trip_loss", "round_trip_loss", "dB", 1.0);
-    add("group_index", "group_index", "", 1.0);
+    let mut text = String::from(
+        "# Put this in place of the whole section [devices.ring], and the last line in place of that key of [devices.unit].\n\
+         # detuning and lock_residue were not measured: they are choices to be made.\n[devices.ring]\n",
+    );
+    text.push_str(&chosen("radius", &format!("{} um", short(length / TAU * 1e6)), "as drawn"));
+    let measured = |key: &str, name: &str, unit: &str, factor: f64, how: &str| {
+        let estimate = solution.fit.get(name).filter(|e| e.value.is_finite());
+        estimate.map_or(String::new(), |estimate| {
+            let value = match unit {
+                "" => real(estimate.value * factor),
+                unit => format!("\"{} {unit}\"", short(estimate.value * factor)),
+            };
+            line(key, &value, estimate, how)
+        })
+    };
+    let how = "fit of the ring";
+    text.push_str(&measured("coupling_bus", "coupling_bus", "%", 100.0, how));
+    text.push_str(&match shape {
+        Shape::AddDrop => measured("coupling_detour", "coupling_drop", "%", 100.0, how),
+        Shape::Equal => {
+            let how = "fit of the ring with couplers alike: one number with coupling_bus, though draws of a spread are independent";
+            measured("coupling_detour", "coupling_bus", "%", 100.0, how)
+        }
+        Shape::AllPass => {
+            let value = format!("{} %", short(100.0 * solution.value("coupling_bus")));
+            chosen("coupling_detour", &value, "a ring beside one bus has none: as coupling_bus")
+        }
+    });
+    text.push_str(&measured("round_trip_loss", "round_trip_loss", "dB", 1.0, how));
+    text.push_str(&measured("group_index", "group_index", "", 1.0, how));
+    let range = LIGHT_SPEED / (solution.value("group_index") * length);
+    let source = format!("not measured: {MOVED} of the free spectral range of {} GHz", short(range * 1e-9));
+    text.push_str(&chosen("detuning", &format!("{} GHz", short(MOVED * range * 1e-9)), &source));
+    text.push_str(&chosen("lock_residue", "0 %", "not measured: left out"));
+    text.push_str("\n[devices.unit]\n");
+    text.push_str(&chosen("loss_accounting", "per-mmu", "such a ring loses light at each passage"));
     text
 }

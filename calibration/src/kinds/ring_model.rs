@@ -113,6 +113,19 @@ pub(super) fn quality(width: f64, group_index: f64, length: f64, wavelength: f64
 }
 
 impl Ring {
+    /// Whether a point of a port is within so many linewidths of a resonance.
+    pub fn near(&self, fitted: &[f64], port: usize, reach: f64) -> Vec<bool> {
+        let p = self.shape.expand(&fitted[..self.shape.fitted().len()], self.drop_level);
+        let guide = guide(self.centre, p[1], p[2]);
+        let resonance = guide.wavenumber(p[0] * 1e-9);
+        let close = |wavelength: &f64| {
+            let turns = (guide.wavenumber(*wavelength) - resonance) * self.length / std::f64::consts::TAU;
+            let off = (turns - turns.round()).abs() * std::f64::consts::TAU;
+            at(&p, self.centre, *wavelength).width().is_none_or(|width| off < reach * width)
+        };
+        self.traces[port].wavelengths.iter().map(close).collect()
+    }
+
     /// Powers of the ports in dBm as the detector shows them.
     pub fn fill(&self, fitted: &[f64], out: &mut [f64]) {
         let own = self.shape.fitted().len();

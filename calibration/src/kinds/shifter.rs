@@ -157,7 +157,7 @@ impl Curve {
             solution.add("v_pi_length", "V cm", |p| PI * reach / p[1].abs() * um * 1e-4);
         }
         // What is fitted stays inside; what it means goes out.
-        solution.fit.parameters.retain(|e| !["linear", "bend"].contains(&e.name.as_str()));
+        solution.fit.forget(&["linear", "bend"]);
         solution.fit.notes.push(format!(
             "phase = offset + pi/{name} (d + curvature d|d|/{}), d the drive in {unit}; {name} is the slope's at no drive",
             short(largest)

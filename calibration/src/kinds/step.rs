@@ -73,6 +73,7 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     options.draws = 0;
     options.polish = 6;
     let solution = fit(&problem, &options).map_err(|e| CalibrationError::fit(&data.file, e))?;
+    super::checks::within(&solution, &data.file, &[])?;
     let tau = solution.fit.parameters[2].clone();
     let value = format!("\"{} ns\"", short(1e9 * tau.value));
     let fragment = format!(

@@ -7,7 +7,7 @@ pub(super) fn input(name: &str) -> Input {
     Input { file: name.into(), bytes: std::fs::read(path).unwrap() }
 }
 
-fn ask(kind: &str, files: &[&str], set: &[&str]) -> Result<Outcome, CalibrationError> {
+pub(super) fn ask(kind: &str, files: &[&str], set: &[&str]) -> Result<Outcome, CalibrationError> {
     let kind = Kind::named(kind)?;
     let inputs: Vec<Input> = files.iter().map(|f| input(f)).collect();
     kind.fit(&inputs, None, &Given::read(set, kind.settings)?)
@@ -116,7 +116,8 @@ fn what_does_not_fit_is_refused_with_its_reason() {
             .contains("as many values")
     );
     assert!(
-        error("coupler", &["dc_length5um.csv", "dc_length5um.csv"], &[]).contains("`kappa`, `bend_angle`")
+        error("coupler", &["dc_length0um.csv", "dc_length5um.csv"], &["length=5um,5um"])
+            .contains("`kappa`, `bend_angle`")
     );
     let flat = Input { file: "flat.csv".into(), bytes: flat().into_bytes() };
     let kind = Kind::named("envelope").unwrap();

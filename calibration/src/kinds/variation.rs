@@ -11,6 +11,7 @@ use super::given::{Form, Given, Setting};
 use super::outcome::{Outcome, Series, Table};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
+use crate::draws::{Domain, generator, normals};
 use crate::fit::{Estimate, Fit};
 use crate::quantile::median;
 use mirage_devices::variation::Process;
@@ -86,7 +87,10 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let devices = Devices { places, values: data.columns[2].clone() };
     let law = devices.estimate().ok_or_else(|| whole(input, "the likelihood has no largest value".into()))?;
     let bins = devices.variogram();
-    let fit = report(&devices, &law, &data.file, unit, compare)?;
+    let mut fit = report(&devices, &law, &data.file, unit, compare)?;
+    if let Some(chance) = devices.chance(&law.best, &bins) {
+        fit.notes.push(held(chance));
+    }
     let model = |bin: &Bin| law.best.semivariance(bin.distance);
     let series = [("Cressie-Hawkins", true), ("Matheron", false)].map(|(name, robust)| Series {
         name: format!("{} {name}", data.file),
@@ -104,6 +108,25 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     };
     let outcome = Outcome::plain(fit, ("distance (mm)", "semivariance"), series.to_vec());
     Ok(Outcome { tables: vec![table], ..outcome })
+}
+
+/// Maps drawn of the fitted law, for what its variogram may look like by chance.
+const MAPS: usize = 200;
+/// Share of maps at least as far off, below which the law is said to miss.
+const MISSED: f64 = 0.05;
+
+fn held(chance: f64) -> String {
+    let far = format!(
+        "{:.1} % of {MAPS} maps drawn of the fitted law are as far off its variogram as these devices",
+        100.0 * chance
+    );
+    match chance < MISSED {
+        true => format!(
+            "the law misses the variogram: {far}; a correlation exp(-(d/l)^2) is not that of these devices, and `correlation_length` and `nugget` \
+             are only those that serve best: look at variogram.csv"
+        ),
+        false => far,
+    }
 }
 
 /// One bin of the empirical variogram.
@@ -165,6 +188,41 @@ impl Devices {
             }
         };
         sums.iter().filter(|s| s.1 > 0).map(bin).collect()
+    }
+
+    /// Share of maps of a law whose variogram is at least as far off as that of the devices. Distance is the sum over the bins of the
+    /// squared deviation of the logarithm of Matheron's estimate, from its mean over the maps and over its variance among them. The
+    /// law was fitted to the devices and not to the maps, so that this share is too large rather than too small. `None` where the
+    /// correlations have no eigenvalues.
+    fn chance(&self, law: &Law, bins: &[Bin]) -> Option<f64> {
+        let n = self.values.len();
+        let entry = |a: usize, b: usize| {
+            let own = if a == b { law.nugget.powi(2) } else { 0.0 };
+            own + law.sigma.powi(2) * (-(self.distance(a, b) / law.length).powi(2)).exp()
+        };
+        let eigen = DMatrix::from_fn(n, n, entry).try_symmetric_eigen(1e-12, 10_000)?;
+        let scale = DMatrix::from_diagonal(&eigen.eigenvalues.map(|v| v.max(0.0).sqrt()));
+        let root = &eigen.eigenvectors * scale;
+        let logs = |bins: &[Bin]| bins.iter().map(|b| b.classical.max(f64::MIN_POSITIVE).ln()).collect();
+        let map = |seed: u64| -> Vec<f64> {
+            let draws = DVector::from_iterator(n, normals(generator(0, Domain::Maps, seed)).take(n));
+            let values = (&root * draws).iter().copied().collect();
+            logs(&Devices { places: self.places.clone(), values }.variogram())
+        };
+        let maps: Vec<Vec<f64>> = (0..MAPS as u64).into_par_iter().map(map).collect();
+        let law: Vec<(f64, f64)> = (0..bins.len())
+            .map(|b| {
+                let mean = maps.iter().map(|m| m[b]).sum::<f64>() / MAPS as f64;
+                let square = maps.iter().map(|m| (m[b] - mean).powi(2)).sum::<f64>() / (MAPS - 1) as f64;
+                (mean, square)
+            })
+            .collect();
+        let off = |logs: &[f64]| -> f64 {
+            logs.iter().zip(&law).map(|(l, (mean, square))| (l - mean).powi(2) / square).sum()
+        };
+        let own: Vec<f64> = logs(bins);
+        let own = off(&own);
+        Some(maps.iter().filter(|m| off(m) >= own).count() as f64 / MAPS as f64)
     }
 
     /// The law of the largest likelihood, and the ends of its profiles.
@@ -420,6 +478,7 @@ fn report(
         parameters,
         chi2: (devices.values.len() - 1) as f64,
         dof: devices.values.len() - 4,
+        covariance: None,
         notes,
     })
 }

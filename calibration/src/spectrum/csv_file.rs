@@ -17,10 +17,7 @@ pub(super) fn read(text: &str, file: &str) -> Result<Spectrum, CalibrationError>
         table.headers().iter().filter_map(|h| Some((channel(h)?, h.clone()))).collect();
     let whole = |problem: String| CalibrationError::File { file: file.into(), problem };
     if names.is_empty() {
-        return Err(whole(format!(
-            "no column `channel_1_dbm`, `channel_2_dbm`, ..; the columns are {}",
-            table.headers().join(", ")
-        )));
+        return Err(whole(format!("no column `channel_1_dbm`, `channel_2_dbm`, ..; {}", table.has())));
     }
     if let Some(odd) = table.headers().iter().find(|h| *h != WAVELENGTH && channel(h).is_none()) {
         return Err(whole(format!(

@@ -172,7 +172,15 @@ fn units(numbers: &[f64]) -> Result<(), String> {
     } else {
         return Ok(());
     };
-    Err(format!("the wavelengths lie about {}: this looks like {what}; nanometres are needed", numbers[0]))
+    Err(format!(
+        "the wavelengths lie about {}: this looks like {what}; nanometres are needed",
+        shortest(numbers[0])
+    ))
+}
+
+/// A number as one would write it: twelve digits, without those that rounding made.
+fn shortest(x: f64) -> f64 {
+    format!("{x:.11e}").parse().unwrap_or(x)
 }
 
 /// Wavelengths must rise.
