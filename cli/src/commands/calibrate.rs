@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mirage_calibration::fit::Estimate;
-use mirage_calibration::kinds::{Files, Form, Given, Input, KINDS, Kind, Outcome, Setting};
+use mirage_calibration::kinds::{FEWEST, Files, Form, Given, Input, KINDS, Kind, Outcome, Setting, spread};
 use rayon::prelude::*;
 
 use crate::args::CalibrateArgs;
@@ -65,6 +65,7 @@ fn many(
     given: &Given,
 ) -> Result<()> {
     let folders = folders(&args.output, inputs)?;
+    different(inputs)?;
     let bar = Progress::new(args.json).bar(inputs.len() as u64, &format!("fitting {}", kind.name));
     let fit = |input: &Input| {
         let outcome = kind.fit(std::slice::from_ref(input), reference, given);
@@ -89,12 +90,14 @@ fn many(
     }
     let columns = ["file", "name", "value", "standard_error", "lower", "upper", "unit"];
     whole.table("fits.csv", &columns, rows)?;
+    let spread = process(&whole, inputs, &all)?;
     whole.text("command.json", &command()?)?;
     whole.finish();
     if args.json {
         say!("{}", serde_json::to_string_pretty(&fits)?);
     } else {
         say!("{} of {} files fitted: {}", fits.len(), inputs.len(), args.output.join("fits.csv").display());
+        spread.iter().for_each(|said| eprintln!("note: {said}"));
     }
     match failures.is_empty() {
         true => Ok(()),
@@ -104,6 +107,38 @@ fn many(
             failures.join("\n  ")
         ))),
     }
+}
+
+/// Writes the spread over the devices, or says why there is none.
+fn process(
+    whole: &Folder,
+    inputs: &[Input],
+    all: &[std::result::Result<Outcome, mirage_calibration::CalibrationError>],
+) -> Result<Option<String>> {
+    let fitted = inputs.iter().zip(all).filter_map(|(input, o)| Some((input, o.as_ref().ok()?)));
+    let fragments: Vec<(&str, &str)> =
+        fitted.map(|(input, o)| (input.file.as_str(), o.fragment.as_str())).collect();
+    if fragments.len() < FEWEST {
+        return Ok(None);
+    }
+    match spread(&fragments) {
+        Ok(text) => {
+            whole.text("spread.toml", &text)?;
+            Ok(None)
+        }
+        Err(why) => Ok(Some(format!("no spread.toml: {why}"))),
+    }
+}
+
+/// Two files with the same data are one device, not two.
+fn different(inputs: &[Input]) -> Result<()> {
+    for (i, one) in inputs.iter().enumerate() {
+        if let Some(other) = inputs[..i].iter().find(|other| other.bytes == one.bytes) {
+            let text = format!("{} and {} hold the same data: give each device once", other.file, one.file);
+            return Err(CliError::message(text));
+        }
+    }
+    Ok(())
 }
 
 /// A folder for each file, by its name.

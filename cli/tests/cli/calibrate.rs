@@ -100,3 +100,124 @@ fn the_list_names_kinds_and_settings() {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
+
+/// A design with a fragment dropped in as its comments say: sections in place of those of that name where the fragment says whole,
+/// else keys in place of those of that name; keys that the comments send away are gone.
+fn dropped_in(design: &str, fragment: &str, whole: &[&str], gone: &[&str]) -> String {
+    let key = |line: &str| line.split_once('=').map(|(k, _)| k.trim().to_owned());
+    let mut sections: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in fragment.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
+        match line.strip_prefix('[') {
+            Some(_) => sections.push((line.to_owned(), Vec::new())),
+            None => sections.last_mut().unwrap().1.push(line),
+        }
+    }
+    let (mut out, mut here) = (String::new(), None);
+    for line in design.lines() {
+        if line.starts_with('[') {
+            here = sections.iter().find(|(name, _)| name == line);
+            out += &format!("{line}\n");
+            here.iter().for_each(|(_, lines)| out += &format!("{}\n", lines.join("\n")));
+            continue;
+        }
+        let ours = here.is_some_and(|(name, lines)| {
+            whole.contains(&name.as_str())
+                || key(line).is_some_and(|k| {
+                    gone.contains(&k.as_str()) || lines.iter().any(|l| key(l).as_ref() == Some(&k))
+                })
+        });
+        if !ours {
+            out += &format!("{line}\n");
+        }
+    }
+    out
+}
+
+#[test]
+fn every_fragment_drops_into_the_built_in_design() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = mirage().args(["design", "show", "--text"]).output().unwrap();
+    let design = String::from_utf8(run.stdout).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let line = |n: usize, f: &dyn Fn(f64) -> String| (0..n).map(|i| f(i as f64)).collect::<String>();
+    // Small and known scatter, so that no curve is exact.
+    let rough = |i: f64| 1e-3 * (7.0 * i).sin();
+    let shifter = write(
+        "shifter.csv",
+        &format!(
+            "voltage_v,phase_rad\n{}",
+            line(20, &|i| format!("{},{}\n", 0.1 * i, 0.3 * i + 2e-3 * i * i + rough(i)))
+        ),
+    );
+    let step = write(
+        "step.csv",
+        &format!(
+            "time_s,phase_rad\n{}",
+            line(60, &|i| format!("{},{}\n", 1e-10 * i, 1.0 - (-i / 12.0).exp() + rough(i)))
+        ),
+    );
+    let diode = write(
+        "diode.csv",
+        &format!(
+            "power_w,current_a\n{}",
+            line(12, &|i| format!("{},{}\n", 1e-4 * i, 3e-8 + 1.05e-4 * i * (1.0 + 0.01 * rough(i))))
+        ),
+    );
+    let stages: Vec<String> = (0..96).map(|s| format!("{}.{}", s / 6, s % 6)).collect();
+    let mut heat = "heater,guide,drive_rad,phase_rad\n".to_owned();
+    for (i, heater) in stages.iter().enumerate() {
+        for (j, guide) in stages.iter().enumerate().filter(|(j, _)| *j != i) {
+            let slope = 1e-4 / (1.0 + i.abs_diff(j) as f64);
+            let rows = [1.0, 2.0, 3.0]
+                .map(|d| format!("{heater},{guide},{d},{}\n", slope * d + 1e-6 * rough(d + i as f64)));
+            heat += &rows.concat();
+        }
+    }
+    let heat = write("heat.csv", &heat);
+    let ring = data("ring_double_r10um_g80nm.csv");
+    let guides = vec![data("waveguide_0um.csv"), data("waveguide_34909um.csv")];
+    let branches = vec![data("ybranch_0.csv"), data("ybranch_56.csv")];
+    let law: &[&str] = &["coefficient", "decay", "bus_distance"];
+    let cases: [(&str, Vec<String>, &str, &[&str], &str); 7] = [
+        ("ring", vec![ring], "couplers=equal", &[], "coupling_detour"),
+        ("waveguide", guides, "channel=2", &[], "loss over length"),
+        ("series", branches, "channel=2", &[], "loss over the number"),
+        ("phase-shifter", vec![shifter], "length=100um", &[], "phase over voltage"),
+        ("step-response", vec![step], "onset=0s", &[], "one exponential"),
+        ("photodiode", vec![diode], "intensity_noise=no", &[], "current over power"),
+        ("thermal-crosstalk", vec![heat], "offset=none", law, "slopes of phase"),
+    ];
+    for (kind, files, set, gone, says) in cases {
+        let output = folder.path().join(kind);
+        let mut command = mirage();
+        command.args(["calibrate", kind]).args(&files).args(["--set", set]).arg("-o").arg(&output);
+        let run = command.output().unwrap();
+        assert!(run.status.success(), "{kind}: {}", String::from_utf8_lossy(&run.stderr));
+        let fragment = fs::read_to_string(output.join("fragment.toml")).unwrap();
+        let chip = output.join("chip.toml");
+        fs::write(&chip, dropped_in(&design, &fragment, &["[devices.ring]"], gone)).unwrap();
+        let run = mirage().args(["design", "show", "--json"]).arg(&chip).output().unwrap();
+        assert!(run.status.success(), "{kind}: {}", String::from_utf8_lossy(&run.stderr));
+        assert!(String::from_utf8(run.stdout).unwrap().contains(says), "{kind}");
+    }
+}
+
+#[test]
+fn data_of_another_kind_leave_no_fragment() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |words: &[&str], reason: &str| {
+        let output = folder.path().join("out");
+        let run = mirage().arg("calibrate").args(words).arg("-o").arg(&output).output().unwrap();
+        let text = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success() && text.contains(reason), "{words:?}: {text}");
+        assert!(!output.join("fragment.toml").exists());
+    };
+    let guides = [data("waveguide_34909um.csv"), data("waveguide_0um.csv")];
+    refused(&["waveguide", &guides[0], &guides[1], "--set", "length=0um,34909um"], "all below zero");
+    let mzi = data("mzi_dl100um.csv");
+    refused(&["mzi", &mzi, "--reference", &mzi], "the same data stand in both");
+}
