@@ -43,17 +43,24 @@ fn range(mark: &str) -> Option<f64> {
 }
 
 /// Choices of the design that are not numbers: what else they could be.
-const CHOICES: [(&str, &str); 9] = [
+const CHOICES: [(&str, &str); 8] = [
     ("system.dataflow", "OPT2"),
     ("system.programming", "shadow"),
     ("system.converters.adc_model", "as-published"),
     ("system.converters.tx_model", "while-programming"),
     ("system.baselines.dataflow", "DF1"),
     ("system.baselines.fill", "shadow"),
-    ("system.baselines.basis", "bottom-up"),
     ("system.baselines.rows,system.baselines.columns", "128"),
     ("system.baselines.rows,system.baselines.columns", "8"),
 ];
+
+/// The energy of a multiply-accumulate and the area that arrays are made equal to: published numbers, or what the design's own
+/// components add up to. Neither is known better than the other, so this counts for the interval.
+pub const BASIS: (&str, &str) = ("system.baselines.basis", "bottom-up");
+/// Its mark.
+const OWN: &str = "own";
+/// That of a choice.
+const CHOICE: &str = "choice";
 
 /// Means over the networks of one scope and format, for each of [`TRIPLE`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,6 +96,13 @@ pub struct Headline<'a> {
     pub formats: Vec<Format>,
 }
 
+impl Input {
+    /// Whether it can be searched for a value: not a word.
+    pub fn is_number(&self) -> bool {
+        !self.factors.is_empty()
+    }
+}
+
 impl Headline<'_> {
     /// The headline of the design itself.
     pub fn ours(&self) -> Result<Vec<Triple>> {
@@ -106,7 +120,7 @@ impl Headline<'_> {
         triples(&rivals, &steps, &wanted, formats)
     }
 
-    /// Every recalled number of `[system]`, the power of the lasers, and the choices.
+    /// Every recalled number of `[system]`, the power of the lasers, the basis of the rules, and the choices.
     pub fn inputs(&self) -> Result<Vec<Input>> {
         let mut inputs = Vec::new();
         for p in self.design.document.provenance()? {
@@ -132,10 +146,11 @@ impl Headline<'_> {
             factors: vec![0.5, 2.0],
             keys: Vec::new(),
         });
-        for (key, value) in CHOICES {
+        let others = std::iter::once((BASIS, OWN)).chain(CHOICES.map(|choice| (choice, CHOICE)));
+        for ((key, value), mark) in others {
             inputs.push(Input {
                 key: key.to_owned(),
-                mark: "choice".to_owned(),
+                mark: mark.to_owned(),
                 values: vec![value.to_owned()],
                 factors: Vec::new(),
                 keys: key.split(',').map(str::to_owned).collect(),
@@ -268,7 +283,7 @@ fn scaled(design: &Design, key: &str, factor: f64) -> Result<Option<String>> {
 /// logarithms. Choices are not in it.
 pub fn spread(moved: &[Moved], ours: &Triple, figure: usize) -> (f64, f64) {
     let (mut down, mut up) = (0.0, 0.0);
-    for m in moved.iter().filter(|m| m.input.mark != "choice") {
+    for m in moved.iter().filter(|m| m.input.mark != CHOICE) {
         let at = |end: &std::result::Result<Vec<Triple>, String>| {
             let triple =
                 end.as_ref().ok()?.iter().find(|t| t.scope == ours.scope && t.format == ours.format)?;
