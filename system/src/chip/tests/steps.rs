@@ -76,7 +76,7 @@ fn bytes_in_are_bytes_out() {
         ],
     };
     let traffic = run_step(&chip(&[]), &with_product).network.traffic;
-    let (data, operand, result) = (4 << 24, 11 << 20, 4 * 32 << 18);
+    let (data, operand, result) = (4 << 24, 11 << 20, (4 * 32) << 18);
     assert_eq!((traffic.read, traffic.written), (data + operand, operand + result));
     let large = [("sram.capacity", "100 MB"), ("sram.activations", "40 MB")];
     let traffic = run_step(&chip(&large), &step).network.traffic;
