@@ -72,22 +72,28 @@ pub(crate) fn split(text: &str) -> (&str, &str) {
 fn parse(text: &str, units: &[Unit], kind: &str, example: &str) -> Result<f64, String> {
     let text = text.trim();
     let (number, name) = split(text);
-    let x: f64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is not a {kind}: write a number and a unit, such as \"{example}\""))?;
+    let x: f64 = number.parse().map_err(|_| {
+        format!("`{text}` is not {}: write a number and a unit, such as \"{example}\"", a(kind))
+    })?;
     let known = || units.iter().map(|u| u.text).collect::<Vec<_>>().join(", ");
     if name.is_empty() && !units.iter().any(|u| u.text.is_empty()) {
         return Err(format!(
-            "`{text}` has no unit: a {kind} is written with one of {}, such as \"{example}\"",
+            "`{text}` has no unit: {} is written with one of {}, such as \"{example}\"",
+            a(kind),
             known()
         ));
     }
     let name = name.replace(['µ', 'μ'], "u");
     let unit = units.iter().find(|u| u.text == name).ok_or_else(|| {
-        format!("`{name}` is not a unit of a {kind}: use one of {}, such as \"{example}\"", known())
+        format!("`{name}` is not a unit of {}: use one of {}, such as \"{example}\"", a(kind), known())
     })?;
     let si = unit.apply(x);
     if si.is_finite() { Ok(si) } else { Err(format!("`{text}` is out of range")) }
+}
+
+/// The name of a kind with its article.
+fn a(kind: &str) -> String {
+    format!("{} {kind}", if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
 }
 
 /// Limits in words, in the unit in which they are plain numbers.
@@ -139,7 +145,7 @@ macro_rules! quantity {
                     type Value = $name;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        write!(f, "a {} as text with a unit, such as \"{}\"", $kind, $example)
+                        write!(f, "{} as text with a unit, such as \"{}\"", a($kind), $example)
                     }
 
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
@@ -318,6 +324,8 @@ mod tests {
     fn wrong_text_says_what_is_wrong() {
         let missing = "10".parse::<Frequency>().unwrap_err();
         assert!(missing.contains("has no unit") && missing.contains("GHz"), "{missing}");
+        let error = "nan pJ".parse::<Energy>().unwrap_err();
+        assert!(error.starts_with("`nan pJ` is not an energy: write"), "{error}");
         assert!("10 GHs".parse::<Frequency>().unwrap_err().contains("`GHs` is not a unit"));
         assert!("-3 ns".parse::<Time>().unwrap_err().contains("no physical time: it must be at least 0 s"));
         let rin = "3 dB/Hz".parse::<RelativeIntensityNoise>().unwrap_err();

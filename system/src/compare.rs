@@ -106,6 +106,11 @@ impl Contender {
         let mut system = self.system.clone();
         if let Some((_, _, arrays)) = self.arrays {
             system.dataflow = Value::new(self.dataflow);
+            // Digital circuits do not drift.
+            system.recalibration.period =
+                Value::new("0 s".parse().map_err(|_| SystemError::Overflow {
+                    what: "the time between calibrations".to_owned(),
+                })?);
             // The ports of the on-chip memories are made for the arrays.
             system.sram.banks = Value::new(MANY_BANKS);
             system.sram.ports = Value::new(MANY_PORTS);
@@ -274,7 +279,7 @@ mod tests {
     use super::*;
     use crate::chip::tests::{FAST, entry, system as changed};
     use crate::design::tests::system;
-    use crate::workload::{Optimiser, builtin};
+    use crate::workload::builtin;
 
     fn parts() -> Parts {
         Parts {
@@ -286,24 +291,57 @@ mod tests {
         }
     }
 
-    /// The known first estimate: INT12 arrays at equal energy are slower by some tens, and at equal area take some tens of
-    /// times the power for their arithmetic.
+    /// Times of the products of the seven networks at a batch of 256, by hand: on the chip (8 units of 32 x 16, first operand
+    /// stationary) ceil(T / 8) (5 ns + N / 10 GHz) + 10 ns with T = ceil(M / 32) ceil(K / 16) repeats; on U arrays of R x C
+    /// at f the fastest of ceil(T / U) (C + N + R + C - 2) / f with M by R and K by C, the same with N and M changed, and
+    /// ceil(T / U) (K + R + C - 2) / f with M by R and N by C. The means below were worked out by a script apart from this
+    /// program, from the layer tables, in arrays of 2 x 32 x 18 (INT12), 4 x 32 x 16 (INT8), 15 x 32 x 16 (FMAC) and 11 x 6 (FP32)
+    /// at equal energy, and 949 and 1208 of 32 x 16 at equal area; powers are energies of a multiplication (0.71 and
+    /// 0.42 pJ beside 0.21 pJ) over those times.
     #[test]
-    fn int12_is_near_the_first_estimate() {
+    fn ratios_of_products_are_those_by_hand() {
         let system = system();
         let mirage = Contender::mirage(&system, BfpFormat::mirage(), &parts()).unwrap();
         let chip = reference(&system, &mirage, &parts(), 150e-6).unwrap();
-        let step = builtin("resnet18").unwrap().step(256, Optimiser::Momentum).unwrap();
-        let of = |contender: &Contender, energy| Cost::new(&contender.estimate(&step).unwrap(), energy);
-        let ours = of(&mirage, 0.21e-12);
-        for rule in Rule::ALL {
-            let arrays = Contender::baseline(&system, Format::Int12, rule, &chip).unwrap();
-            let ratios = of(&arrays, 0.71e-12).over(&ours, Scope::Arithmetic);
-            match rule {
-                Rule::IsoEnergy => assert!((25.0..50.0).contains(&ratios.speedup), "{ratios:?}"),
-                Rule::IsoArea => assert!((15.0..45.0).contains(&ratios.power), "{ratios:?}"),
+        let steps: Vec<_> = crate::all()
+            .unwrap()
+            .iter()
+            .map(|network| network.step(256, network.optimiser).unwrap())
+            .collect();
+        let costs = |contender: &Contender, energy: f64| -> Vec<Cost> {
+            steps.iter().map(|step| Cost::new(&contender.estimate(step).unwrap(), energy)).collect()
+        };
+        let ours = costs(&mirage, 0.21e-12);
+        for (step, cost) in steps.iter().zip(&ours) {
+            let time = |e: &mirage_arithmetic::GemmEntry| {
+                let tiles = e.m.div_ceil(32) * e.k.div_ceil(16) * e.repeats;
+                tiles.div_ceil(8) as f64 * (5e-9 + e.n as f64 / 10e9) + 10e-9
+            };
+            let by_hand: f64 = step.gemms().map(time).sum();
+            assert!((cost.product_seconds / by_hand - 1.0).abs() < 1e-9, "{}", step.network);
+        }
+        for (format, energy, rule, speedup, power) in [
+            (Format::Int12, 0.71e-12, Rule::IsoEnergy, Some(33.3645), None),
+            (Format::Int8, 0.42e-12, Rule::IsoEnergy, Some(18.2925), None),
+            (Format::Fmac, 0.11e-12, Rule::IsoEnergy, Some(10.0836), None),
+            (Format::Fp32, 12.42e-12, Rule::IsoEnergy, Some(1087.25), None),
+            (Format::Int12, 0.71e-12, Rule::IsoArea, None, Some(37.6633)),
+            (Format::Int8, 0.42e-12, Rule::IsoArea, None, Some(28.0558)),
+        ] {
+            let arrays = Contender::baseline(&system, format, rule, &chip).unwrap();
+            let all: Vec<_> = costs(&arrays, energy)
+                .iter()
+                .zip(&ours)
+                .map(|(cost, ours)| cost.over(ours, Scope::Arithmetic))
+                .collect();
+            for r in &all {
+                assert!((r.edp / (r.energy * r.speedup) - 1.0).abs() < 1e-12);
             }
-            assert!((ratios.edp / (ratios.energy * ratios.speedup) - 1.0).abs() < 1e-12);
+            let mean = Ratios::mean(&all);
+            for (value, by_hand) in [(mean.speedup, speedup), (mean.power, power)] {
+                let off = by_hand.map_or(0.0, |by_hand: f64| value / by_hand - 1.0);
+                assert!(off.abs() < 1e-3, "{} {}: {value}, {by_hand:?}", format.name(), rule.name());
+            }
         }
     }
 
@@ -357,28 +395,41 @@ mod tests {
         }
     }
 
-    /// Whole steps: closed form and events are two accounts of the same work, and differ by what overlaps and what is fetched
-    /// again. The ratio of arrays to chip, of which the headline is made, differs less.
+    /// Whole steps: closed form and events are two accounts of the same tasks. Events take less where tasks overlap (dX beside
+    /// dW, updates beside the backward pass: most in networks with large dense layers, 12 % in VGG-16), and more where operands are
+    /// fetched again and latencies are waited for (4 % in ResNet-50).
     #[test]
     fn the_closed_form_of_a_step_is_near_its_events() {
         let system = system();
         let mirage = Contender::mirage(&system, BfpFormat::mirage(), &parts()).unwrap();
         let chip = reference(&system, &mirage, &parts(), 150e-6).unwrap();
         let int12 = Contender::baseline(&system, Format::Int12, Rule::IsoEnergy, &chip).unwrap();
-        for name in ["resnet18", "transformer"] {
+        for name in ["resnet18", "resnet50", "vgg16", "transformer"] {
             let network = builtin(name).unwrap();
             let step = network.step(32, network.optimiser).unwrap();
-            let pair = [&mirage, &int12].map(|contender| {
+            for contender in [&mirage, &int12] {
                 let estimate = contender.estimate(&step).unwrap();
                 let events = contender.simulate(&step, &Options::default()).unwrap().network;
                 assert_eq!(events.macs, estimate.macs);
                 let (time, energy) = (events.seconds / estimate.seconds, events.joules() / estimate.joules());
-                assert!((0.4..1.8).contains(&time), "{name} {}: {time}", contender.name());
-                assert!((0.6..1.3).contains(&energy), "{name} {}: {energy}", contender.name());
-                time
-            });
-            assert!((0.5..2.2).contains(&(pair[1] / pair[0])), "{name}: {pair:?}");
+                assert!((0.87..1.06).contains(&time), "{name} {}: {time}", contender.name());
+                assert!((0.95..1.15).contains(&energy), "{name} {}: {energy}", contender.name());
+            }
         }
+    }
+
+    /// More than a thousand arrays are served as the closed form has it, but for latencies and what is cut: a quarter more.
+    #[test]
+    fn many_arrays_are_served() {
+        let system = system();
+        let mirage = Contender::mirage(&system, BfpFormat::mirage(), &parts()).unwrap();
+        let chip = reference(&system, &mirage, &parts(), 150e-6).unwrap();
+        let int8 = Contender::baseline(&system, Format::Int8, Rule::IsoArea, &chip).unwrap();
+        assert_eq!(int8.arrays.unwrap().2.units, 1208);
+        let step = builtin("resnet18").unwrap().step(64, crate::workload::Optimiser::Momentum).unwrap();
+        let events = int8.simulate(&step, &Options::default()).unwrap().network;
+        let over = events.seconds / int8.estimate(&step).unwrap().seconds;
+        assert!((1.0..1.3).contains(&over), "{over}");
     }
 
     #[test]

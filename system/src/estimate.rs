@@ -1,11 +1,10 @@
 //! A training step in closed form: quick enough for sweeps over designs, and the same for all engines.
 //!
-//! Operations follow one another. A product takes as long as its tiles on the unit that has most of them, a sweep of the vector
-//! unit as long as its operations or its SRAM traffic, and each at least as long as its tensors need to and from the off-chip
-//! memory. A tensor stays on the chip from one operation to one of the next [`NEAR`] if it fits the part of its partition that
-//! is not for working; parameters and states stay altogether if all of them fit. Not in it: waiting of one operation for
-//! another beyond that, latencies, operands fetched more than once by a product, repeats. So it is a bound from below for each
-//! operation alone, and the events overlap what it adds up.
+//! The tasks are those of the machine, sweeps joined as the design says, and so are the forms of tensors, the rule by which they
+//! stay in the SRAM, and the booking of energy. But tasks follow one another: a product takes as long as its tiles on the unit
+//! that has most of them, a sweep as long as its operations or its bytes, and each at least as long as its tensors need to
+//! and from the off-chip memory. Not in it: overlap of tasks, latencies, how a product is cut to fit the memories and what it
+//! fetches more than once for that, repeats, calibrations.
 
 use mirage_arithmetic::GemmEntry;
 
@@ -13,14 +12,10 @@ use crate::SystemError;
 use crate::design::{Dataflow, System};
 use crate::energy::{ByComponent, Component};
 use crate::engine::{Actions, Engine, TileCount, TileShape};
-use crate::plan::{Plan, Stationary, TileKind};
-use crate::workload::{Operation, Stage, Step, TensorKind, VectorKind, Work};
-
-/// Operations for which a tensor is kept.
-const NEAR: usize = 3;
-
-/// Seconds of a tick.
-const TICK: f64 = 1e-12;
+use crate::machine::{Job, Place, Plans, Program, Residency, Setup, TIME, Task, TaskAccount};
+use crate::machine::{book, fetched_once, operands};
+use crate::plan::{Plan, TileKind};
+use crate::workload::{Stage, Step, Work};
 
 /// What a step takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,66 +44,61 @@ impl Estimate {
     }
 }
 
-/// Where a tensor is, and since when.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    /// The last operation that had it on the chip.
-    last: Option<usize>,
-}
-
-struct Estimator<'a> {
-    engine: &'a Engine,
-    system: &'a System,
-    step: &'a Step,
-    actions: Actions,
-    seen: Vec<Seen>,
-    /// The next operation that reads each tensor after a given one: positions of all readers, in order.
-    readers: Vec<Vec<usize>>,
-    pinned: bool,
-}
-
 /// Estimates a step on an engine.
 ///
 /// # Errors
-/// [`SystemError`] for a product that cannot be simulated, or a dataflow that the engine does not have.
+/// [`SystemError`] for a step or a product that cannot be simulated, or a dataflow that the engine does not have.
 pub(crate) fn estimate(
     engine: &Engine,
     system: &System,
     step: &Step,
     dataflow: Dataflow,
 ) -> Result<Estimate, SystemError> {
+    let overflow = || SystemError::Overflow { what: format!("a step of {}", step.network) };
     let chosen = choose(engine, step, dataflow)?;
-    let mut estimator = Estimator::new(engine, system, step);
-    let (mut product, mut vector, mut memory, mut macs, mut bytes) = (0.0, 0.0, 0.0, 0u64, 0.0);
-    for (index, operation) in step.operations.iter().enumerate() {
-        let traffic = estimator.traffic(index, operation);
-        bytes += traffic;
-        let off_chip = traffic / (system.memory.bandwidth.si() * f64::from(*system.memory.channels.get()));
-        let busy = match (&operation.work, &chosen[index]) {
-            (Work::Gemm(entry), Some((plan, ticks))) => {
-                let done = entry.macs().and_then(|done| macs.checked_add(done));
-                macs = done
-                    .ok_or_else(|| SystemError::Overflow { what: format!("a step of {}", step.network) })?;
-                estimator.book(operation, plan);
-                let seconds = *ticks as f64 * TICK;
-                product += seconds;
-                seconds
+    let stationary = |index: usize, _: &GemmEntry| {
+        chosen.get(index).copied().flatten().map(|(plan, _)| plan.stationary).ok_or_else(overflow)
+    };
+    let fusion = *system.controller.fusion.get();
+    let program = Program::new(step, &Plans { engine, fusion, chips: 1, stationary: &stationary })?;
+    let setup = Setup::new(system, engine)?;
+    let mut residency = Residency::new(&program, setup.holding);
+    // Products keep their order.
+    let mut plans = chosen.iter().flatten();
+    let mut actions: Actions = [0; Component::COUNT];
+    let (mut product, mut vector, mut memory, mut macs, mut bytes) = (0.0, 0.0, 0.0, 0u64, 0u64);
+    for (index, task) in program.tasks.iter().enumerate() {
+        residency.begin(&program, index);
+        let mut account = TaskAccount::default();
+        let busy = match &task.job {
+            Job::Gemm { entry, .. } => {
+                macs = entry.macs().and_then(|done| macs.checked_add(done)).ok_or_else(overflow)?;
+                let &(plan, ticks) = plans.next().ok_or_else(overflow)?;
+                book_product(engine, &program, task, &plan, &residency, &mut account);
+                product += TIME.seconds(ticks);
+                ticks
             }
-            (Work::Vector { kind, operations, .. }, _) => {
-                let seconds = estimator.sweep(operation, *kind, *operations);
-                vector += seconds;
-                seconds
+            Job::Sweep { operations, optimiser, .. } => {
+                let (outside, inside) = residency.sweep(&program, task, &mut account);
+                account.moved = outside[0].saturating_add(outside[1]);
+                let lanes = setup.lanes[usize::from(*optimiser)];
+                let ticks = lanes.ticks(*operations, account.moved.saturating_add(inside));
+                vector += TIME.seconds(ticks);
+                ticks
             }
-            (Work::Gemm(_), None) => 0.0,
+            Job::Reduce { .. } => 0,
         };
-        memory += (off_chip - busy).max(0.0);
+        memory += TIME.seconds(setup.memory_bandwidth().ticks(account.moved).saturating_sub(busy));
+        bytes = bytes.saturating_add(account.moved);
+        for (sum, count) in actions.iter_mut().zip(account.all_actions()) {
+            *sum = sum.saturating_add(count);
+        }
+        residency.end(&program, index);
     }
     let seconds = product + vector + memory;
-    estimator.actions[Component::OffChipMemory as usize] = bytes as u64;
     let costs = engine.costs();
     let energy = Component::ALL.map(|component| {
-        let actions = estimator.actions[component as usize] as f64;
-        actions * costs.per_action(component) + seconds * costs.power(component)
+        actions[component as usize] as f64 * costs.per_action(component) + seconds * costs.power(component)
     });
     Ok(Estimate {
         seconds,
@@ -116,9 +106,45 @@ pub(crate) fn estimate(
         vector_seconds: vector,
         memory_seconds: memory,
         macs,
-        off_chip_bytes: bytes,
+        off_chip_bytes: bytes as f64,
         energy,
     })
+}
+
+/// Books what a product does, each operand and the result moved once.
+fn book_product(
+    engine: &Engine,
+    program: &Program,
+    task: &Task,
+    plan: &Plan,
+    residency: &Residency,
+    account: &mut TaskAccount,
+) {
+    let reads = operands(task);
+    let once = fetched_once(engine, plan, reads.map(|tensor| program.tensors[tensor].operand));
+    for (tensor, bytes) in reads.into_iter().zip(once) {
+        if !residency.resident(tensor) {
+            account.fetched[program.tensors[tensor].place.index()] += bytes;
+            account.moved += bytes;
+        }
+    }
+    let result = &program.tensors[task.writes[0]];
+    let stays = residency.resident(task.writes[0]);
+    if !stays {
+        account.moved += result.bytes();
+    }
+    let tiles = TileKind::all().map(|kind| {
+        let shape = TileShape {
+            stationary: plan.stationary,
+            rows: plan.rows_of(kind),
+            columns: plan.columns_of(kind),
+            vectors: plan.vectors,
+            first: !plan.sums_columns() || kind.first_k(),
+        };
+        (shape, TileCount { tiles: tiles_of(plan, kind), ..TileCount::default() })
+    });
+    let places: [Place; 2] = reads.map(|tensor| program.tensors[tensor].place);
+    book(engine, plan, tiles, places, (result, stays), account);
 }
 
 /// The grid of tiles of each product, and its time in ticks.
@@ -178,139 +204,6 @@ pub(crate) fn closed_form(engine: &Engine, plan: &Plan) -> Result<u64, SystemErr
     };
     let total = total.and_then(|total| total.checked_add(timing.pipeline));
     total.ok_or_else(|| SystemError::Overflow { what: "the time of a product".to_owned() })
-}
-
-impl<'a> Estimator<'a> {
-    fn new(engine: &'a Engine, system: &'a System, step: &'a Step) -> Self {
-        let mut readers = vec![Vec::new(); step.tensors.len()];
-        for (index, operation) in step.operations.iter().enumerate() {
-            for id in &operation.reads {
-                readers[id.0].push(index);
-            }
-        }
-        let lasting = |kind| matches!(kind, TensorKind::Weight | TensorKind::OptimiserState);
-        let parameters = step.tensors.iter().filter(|tensor| lasting(tensor.kind));
-        let bytes: f64 = parameters.map(|tensor| 4.0 * tensor.elements as f64).sum();
-        Self {
-            engine,
-            system,
-            step,
-            actions: [0; Component::COUNT],
-            seen: vec![Seen::default(); step.tensors.len()],
-            readers,
-            pinned: bytes <= system.sram.weights.si() * (1.0 - system.sram.working.si()),
-        }
-    }
-
-    /// The SRAM of a tensor, and how much of it tensors can stay in.
-    fn room(&self, kind: TensorKind) -> (Component, f64) {
-        let sram = &self.system.sram;
-        let (component, capacity) = match kind {
-            TensorKind::Weight | TensorKind::OptimiserState => (Component::WeightMemory, &sram.weights),
-            TensorKind::Input | TensorKind::Activation => (Component::ActivationMemory, &sram.activations),
-            TensorKind::Gradient | TensorKind::WeightGradient => (Component::GradientMemory, &sram.gradients),
-        };
-        (component, capacity.si() * (1.0 - sram.working.si()))
-    }
-
-    /// Bytes of a tensor as an operation reads or writes it.
-    fn bytes(&self, operation: &Operation, tensor: usize) -> f64 {
-        let elements = self.step.tensors[tensor].elements;
-        let operand =
-            matches!(operation.work, Work::Gemm(_)) && operation.reads.iter().any(|id| id.0 == tensor);
-        if operand { self.engine.tensor_bytes(elements) as f64 } else { 4.0 * elements as f64 }
-    }
-
-    /// Bytes that an operation moves to or from the off-chip memory.
-    fn traffic(&mut self, index: usize, operation: &Operation) -> f64 {
-        let mut sum = 0.0;
-        for (tensor, written) in operation
-            .reads
-            .iter()
-            .map(|id| (id.0, false))
-            .chain(operation.writes.iter().map(|id| (id.0, true)))
-        {
-            let kind = self.step.tensors[tensor].kind;
-            let lasting = matches!(kind, TensorKind::Weight | TensorKind::OptimiserState);
-            let bytes = self.bytes(operation, tensor);
-            let fits = bytes <= self.room(kind).1;
-            let near = |from: usize, to: usize| fits && to - from <= NEAR;
-            let stays = if lasting {
-                self.pinned
-            } else if written {
-                // It need not leave if all that read it come soon; what nobody reads has to.
-                let after = self.readers[tensor].iter().filter(|&&reader| reader > index);
-                let mut last = index;
-                let mut all = self.readers[tensor].last().is_some_and(|&reader| reader > index);
-                for &reader in after {
-                    all &= near(last, reader);
-                    last = reader;
-                }
-                all
-            } else {
-                self.seen[tensor].last.is_some_and(|last| near(last, index))
-            };
-            if !stays {
-                sum += bytes;
-            }
-            self.seen[tensor].last = Some(index);
-        }
-        sum
-    }
-
-    /// Books what a product does.
-    fn book(&mut self, operation: &Operation, plan: &Plan) {
-        let mut bytes = [0u64; 2];
-        for kind in TileKind::all() {
-            let tiles = tiles_of(plan, kind);
-            if tiles == 0 {
-                continue;
-            }
-            let first = !plan.sums_columns() || kind.first_k();
-            let (rows, columns) = (plan.rows_of(kind), plan.columns_of(kind));
-            let shape =
-                TileShape { stationary: plan.stationary, rows, columns, vectors: plan.vectors, first };
-            let count = TileCount { tiles, ..TileCount::default() };
-            let read = self.engine.book(shape, count, &mut self.actions);
-            bytes = [bytes[0].saturating_add(read[0]), bytes[1].saturating_add(read[1])];
-        }
-        // (stationary, streaming), or (rows, columns) where results stay.
-        let operands = if plan.stationary == Stationary::Second { [1, 0] } else { [0, 1] };
-        for (operand, bytes) in operands.into_iter().zip(bytes) {
-            if let Some(id) = operation.reads.get(operand) {
-                let (memory, _) = self.room(self.step.tensors[id.0].kind);
-                self.add(memory, bytes);
-            }
-        }
-        if let Some(id) = operation.writes.first() {
-            let elements = self.step.tensors[id.0].elements;
-            let (memory, _) = self.room(self.step.tensors[id.0].kind);
-            self.add(memory, elements.saturating_mul(4));
-            self.engine.book_results(elements, 1, &mut self.actions);
-        }
-    }
-
-    /// Books a sweep; gives its time.
-    fn sweep(&mut self, operation: &Operation, kind: VectorKind, operations: u64) -> f64 {
-        let optimiser = kind == VectorKind::Optimiser;
-        let unit = if optimiser { &self.system.optimiser } else { &self.system.vector };
-        let mut moved = 0u64;
-        for id in operation.reads.iter().chain(&operation.writes) {
-            let tensor = &self.step.tensors[id.0];
-            let bytes = tensor.elements.saturating_mul(4);
-            let (memory, _) = self.room(tensor.kind);
-            self.add(memory, bytes);
-            moved = moved.saturating_add(bytes);
-        }
-        self.add(if optimiser { Component::Optimiser } else { Component::VectorUnit }, operations);
-        let compute = operations as f64 / (f64::from(*unit.lanes.get()) * unit.clock.si());
-        compute.max(moved as f64 / unit.bandwidth.si())
-    }
-
-    fn add(&mut self, component: Component, number: u64) {
-        let actions = &mut self.actions[component as usize];
-        *actions = actions.saturating_add(number);
-    }
 }
 
 /// How many tiles of a product are of a kind.

@@ -5,9 +5,7 @@ use mirage_arithmetic::GemmEntry;
 use crate::SystemError;
 use crate::chip::{Chip, Options};
 use crate::energy::{ByComponent, Component};
-use crate::machine::{
-    FinishedStep, Job, Outcome, Part, Place, Program, QueuePeak, Spent, TIME, TaskAccount, Traffic,
-};
+use crate::machine::{FinishedStep, Job, Outcome, Part, Program, QueuePeak, Spent, TIME, Traffic};
 use crate::plan::Stationary;
 use crate::run::Pace;
 use crate::trace::{Bar, PORTS, Span};
@@ -244,15 +242,6 @@ impl StepResult {
     }
 }
 
-fn actions(account: &TaskAccount) -> crate::engine::Actions {
-    let mut actions = account.actions;
-    for place in Place::ALL {
-        actions[place.component() as usize] += account.sram[place.index()];
-    }
-    actions[Component::OffChipMemory as usize] += account.moved;
-    actions
-}
-
 fn layers(
     chip: &Chip,
     step: &Step,
@@ -269,7 +258,7 @@ fn layers(
         let ticks = account.end - account.begin;
         let seconds = TIME.seconds(ticks);
         let share = if spans > 0.0 { ticks as f64 / spans } else { 0.0 };
-        let counts = actions(account);
+        let counts = account.all_actions();
         let energy = Component::ALL.map(|component| {
             let standing = costs.power(component) * duration * share;
             counts[component as usize] as f64 * costs.per_action(component) + standing
@@ -393,7 +382,7 @@ fn energy(chip: &Chip, steps: &[FinishedStep]) -> Result<ByComponent, SystemErro
     let (mut ledger, accounts) = chip.engine().costs().open(TIME)?;
     for step in steps {
         for account in &step.account.tasks {
-            for (&id, count) in accounts.iter().zip(actions(account)) {
+            for (&id, count) in accounts.iter().zip(account.all_actions()) {
                 ledger.book(id, count, 0);
             }
         }

@@ -1,6 +1,7 @@
 //! Where time goes: each unit is at one thing at a time, on behalf of one task or of none.
 
-use super::PLACES;
+use super::{PLACES, Place};
+use crate::Component;
 use crate::engine::Actions;
 use crate::trace::Trace;
 
@@ -103,6 +104,18 @@ pub(crate) struct TaskAccount {
     pub sram: [u64; PLACES],
     pub stored: u64,
     pub actions: Actions,
+}
+
+impl TaskAccount {
+    /// All that energy is charged for: actions, bytes of the SRAM and of the off-chip memory.
+    pub fn all_actions(&self) -> Actions {
+        let mut actions = self.actions;
+        for place in Place::ALL {
+            actions[place.component() as usize] += self.sram[place.index()];
+        }
+        actions[Component::OffChipMemory as usize] += self.moved;
+        actions
+    }
 }
 
 /// All of it.

@@ -50,8 +50,9 @@ use crate::{Component, SystemError};
 pub(crate) use self::account::{Part, Spent, TaskAccount};
 pub use self::memory::Traffic;
 pub(crate) use self::nest::Nest;
-pub(crate) use self::product::{cut, room};
-pub(crate) use self::program::{Job, Plans, Program, Stored};
+pub(crate) use self::product::{book, cut, fetched_once, operands, room};
+pub(crate) use self::program::{Job, Plans, Program, Stored, Task};
+pub(crate) use self::residency::Residency;
 pub(crate) use self::setup::{Setup, TIME};
 
 /// Partitions of the SRAM that hold tensors.
@@ -93,15 +94,6 @@ pub(crate) enum Port {
 
 impl Port {
     pub const COUNT: usize = 6;
-}
-
-/// Where a tensor is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Location {
-    /// Nowhere: nobody has written it yet, or nobody reads it any more.
-    None,
-    Resident,
-    OffChip,
 }
 
 /// What can happen.
@@ -176,11 +168,7 @@ pub(crate) struct Machine<'a> {
     /// Products that are being set up or open.
     opening: usize,
     tasks_left: usize,
-    locations: Vec<Location>,
-    uses: Vec<u32>,
-    /// Bytes of tensors in each partition, and the most there ever were.
-    held: [u64; PLACES],
-    most_held: [u64; PLACES],
+    residency: Residency,
     products: Vec<Option<Product>>,
     /// Open products, the oldest first.
     order: Vec<u8>,
@@ -282,10 +270,7 @@ impl<'a> Machine<'a> {
             ready: BTreeSet::new(),
             opening: 0,
             tasks_left: 0,
-            locations: vec![Location::None; program.tensors.len()],
-            uses: Vec::new(),
-            held: [0; PLACES],
-            most_held: [0; PLACES],
+            residency: Residency::new(program, setup.holding),
             products: Vec::new(),
             order: Vec::new(),
             halves: 2,
@@ -311,7 +296,6 @@ impl<'a> Machine<'a> {
             finished: Vec::new(),
             setup,
         };
-        machine.place_lasting();
         machine.reset();
         machine
     }
@@ -319,7 +303,7 @@ impl<'a> Machine<'a> {
     /// Before a step.
     fn reset(&mut self) {
         self.waits = self.program.tasks.iter().map(|task| task.waits_for).collect();
-        self.uses = self.program.tensors.iter().map(|tensor| tensor.uses).collect();
+        self.residency.reset(self.program);
         self.tasks_left = self.program.tasks.len();
         self.account = Account {
             tasks: vec![TaskAccount::default(); self.program.tasks.len()],
@@ -371,22 +355,18 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// A task begins.
+    fn begin(&mut self, task: usize, now: u64) {
+        self.account.tasks[task].begin = now;
+        self.residency.begin(self.program, task);
+    }
+
     /// A task is done: what nobody needs any more goes, what waited for it begins.
     fn finish(&mut self, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {
         self.account.tasks[task].end = now;
         let program = self.program;
         let done = &program.tasks[task];
-        let written = done.writes.iter().filter(|index| !done.reads.contains(index));
-        for &index in done.reads.iter().chain(written) {
-            self.uses[index] -= 1;
-            let tensor = &program.tensors[index];
-            if self.uses[index] == 0 && !tensor.lasting {
-                if self.locations[index] == Location::Resident {
-                    self.held[tensor.place.index()] -= tensor.bytes();
-                }
-                self.locations[index] = Location::None;
-            }
-        }
+        self.residency.end(program, task);
         if matches!(done.job, Job::Gemm { .. }) {
             self.opening -= 1;
         }
@@ -474,7 +454,7 @@ impl<'a> Machine<'a> {
             .into_iter()
             .enumerate()
         {
-            queues.push(queue(name, self.most_held[place], setup.holding[place]));
+            queues.push(queue(name, self.residency.most_held[place], setup.holding[place]));
         }
         queues
     }

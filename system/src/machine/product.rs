@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use mirage_events::Scheduler;
 
-use super::account::Part;
+use super::account::{Part, TaskAccount};
 use super::drain::Finished;
 use super::memory::Owner;
 use super::nest::{Nest, Room, Slice};
-use super::program::Job;
+use super::program::{Job, Stored};
 use super::units::timing_index;
-use super::{Event, Location, Machine, Place};
+use super::{Event, Machine, Place};
 use crate::engine::{Engine, TileCount, TileShape, TileTiming};
 use crate::plan::{Plan, TileKind};
 use crate::repeats::Sampler;
@@ -150,11 +150,30 @@ fn first_tile(plan: &Plan, slice: &Slice, row: u64, unit: u64, units: u64) -> Op
         let found = (tile / plan.k_tiles, tile % plan.k_tiles);
         return (found.0 < slice.rows[1]).then_some(found);
     }
-    (row..slice.rows[1]).find_map(|row| {
-        let from = row * plan.k_tiles + begin;
-        let column = begin + (unit + units - from % units) % units;
-        (column < end).then_some((row, column))
-    })
+    // A unit's tile of a row lies `ahead` of the first column; how far changes by the same from row to row.
+    let ahead = (unit + units - (row * plan.k_tiles + begin) % units) % units;
+    let (width, step) = (end - begin, units - plan.k_tiles % units);
+    let rows = if ahead < width {
+        0
+    } else {
+        first_in(step % units, units, [units - ahead, units - ahead + width - 1])?
+    };
+    let found = (row + rows, begin + (ahead + rows % units * step) % units);
+    (found.0 < slice.rows[1]).then_some(found)
+}
+
+/// The smallest x >= 0 for which low <= a x mod m <= high, with 0 < low <= high < m and a < m. As the greatest common divisor is
+/// found: where no multiple of a lies in the range, a x - m y does for the smallest y that does so modulo a.
+fn first_in(a: u64, m: u64, [low, high]: [u64; 2]) -> Option<u64> {
+    if a == 0 {
+        return None;
+    }
+    let x = low.div_ceil(a);
+    if x * a <= high {
+        return Some(x);
+    }
+    let y = first_in(m % a, a, [(a - high % a) % a, (a - low % a) % a])?;
+    Some((low + m * y).div_ceil(a))
 }
 
 impl Machine<'_> {
@@ -196,7 +215,7 @@ impl Machine<'_> {
             stored: 0,
             result_bytes: tensor.bytes(),
             result_left: tensor.bytes(),
-            result_resident: self.locations[result] == Location::Resident,
+            result_resident: self.residency.resident(result),
             folded: (tensor.elements, nest.plan.results() * nest.plan.repeats),
         };
         let slot = self.products.iter().position(Option::is_none).unwrap_or(self.products.len());
@@ -212,7 +231,7 @@ impl Machine<'_> {
     fn room(&self, task: usize) -> Room {
         let places = self.places(task);
         let reads = self.operands(task);
-        let resident = reads.map(|tensor| self.locations[tensor] == Location::Resident);
+        let resident = reads.map(|tensor| self.residency.resident(tensor));
         room(&self.setup, places, reads.map(|tensor| &self.program.tensors[tensor]), resident, {
             &self.program.tensors[self.program.tasks[task].writes[0]]
         })
@@ -298,37 +317,45 @@ impl Machine<'_> {
 
     /// Books the energy of a finished product on its task.
     pub(super) fn book_product(&mut self, product: &Product) {
-        let mut actions = crate::engine::Actions::default();
-        let mut read = [0u64; 2];
-        for (shape, count) in product.shapes.iter().zip(&product.counts) {
-            if count.tiles > 0 {
-                let bytes = self.engine.book(*shape, *count, &mut actions);
-                read[0] += bytes[0];
-                read[1] += bytes[1];
-            }
+        let [left, right, _] = product.places;
+        let result = &self.program.tensors[self.program.tasks[product.task as usize].writes[0]];
+        let tiles = product.shapes.iter().copied().zip(product.counts.iter().copied());
+        let account = &mut self.account.tasks[product.task as usize];
+        let result = (result, product.result_resident);
+        book(self.engine, &product.nest.plan, tiles, [left, right], result, account);
+    }
+}
+
+/// Books a product on its account: its tiles, its accesses to the SRAM (what was fetched stands in the account already), its results.
+pub(crate) fn book(
+    engine: &Engine,
+    plan: &Plan,
+    tiles: impl Iterator<Item = (TileShape, TileCount)>,
+    places: [Place; 2],
+    (result, resident): (&Stored, bool),
+    account: &mut TaskAccount,
+) {
+    let mut actions = crate::engine::Actions::default();
+    for (shape, count) in tiles.filter(|(_, count)| count.tiles > 0) {
+        let read = engine.book(shape, count, &mut actions);
+        for (place, bytes) in places.into_iter().zip(read) {
+            account.sram[place.index()] += bytes;
         }
-        let task = product.task as usize;
-        let account = &mut self.account.tasks[task];
-        for operand in [0, 1] {
-            account.sram[product.places[operand].index()] += read[operand];
-        }
-        // What is fetched is written into the SRAM before it is read; results are written there, and read again if they leave.
-        for place in Place::ALL {
-            account.sram[place.index()] += account.fetched[place.index()];
-        }
-        let passes = if product.result_resident { 1 } else { 2 };
-        account.sram[product.places[2].index()] += passes * product.result_bytes;
-        // Sums of different columns lie in the accumulators of different units until they are joined.
-        let plan = &product.nest.plan;
-        let copies = if plan.sums_columns() { plan.k_tiles.min(product.units) } else { 1 };
-        let sums = plan.results() * plan.repeats;
-        actions[crate::Component::AccumulatorMemory as usize] += 4 * sums * copies;
-        actions[crate::Component::Accumulation as usize] += sums * (copies - 1);
-        let tensor = &self.program.tensors[self.program.tasks[task].writes[0]];
-        self.engine.book_results(tensor.elements, tensor.groupings, &mut actions);
-        for (total, count) in account.actions.iter_mut().zip(actions) {
-            *total += count;
-        }
+    }
+    // What is fetched is written into the SRAM before it is read; results are written there, and read again if they leave.
+    for place in Place::ALL {
+        account.sram[place.index()] += account.fetched[place.index()];
+    }
+    account.sram[result.place.index()] += if resident { 1 } else { 2 } * result.bytes();
+    // Sums of different columns lie in the accumulators of different units until they are joined.
+    let units = u64::from(engine.placement().units);
+    let copies = if plan.sums_columns() { plan.k_tiles.min(units) } else { 1 };
+    let sums = plan.results() * plan.repeats;
+    actions[crate::Component::AccumulatorMemory as usize] += 4 * sums * copies;
+    actions[crate::Component::Accumulation as usize] += sums * (copies - 1);
+    engine.book_results(result.elements, result.groupings, &mut actions);
+    for (total, count) in account.actions.iter_mut().zip(actions) {
+        *total += count;
     }
 }
 
@@ -368,15 +395,7 @@ pub(crate) fn cut(
     room: &Room,
 ) -> Result<(Nest, Room), SystemError> {
     let plan = engine.plan(entry, stationary)?;
-    // No more is fetched than the product has: strides skip the rest of a tensor.
-    let sizes = match stationary {
-        crate::Stationary::Output => [(plan.rows, plan.vectors), (plan.inner, plan.vectors)],
-        _ => [(plan.rows, plan.inner), (plan.vectors, plan.inner)],
-    };
-    let operands = [0, 1].map(|operand: usize| {
-        let elements = sizes[operand].0.saturating_mul(sizes[operand].1).saturating_mul(plan.repeats);
-        room.operands[operand].min(engine.tensor_bytes(elements))
-    });
+    let operands = fetched_once(engine, &plan, room.operands);
     let room = Room { operands, ..*room };
     let nest = Nest::new(engine, plan, &room)?.ok_or_else(|| SystemError::NoRoom {
         network: entry.network.clone(),
@@ -388,6 +407,19 @@ pub(crate) fn cut(
         ),
     })?;
     Ok((nest, room))
+}
+
+/// Bytes of the left and the right operand that a product fetches if it does so once: no more than it has, since strides skip the
+/// rest of a tensor.
+pub(crate) fn fetched_once(engine: &Engine, plan: &Plan, tensors: [u64; 2]) -> [u64; 2] {
+    let sizes = match plan.stationary {
+        crate::Stationary::Output => [(plan.rows, plan.vectors), (plan.inner, plan.vectors)],
+        _ => [(plan.rows, plan.inner), (plan.vectors, plan.inner)],
+    };
+    [0, 1].map(|operand: usize| {
+        let elements = sizes[operand].0.saturating_mul(sizes[operand].1).saturating_mul(plan.repeats);
+        tensors[operand].min(engine.tensor_bytes(elements))
+    })
 }
 
 /// Timings and shapes of all kinds of tile.
@@ -408,4 +440,20 @@ fn tiles(engine: &Engine, nest: &Nest) -> Result<([TileTiming; TIMINGS], [TileSh
         }
     }
     Ok((timings, shapes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_first_multiple_in_a_range_is_found(m in 2u64..400, a in 0u64..400, low in 1u64..400, width in 0u64..400) {
+            let (a, low) = (a % m, 1 + low % (m - 1));
+            let high = (low + width).min(m - 1);
+            let searched = (0..m).find(|x| (low..=high).contains(&(a * x % m)));
+            prop_assert_eq!(first_in(a, m, [low, high]), searched);
+        }
+    }
 }

@@ -12,7 +12,7 @@ use mirage_events::Scheduler;
 use super::account::Track;
 use super::memory::Owner;
 use super::program::Job;
-use super::{Event, Location, Machine, Port};
+use super::{Event, Machine, Port};
 
 /// The link to the next chip.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,7 @@ impl Machine<'_> {
         let tensor = self.program.tasks[task].reads[0];
         let bytes = self.program.tensors[tensor].plain;
         let number = task as u32;
-        if self.locations[tensor] == Location::Resident {
+        if self.residency.resident(tensor) {
             self.reduce(number, now, scheduler);
         } else {
             let owner = Owner::Gradient { task: number, back: false };
@@ -91,7 +91,7 @@ impl Machine<'_> {
         self.ring.present = None;
         self.book_reduce(task);
         let tensor = self.program.tasks[task as usize].reads[0];
-        if self.locations[tensor] == Location::Resident {
+        if self.residency.resident(tensor) {
             self.finish(task as usize, now, scheduler);
         } else {
             let bytes = self.program.tensors[tensor].plain;

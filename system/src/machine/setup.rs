@@ -44,6 +44,14 @@ pub(crate) struct Lanes {
     pub staging: u32,
 }
 
+impl Lanes {
+    /// Ticks of so many operations on so many bytes, moved in and out together.
+    pub fn ticks(self, operations: u64, bytes: u64) -> u64 {
+        let compute = TIME.span(operations, self.rate).unwrap_or(u64::MAX);
+        compute.max(self.bandwidth.ticks(bytes))
+    }
+}
+
 /// All of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {

@@ -11,7 +11,7 @@ use mirage_events::Scheduler;
 use super::account::Track;
 use super::memory::Owner;
 use super::program::Job;
-use super::setup::{Lanes, TIME};
+use super::setup::Lanes;
 use super::{Event, Machine, Port};
 
 #[derive(Debug, Clone, Copy)]
@@ -103,15 +103,15 @@ impl Machine<'_> {
 
     fn open_sweep(&mut self, lanes: usize, task: usize, now: u64) -> Sweep {
         self.begin(task, now);
-        let (bytes, inside) = self.bytes_of(task);
+        let account = &mut self.account.tasks[task];
+        let (bytes, inside) = self.residency.sweep(self.program, &self.program.tasks[task], account);
         let operations = match self.program.tasks[task].job {
             Job::Sweep { operations, .. } => operations,
             _ => 0,
         };
         let setup = self.setup.lanes[lanes];
         let all = bytes[0].saturating_add(bytes[1]).saturating_add(inside);
-        let compute = TIME.span(operations, setup.rate).unwrap_or(u64::MAX);
-        let ticks = compute.max(setup.bandwidth.ticks(all));
+        let ticks = setup.ticks(operations, all);
         if ticks > super::setup::LONGEST {
             self.overflowed = true;
         }
