@@ -9,10 +9,10 @@ use crate::fit::{Estimate, Solution};
 use nalgebra::{DMatrix, DVector};
 use std::f64::consts::TAU;
 
-/// Share of the scatter about the envelope, in squares over their variances, that a device must explain. The measured structures of
-/// openEBL explain more than 0.9, noise and devices of another kind less than a third (tests).
+/// Share of the scatter about the envelope, in squares over their variances, that a device must explain. The measured
+/// interferometer and ring of openEBL explain 0.94 to 0.99, a ring of twice the size 0.34 of the same data.
 const EXPLAINED: f64 = 0.5;
-/// The same for a broad response about its mean.
+/// The same for a broad response about its mean: 0.99 for the measured couplers, 0.65 for an interferometer in their place.
 const BROAD: f64 = 0.8;
 /// Share of a residual that one period must hold before it counts as fringes.
 const PERIODIC: f64 = 0.4;
