@@ -10,7 +10,7 @@ use nalgebra::{DMatrix, DVector};
 use std::f64::consts::TAU;
 
 /// Share of the scatter about the envelope, in squares over their variances, that a device must explain. The measured
-/// interferometer and ring of openEBL explain 0.94 to 0.99, a ring of twice the size 0.34 of the same data.
+/// interferometer and ring of openEBL explain 0.94 to 0.99; a ring of twice the size, where its fit ended, 0.34 of the same data.
 const EXPLAINED: f64 = 0.5;
 /// The same for a broad response about its mean: 0.99 for the measured couplers, 0.65 for an interferometer in their place.
 const BROAD: f64 = 0.8;
