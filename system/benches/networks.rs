@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let parts: Vec<String> =
             sum.breakdown.parts().map(|(name, share)| format!("{name} {share:.3}")).collect();
         println!("    {}", parts.join(", "));
-        let busy = sum.busy.map(|(name, share)| format!("{name} {share:.3}"));
+        let busy: Vec<String> = sum.busy.iter().map(|(name, share)| format!("{name} {share:.3}")).collect();
         let traffic = [sum.traffic.read, sum.traffic.written].map(|bytes| bytes as f64 / 1e9);
         println!("    busy: {}; {:.2} GB read, {:.2} GB written", busy.join(", "), traffic[0], traffic[1]);
         println!(

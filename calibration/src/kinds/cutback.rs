@@ -274,10 +274,9 @@ impl Devices {
             (None, 0) => (
                 0.3,
                 normal,
-                format!(
-                    "two structures determine loss and couplers and leave no degree of freedom: nothing tests the model, and the interval \
+                "two structures determine loss and couplers and leave no degree of freedom: nothing tests the model, and the interval \
                      stands on an assumed repeatability of a pair of couplers of 0.3 dB (--set repeatability=.. to give it)"
-                ),
+                    .to_owned(),
             ),
             (Some(sigma), _) => (
                 sigma,

@@ -229,7 +229,17 @@ impl Headline<'_> {
                     b = middle;
                 }
             }
-            return Ok(10f64.powf(0.5 * (a + b)));
+            // Whole numbers move in steps: the first step beyond.
+            let text = |factor: f64| {
+                scaled(self.design, &input.key, factor)
+                    .ok()
+                    .flatten()
+                    .and_then(|text| text.parse::<f64>().ok())
+            };
+            return match (text(10f64.powf(b)), text(1.0)) {
+                (Some(there), Some(here)) if there.fract() == 0.0 && here.fract() == 0.0 => Ok(there / here),
+                _ => Ok(10f64.powf(0.5 * (a + b))),
+            };
         }
         Err(published * best.exp())
     }

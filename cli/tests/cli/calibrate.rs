@@ -182,7 +182,9 @@ fn every_fragment_drops_into_the_built_in_design() {
     let guides = vec![data("waveguide_0um.csv"), data("waveguide_34909um.csv")];
     let branches = vec![data("ybranch_0.csv"), data("ybranch_56.csv")];
     let law: &[&str] = &["coefficient", "decay", "bus_distance"];
-    let cases: [(&str, Vec<String>, &str, &[&str], &str); 7] = [
+    // Kind, files, setting, keys that give way, what the source of a value says.
+    type Case<'a> = (&'a str, Vec<String>, &'a str, &'a [&'a str], &'a str);
+    let cases: [Case<'_>; 7] = [
         ("ring", vec![ring], "couplers=equal", &[], "coupling_detour"),
         ("waveguide", guides, "channel=2", &[], "loss over length"),
         ("series", branches, "channel=2", &[], "loss over the number"),

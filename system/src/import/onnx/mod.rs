@@ -164,11 +164,11 @@ fn start<'a>(
     Ok(())
 }
 
+/// Axes of a value by place, with their names.
+type Open<'a> = Vec<(usize, &'a str)>;
+
 /// The sizes that the file states for a value, and the axes that have none (1 among the sizes) with their names.
-fn stated<'a>(
-    info: &ValueInfo<'a>,
-    axes: &[(String, u64)],
-) -> Result<Option<(Shape, Vec<(usize, &'a str)>)>, String> {
+fn stated<'a>(info: &ValueInfo<'a>, axes: &[(String, u64)]) -> Result<Option<(Shape, Open<'a>)>, String> {
     let Some(shape) = info.tensor_shape() else { return Ok(None) };
     let (mut sizes, mut open) = (Vec::new(), Vec::new());
     for (place, axis) in shape.dim.iter().enumerate() {
