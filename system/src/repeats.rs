@@ -86,19 +86,6 @@ impl RepeatModel {
         groups as f64 * self.detected_per_group * series
     }
 
-    /// Variance of the repeats of `groups` dot products, drawn independently. Of one: P(at least k) = p a^(k - 1), so that the
-    /// mean of the square is the sum over k of (2 k - 1) p a^(k - 1).
-    #[must_use]
-    pub fn variance(&self, groups: u64) -> f64 {
-        let (mut square, mut least) = (0.0, self.detected_per_group);
-        for k in 1..=self.repeats {
-            square += f64::from(2 * k - 1) * least;
-            least *= self.again;
-        }
-        let mean = self.expected(1);
-        groups as f64 * (square - mean * mean).max(0.0)
-    }
-
     /// Whether a unit has to keep its operands until its last product is checked.
     #[must_use]
     pub fn waits(&self) -> bool {

@@ -228,7 +228,7 @@ impl StepResult {
             begin: account.begin,
             end: account.end,
         });
-        let pace = Pace::new(chip, program, &outcome.steps, options)?;
+        let pace = Pace::new(chip, &outcome.steps, options);
         Ok(Self {
             layers,
             steps,

@@ -4,7 +4,7 @@ use libm::sqrt;
 
 use crate::SystemError;
 use crate::chip::{Chip, Options};
-use crate::machine::{FinishedStep, Job, Part, Program, TIME};
+use crate::machine::{FinishedStep, TIME};
 use crate::result::StepResult;
 
 /// Where the error of a run's time comes from.
@@ -12,13 +12,13 @@ use crate::result::StepResult;
 pub enum ErrorBasis {
     /// There is none: no read is drawn to be repeated and no unit is recalibrated, so that all steps are equal.
     Exact,
-    /// Half the range between calibrations that hide behind each other and calibrations that each stop the whole chip.
+    /// Half the range between calibrations that hide behind each other and calibrations that each stop the whole chip; of several
+    /// steps, in which calibrations fall differently, their standard error too.
     Calibrations,
     /// The standard error of the simulated steps, whose repeats are drawn; and the calibrations, if there are any.
     Steps,
-    /// One step, or steps that happened to be equal, tell nothing of the spread: the most that the law of the repeats lets it be
-    /// (see [`StepResult::extrapolate`]); and the calibrations, if there are any.
-    Repeats,
+    /// Not known: repeats are drawn, but one step, or steps that happened to be equal, tell nothing of their spread.
+    Unknown,
 }
 
 impl ErrorBasis {
@@ -27,13 +27,14 @@ impl ErrorBasis {
     pub fn text(self) -> &'static str {
         match self {
             Self::Exact => "exact: nothing is drawn and no unit is recalibrated so all steps are equal",
-            Self::Calibrations => "half the range that calibrations leave open",
+            Self::Calibrations => {
+                "half the range that calibrations leave open and of several steps their standard error"
+            }
             Self::Steps => {
                 "standard error of the simulated steps and half the range that calibrations leave open"
             }
-            Self::Repeats => {
-                "upper bound from the law of the repeats (too few steps for a standard error) and half the range that \
-                 calibrations leave open"
+            Self::Unknown => {
+                "not known: repeats are drawn and the simulated steps show no spread; give more with --steps"
             }
         }
     }
@@ -48,14 +49,14 @@ pub struct RunResult {
     pub simulated: u64,
     /// Time, s.
     pub seconds: f64,
-    /// How far it may be off, s.
-    pub seconds_error: f64,
+    /// How far it may be off, s; `None` where that is not known.
+    pub seconds_error: Option<f64>,
     /// Where that comes from.
     pub error_basis: ErrorBasis,
     /// Energy, J, of one chip.
     pub joules: f64,
-    /// How far it may be off for the time's sake, J.
-    pub joules_error: f64,
+    /// How far it may be off for the time's sake, J; `None` where that is not known.
+    pub joules_error: Option<f64>,
     /// Dot products read, of one chip.
     pub reads: f64,
     /// Reads expected to be done again.
@@ -67,18 +68,13 @@ pub struct RunResult {
 pub(crate) struct Pace {
     /// Shortest and longest time that a step takes when calibrations come as often as they do in a long run, s.
     steady: [f64; 2],
-    /// Most that the standard deviation of a step's time can be for the draws of repeats, s; 0 where nothing is drawn.
-    spread: f64,
+    /// Whether repeats are drawn.
+    drawn: bool,
 }
 
 impl Pace {
-    pub fn new(
-        chip: &Chip,
-        program: &Program,
-        steps: &[FinishedStep],
-        options: &Options,
-    ) -> Result<Self, SystemError> {
-        Ok(Self { steady: steady(chip, steps), spread: spread(chip, program, steps, options)? })
+    pub fn new(chip: &Chip, steps: &[FinishedStep], options: &Options) -> Self {
+        Self { steady: steady(chip, steps), drawn: options.repeats.is_some_and(|model| model.active()) }
     }
 }
 
@@ -97,13 +93,9 @@ pub fn steps_of_run(samples: u64, batch: u64, epochs: u64) -> Result<u64, System
 impl StepResult {
     /// A whole training run from these steps: `samples` of the data set, `epochs` times, `batch` at a time on all chips together.
     ///
-    /// The error is that of the mean step times their number. Of several steps whose repeats are drawn it is their standard error.
-    /// One step tells no spread; a bound takes its place. The time of a step changes by at most as much as the repeats of
-    /// one read do, and these are drawn independently, so that by the inequality of Efron and Stein (Ann. Statist. 9 (1981)
-    /// 586) its variance is at most the sum of theirs: of each read, the variance of its repeats ([`RepeatModel::variance`])
-    /// times the square of the time that a vector takes. That units and rows repeat side by side makes the truth smaller.
-    ///
-    /// [`RepeatModel::variance`]: crate::RepeatModel::variance
+    /// The error is that of the mean step times their number. Where repeats are drawn it needs several steps. One tells no spread,
+    /// and the law of the repeats does not either: a repeat of a tenth of a nanosecond changes which of two requests comes
+    /// first at a memory, and what follows moves the end of a step by microseconds.
     ///
     /// # Errors
     /// As [`steps_of_run`].
@@ -112,26 +104,28 @@ impl StepResult {
         let n = self.steps.len() as f64;
         let mean = self.steps.iter().sum::<f64>() / n;
         let squares = self.steps.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>();
-        let seen = sqrt(squares / (n - 1.0).max(1.0));
-        let Pace { steady: [low, high], spread } = self.pace;
-        // Without draws, steps differ only by where calibrations fall: that is in the range already.
-        let (drawn, error_basis) = match (spread > 0.0, seen > 0.0) {
-            (true, true) => (seen, ErrorBasis::Steps),
-            (true, false) => (spread, ErrorBasis::Repeats),
-            (false, _) if high > low => (seen, ErrorBasis::Calibrations),
-            (false, _) => (0.0, ErrorBasis::Exact),
+        // Equal steps have no spread, whatever the rounding of their mean says.
+        let differ = self.steps.iter().any(|&seconds| seconds != self.steps[0]);
+        let seen = if differ { sqrt(squares / (n - 1.0)) } else { 0.0 };
+        let Pace { steady: [low, high], drawn } = self.pace;
+        let error_basis = match (drawn, differ, high > low) {
+            (true, false, _) => ErrorBasis::Unknown,
+            (false, _, true) => ErrorBasis::Calibrations,
+            (_, true, _) => ErrorBasis::Steps,
+            (false, false, false) => ErrorBasis::Exact,
         };
-        let error = 0.5 * (high - low) + drawn / sqrt(n);
+        let error = 0.5 * (high - low) + seen / sqrt(n);
+        let error = Some(error).filter(|_| error_basis != ErrorBasis::Unknown);
         let count = steps as f64;
         let seconds = count * 0.5 * (low + high);
         Ok(RunResult {
             steps,
             simulated: self.steps.len() as u64,
             seconds,
-            seconds_error: count * error,
+            seconds_error: error.map(|error| count * error),
             error_basis,
             joules: self.network.watts() * seconds,
-            joules_error: self.network.watts() * count * error,
+            joules_error: error.map(|error| self.network.watts() * count * error),
             reads: self.network.reads as f64 * count,
             repeats_expected: self.network.repeated_expected * count,
         })
@@ -154,29 +148,6 @@ fn steady(chip: &Chip, steps: &[FinishedStep]) -> [f64; 2] {
     [least.min(mean), mean.max((mean) * (1.0 + paused * f64::from(setup.units)))]
 }
 
-/// Bound of the standard deviation of a step's time: see [`StepResult::extrapolate`].
-fn spread(
-    chip: &Chip,
-    program: &Program,
-    steps: &[FinishedStep],
-    options: &Options,
-) -> Result<f64, SystemError> {
-    let (Some(model), Some(last)) = (options.repeats.filter(|model| model.active()), steps.last()) else {
-        return Ok(0.0);
-    };
-    let mut variance = 0.0;
-    for (task, account) in program.tasks.iter().zip(&last.account.tasks) {
-        let Job::Gemm { entry, stationary, .. } = &task.job else { continue };
-        let plan = chip.engine().plan(entry, *stationary)?;
-        // Ticks that a vector takes in a unit, memories included: repeats go at the same pace.
-        let streamed = account.spent[Part::Streaming as usize] + account.spent[Part::Bandwidth as usize];
-        let passes = plan.tiles as f64 * plan.vectors as f64;
-        let vector = streamed as f64 / passes / TIME.ticks_per_second() as f64;
-        variance += model.variance(plan.groups()) * vector * vector;
-    }
-    Ok(sqrt(variance))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,44 +162,38 @@ mod tests {
         chip(changes).products(&entries, &options, 1, &|_| {}).unwrap().remove(0)
     }
 
-    /// One step with repeats has an error that the spread of many steps does not pass, and that is no more than the units and
-    /// rows side by side explain; and the run of many steps agrees with it.
+    /// The standard error of several steps holds what many steps give; that of one, or of steps without any repeat in them, is not
+    /// known, however little the repeats are.
     #[test]
-    fn one_step_says_how_far_it_may_be_off() {
-        for stall in ["unit", "row"] {
-            let mut changes = FAST.to_vec();
-            changes.push(("stall", stall));
-            let many = simulate(&changes, Some(MODEL), 300);
-            let one = simulate(&changes, Some(MODEL), 1);
-            let mean = many.steps.iter().sum::<f64>() / 300.0;
-            let spread = sqrt(many.steps.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / 299.0);
-            let bound = one.pace.spread;
-            assert!(spread > 0.0 && spread < bound, "{stall}: {spread} {bound}");
-            // Eight units side by side, 32 rows each: no looser than that.
-            assert!(bound < 40.0 * spread, "{stall}: {spread} {bound}");
-            let [run, long] = [one, many].map(|result| result.extrapolate(1_000, 10, 1).unwrap());
-            assert_eq!((run.error_basis, long.error_basis), (ErrorBasis::Repeats, ErrorBasis::Steps));
-            assert!(run.seconds_error > 0.0 && run.seconds_error > long.seconds_error);
-            assert!((run.seconds - long.seconds).abs() < run.seconds_error);
+    fn the_spread_of_drawn_repeats_needs_several_steps() {
+        let run = |steps: u32, model| simulate(&FAST, Some(model), steps).extrapolate(1_000, 10, 1).unwrap();
+        let (few, many) = (run(10, MODEL), run(300, MODEL));
+        assert_eq!((few.error_basis, many.error_basis), (ErrorBasis::Steps, ErrorBasis::Steps));
+        let (error, less) = (few.seconds_error.unwrap(), many.seconds_error.unwrap());
+        assert!(0.0 < less && less < error);
+        // Four standard errors.
+        assert!((few.seconds - many.seconds).abs() < 4.0 * error, "{few:?} {many:?}");
+        let rare = RepeatModel { detected_per_group: 1e-12, ..MODEL };
+        for run in [run(1, MODEL), run(1, rare), run(2, rare)] {
+            assert_eq!((run.seconds_error, run.joules_error), (None, None));
+            assert_eq!(run.error_basis, ErrorBasis::Unknown);
         }
     }
 
-    /// The error without draws and calibrations is zero and says why; with calibrations their range; where decoding puts
-    /// everything right nothing is drawn.
+    /// The error without draws and calibrations is zero, and the steps are equal indeed; with calibrations it is their range; where
+    /// decoding puts everything right nothing is drawn.
     #[test]
     fn a_zero_is_earned() {
         let none = RepeatModel { detected_per_group: 0.0, ..MODEL };
         for model in [None, Some(none)] {
-            let run = simulate(&FAST, model, 1).extrapolate(1_000, 10, 1).unwrap();
-            assert_eq!((run.seconds_error, run.error_basis), (0.0, ErrorBasis::Exact));
+            let result = simulate(&[("recalibration.period", "0 s")], model, 5);
+            assert!(result.steps.iter().all(|&seconds| seconds == result.steps[0]), "{:?}", result.steps);
+            let run = result.extrapolate(1_000, 10, 1).unwrap();
+            assert_eq!((run.seconds_error, run.error_basis), (Some(0.0), ErrorBasis::Exact));
         }
         let often = &FAST[..FAST.len() - 1];
         let run = simulate(often, None, 1).extrapolate(1_000, 10, 1).unwrap();
-        assert!(run.seconds_error > 0.0 && run.error_basis == ErrorBasis::Calibrations);
-        // So few errors that no step meets one: still no zero.
-        let rare = RepeatModel { detected_per_group: 1e-9, ..MODEL };
-        let run = simulate(&FAST, Some(rare), 2).extrapolate(1_000, 10, 1).unwrap();
-        assert!(run.seconds_error > 0.0 && run.error_basis == ErrorBasis::Repeats);
+        assert!(run.seconds_error.unwrap() > 0.0 && run.error_basis == ErrorBasis::Calibrations);
     }
 
     #[test]

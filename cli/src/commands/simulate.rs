@@ -114,10 +114,10 @@ fn whole_runs(
             run.steps.to_string(),
             run.simulated.to_string(),
             number(run.seconds),
-            number(run.seconds_error),
+            run.seconds_error.map_or(String::new(), number),
             run.error_basis.text().to_owned(),
             number(run.joules * chips),
-            number(run.joules_error * chips),
+            run.joules_error.map_or(String::new(), |error| number(error * chips)),
             number(run.reads * chips),
             number(run.repeats_expected * chips),
         ]
@@ -150,11 +150,14 @@ fn say(args: &SimulateArgs, results: &[StepResult], runs: &[RunResult], folder: 
             run.steps,
             run.simulated,
             run.seconds,
-            match run.error_basis {
-                ErrorBasis::Exact => String::new(),
-                _ => format!(" +- {:.1e} s", run.seconds_error),
+            match (run.error_basis, run.seconds_error) {
+                (ErrorBasis::Exact, _) | (_, None) => String::new(),
+                (_, Some(error)) => format!(" +- {error:.1e} s"),
             },
-            run.error_basis.text(),
+            match run.seconds_error {
+                None => format!("error {}", run.error_basis.text()),
+                Some(_) => run.error_basis.text().to_owned(),
+            },
             run.joules
         );
     }

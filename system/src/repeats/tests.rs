@@ -71,21 +71,6 @@ fn the_slowest_row_decides() {
 }
 
 #[test]
-fn the_variance_is_that_of_the_draws() {
-    // Once at most: binomial. Often: against draws, whose own standard error is sqrt(2 / samples).
-    let once = RepeatModel { detected_per_group: 0.3, again: 0.9, repeats: 1 };
-    assert!((once.variance(10) - 10.0 * 0.3 * 0.7).abs() < 1e-12);
-    let model = RepeatModel { detected_per_group: 0.02, again: 0.5, repeats: 3 };
-    let mut sampler = Sampler::new(model, Stall::Row, random(9));
-    let (samples, vectors, rows) = (20_000, 100, 4);
-    let drawn: Vec<f64> = (0..samples).map(|_| sampler.draw(vectors, rows).groups as f64).collect();
-    let mean = drawn.iter().sum::<f64>() / f64::from(samples);
-    let variance = drawn.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / f64::from(samples - 1);
-    let ratio = variance / model.variance(vectors * rows);
-    assert!((ratio - 1.0).abs() < 0.05, "{ratio}");
-}
-
-#[test]
 fn expectations_are_met() {
     let model = RepeatModel { detected_per_group: 2e-3, again: 0.3, repeats: 3 };
     let mut sampler = Sampler::new(model, Stall::Row, random(3));

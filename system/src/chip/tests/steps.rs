@@ -151,11 +151,13 @@ fn calibrations_pause_units_and_whole_runs_say_how_sure_they_are() {
     let run = never.extrapolate(1_000, 32, 2).unwrap();
     assert_eq!((run.steps, run.simulated), (64, 3));
     assert!(
-        (run.seconds / (64.0 * never.steps[0]) - 1.0).abs() < 1e-9 && run.seconds_error < 1e-9 * run.seconds
+        (run.seconds / (64.0 * never.steps[0]) - 1.0).abs() < 1e-9
+            && run.seconds_error.unwrap() < 1e-9 * run.seconds
     );
     let run = paused.extrapolate(1_000, 32, 2).unwrap();
     assert!(
-        run.seconds_error > 0.0 && (run.seconds - 64.0 * paused.network.seconds).abs() <= run.seconds_error
+        run.seconds_error.unwrap() > 0.0
+            && (run.seconds - 64.0 * paused.network.seconds).abs() <= run.seconds_error.unwrap()
     );
     assert!(never.extrapolate(1, 0, 1).is_err() && never.extrapolate(u64::MAX, 1, 2).is_err());
 }
