@@ -188,7 +188,7 @@ fn every_fragment_drops_into_the_built_in_design() {
         ("ring", vec![ring], "couplers=equal", &[], "coupling_detour"),
         ("waveguide", guides, "channel=2", &[], "loss over length"),
         ("series", branches, "channel=2", &[], "loss over the number"),
-        ("phase-shifter", vec![shifter], "length=100um", &[], "phase over voltage"),
+        ("phase-shifter", vec![shifter], "length=30um", &[], "phase over voltage"),
         ("step-response", vec![step], "onset=0s", &[], "one exponential"),
         ("photodiode", vec![diode], "intensity_noise=no", &[], "current over power"),
         ("thermal-crosstalk", vec![heat], "offset=none", law, "slopes of phase"),
