@@ -69,8 +69,9 @@ fn compare_writes_what_it_says_and_the_same_on_any_number_of_threads() {
         let parts = ["product_seconds", "vector_seconds", "memory_seconds"].map(|part| number(row, part));
         assert!((parts.iter().sum::<f64>() / number(row, "seconds") - 1.0).abs() < 1e-12);
         assert!(number(row, "utilisation") <= 1.0);
-        // Outside the multipliers all are alike.
-        assert_eq!(row["vector_seconds"], chip["vector_seconds"]);
+        // Outside the multipliers all are alike, but for the bytes of a number in each format: four at most, where the chip has 0.7.
+        let more = number(row, "vector_seconds") / number(chip, "vector_seconds") - 1.0;
+        assert!((0.0..0.05).contains(&more), "{}: {more}", row["format"]);
     }
     for picture in
         ["compare-speedup.svg", "compare-edp.svg", "compare-power.svg", "breakdown.svg", "roofline.svg"]
