@@ -105,8 +105,9 @@ fn check(problem: &Problem<'_>, options: &Options) -> Result<(), FitError> {
     Ok(())
 }
 
-/// A single start, or the best minimum that several lead to at a first look. Starts are ranked, and minima compared, by their mean absolute residual, which
-/// needs no scale of the noise and heeds no outliers.
+/// Where to settle: the best minimum that several starts lead to at a first look, or a single start, as it is where descents are
+/// costly. Starts are ranked, and minima compared, by their mean absolute residual, which needs no scale of the noise and heeds no
+/// outliers.
 fn search(standard: &Standard<'_, '_>, options: &Options) -> Result<Minimum, FitError> {
     let parameters = &standard.problem.parameters;
     let mut starts: Vec<Unit> = Vec::new();

@@ -182,13 +182,17 @@ pub(super) fn lossy(loss: &Estimate) -> Option<String> {
     })
 }
 
+/// Whether each input is a measurement of its own.
+///
 /// # Errors
-/// Two inputs of one question with the same bytes: one device measured once tells nothing twice.
-pub(super) fn different(inputs: &[&Input]) -> Result<(), CalibrationError> {
-    for (i, one) in inputs.iter().enumerate() {
-        if let Some(other) = inputs[..i].iter().find(|other| other.bytes == one.bytes) {
+/// Two with the same bytes: one device measured once tells nothing twice.
+pub fn different<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Result<(), CalibrationError> {
+    let mut before: Vec<&Input> = Vec::new();
+    for one in inputs {
+        if let Some(other) = before.iter().find(|other| other.bytes == one.bytes) {
             return Err(twice(&other.file, &one.file));
         }
+        before.push(one);
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ mod tests;
 mod trace;
 mod variation;
 
+pub use checks::different;
 pub use given::{Form, Given, Setting};
 pub use outcome::{Outcome, Series, Table};
 pub use spread::{FEWEST, spread};
@@ -123,8 +124,7 @@ impl Kind {
         reference: Option<&Input>,
         given: &Given,
     ) -> Result<Outcome, CalibrationError> {
-        let all: Vec<&Input> = inputs.iter().chain(reference).collect();
-        checks::different(&all)?;
+        different(inputs.iter().chain(reference))?;
         let mut outcome = (self.run)(inputs, reference, given)?;
         self.name.clone_into(&mut outcome.fit.kind);
         if !outcome.fragment.is_empty() {

@@ -242,10 +242,11 @@ impl Fitting<'_> {
             self.weighted(traces, &first, options)
         };
         // Which of several starts is best, a part of the points tells; if they tell too little, all do.
-        let part: Vec<Trace> = few.iter().map(|t| t.thinned(t.dbm.len() / PART)).collect();
-        let led = if options.starts.len() > 1 { alike(&part, options).ok() } else { None };
-        let led = led.map_or(options.clone(), |found| options.clone().from(found.values));
-        let found = alike(few, &led)?;
+        let led = (options.starts.len() > 1).then(|| {
+            let part: Vec<Trace> = few.iter().map(|t| t.thinned(t.dbm.len() / PART)).collect();
+            alike(&part, options).ok().map(|found| options.clone().from(found.values))
+        });
+        let found = alike(few, led.flatten().as_ref().unwrap_or(options))?;
         let residuals: Vec<f64> = found.residuals.iter().zip(&found.sigma).map(|(r, s)| r * s).collect();
         let detector = detector_noise(&found.model, &residuals);
         let options = options.clone().from(found.values.clone());

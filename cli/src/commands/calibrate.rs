@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mirage_calibration::fit::Estimate;
-use mirage_calibration::kinds::{FEWEST, Files, Form, Given, Input, KINDS, Kind, Outcome, Setting, spread};
+use mirage_calibration::kinds::{
+    FEWEST, Files, Form, Given, Input, KINDS, Kind, Outcome, Setting, different, spread,
+};
 use rayon::prelude::*;
 
 use crate::args::CalibrateArgs;
@@ -128,17 +130,6 @@ fn process(
         }
         Err(why) => Ok(Some(format!("no spread.toml: {why}"))),
     }
-}
-
-/// Two files with the same data are one device, not two.
-fn different(inputs: &[Input]) -> Result<()> {
-    for (i, one) in inputs.iter().enumerate() {
-        if let Some(other) = inputs[..i].iter().find(|other| other.bytes == one.bytes) {
-            let text = format!("{} and {} hold the same data: give each device once", other.file, one.file);
-            return Err(CliError::message(text));
-        }
-    }
-    Ok(())
 }
 
 /// A folder for each file, by its name.
