@@ -23,6 +23,7 @@ mod photodiode;
 mod reference;
 mod resonances;
 mod ring;
+mod ring_fragment;
 mod ring_model;
 mod ring_regime;
 mod shifter;
