@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 
 /// Rounds of majorisation, and the change of the loss at which they end.
 const ROUNDS: usize = 400;
-const SMALL: f64 = 1e-9;
+const SMALL: f64 = 1e-8;
 
 /// Loss of Koenker and Bassett (*Econometrica* 46, 33 (1978)): tau r above, (tau - 1) r below.
 pub(crate) fn loss(residuals: impl Iterator<Item = f64>, tau: f64) -> f64 {
@@ -39,29 +39,45 @@ pub(crate) fn median(mut list: Vec<f64>) -> f64 {
 /// Coefficients of the linear `tau` quantile of `values` over the rows of `features`, and its loss: the majorising iteration of
 /// Hunter and Lange (*J. Comput. Graph. Stat.* 9, 60 (2000)). None where the features are not independent.
 pub(crate) fn linear(features: &DMatrix<f64>, values: &[f64], tau: f64) -> Option<(DVector<f64>, f64)> {
-    let y = DVector::from_column_slice(values);
+    let columns = features.ncols();
     let spread = quantile(values.to_vec(), 0.9) - quantile(values.to_vec(), 0.1);
     let near = 1e-6 * spread.max(f64::MIN_POSITIVE);
-    let normal = |weights: &DVector<f64>, right: &DVector<f64>| {
-        let weighted =
-            DMatrix::from_fn(features.nrows(), features.ncols(), |i, j| weights[i] * features[(i, j)]);
-        (features.transpose() * &weighted).cholesky().map(|c| c.solve(&(features.transpose() * right)))
+    // A column for each datum: what belongs together lies together.
+    let rows = features.transpose();
+    // Normal equations of weights, `pull` being added to what each datum is worth.
+    let normal = |weights: &[f64], pull: f64| {
+        let mut gram = DMatrix::zeros(columns, columns);
+        let mut right = DVector::zeros(columns);
+        for ((row, weight), value) in rows.as_slice().chunks_exact(columns).zip(weights).zip(values) {
+            for (j, x) in row.iter().enumerate() {
+                right[j] += x * (weight * value + pull);
+                row[..=j].iter().enumerate().for_each(|(i, other)| gram[(j, i)] += weight * x * other);
+            }
+        }
+        // Of the lower triangle alone.
+        gram.cholesky().map(|c| c.solve(&right))
     };
-    let mut at = normal(&DVector::from_element(values.len(), 1.0), &y)?;
+    let misses = |at: &DVector<f64>, residuals: &mut [f64]| {
+        for ((r, row), value) in residuals.iter_mut().zip(rows.as_slice().chunks_exact(columns)).zip(values) {
+            *r = value - row.iter().zip(at.iter()).map(|(x, c)| x * c).sum::<f64>();
+        }
+        loss(residuals.iter().copied(), tau)
+    };
+    let mut weights = vec![1.0; values.len()];
+    let mut residuals = weights.clone();
+    let mut at = normal(&weights, 0.0)?;
     let mut before = f64::MAX;
     for _ in 0..ROUNDS {
-        let residuals = &y - features * &at;
-        let now = loss(residuals.iter().copied(), tau);
+        let now = misses(&at, &mut residuals);
         if before - now < SMALL * now.abs() {
             break;
         }
         before = now;
-        let weights = residuals.map(|r| 1.0 / (near + r.abs()));
-        let right = DVector::from_fn(values.len(), |i, _| weights[i] * y[i] + (2.0 * tau - 1.0));
-        at = normal(&weights, &right)?;
+        weights.iter_mut().zip(&residuals).for_each(|(w, r)| *w = 1.0 / (near + r.abs()));
+        at = normal(&weights, 2.0 * tau - 1.0)?;
     }
-    let residuals = &y - features * &at;
-    Some((at, loss(residuals.iter().copied(), tau)))
+    let loss = misses(&at, &mut residuals);
+    Some((at, loss))
 }
 
 #[cfg(test)]

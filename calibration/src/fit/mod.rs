@@ -43,6 +43,7 @@ use information::{Information, inside_box};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_pcg::Pcg64;
+use rayon::prelude::*;
 use solve::{Minimum, Standard, Unit};
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
@@ -141,8 +142,9 @@ fn search(standard: &Standard<'_, '_>, options: &Options) -> Result<Minimum, Fit
         };
         return found.ok_or_else(nowhere);
     }
-    let minima = ranked.iter().filter_map(|(_, start)| standard.minimise(start, options.loss, true));
-    let best = minima.min_by(|a, b| mean(&a.residuals).total_cmp(&mean(&b.residuals)));
+    let followed = ranked.par_iter().map(|(_, start)| standard.minimise(start, options.loss, true));
+    let minima: Vec<Minimum> = followed.collect::<Vec<_>>().into_iter().flatten().collect();
+    let best = minima.into_iter().min_by(|a, b| mean(&a.residuals).total_cmp(&mean(&b.residuals)));
     match best {
         Some(best) if !standard.costly() => standard.minimise(&best.at, options.loss, false).ok_or_else(lost),
         best => best.ok_or_else(nowhere),

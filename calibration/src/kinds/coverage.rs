@@ -24,7 +24,7 @@ struct Case {
     few: u64,
 }
 
-const CASES: &[Case] = &[
+const CURVES: &[Case] = &[
     Case { kind: "phase-shifter", set: &["length=500um"], make: voltage, few: 300 },
     Case { kind: "phase-shifter", set: &["resistance=1000ohm", "phase=wrapped"], make: heater, few: 300 },
     Case { kind: "phase-shifter-spectra", set: &["length=300um"], make: fringes, few: 100 },
@@ -36,6 +36,53 @@ const CASES: &[Case] = &[
     Case { kind: "photodiode", set: &["samples=2000", "intensity_noise=yes"], make: diode, few: 200 },
     Case { kind: "variation", set: &[], make: devices, few: 60 },
 ];
+
+const SURVEYS: &[Case] = &[
+    Case { kind: "converters", set: &["resamples=200"], make: energies, few: 30 },
+    Case { kind: "converters", set: &["resamples=200"], make: merits, few: 30 },
+];
+
+/// What a tenth of standard normal numbers lie below.
+const TENTH: f64 = -1.281_551_565_544_6;
+
+/// A survey from what each converter has: SNDR (dB), rate (samples/s), energy of a conversion (J), year.
+fn survey(converters: impl Iterator<Item = [f64; 4]>) -> Vec<Input> {
+    let line = |[sndr, rate, energy, year]: [f64; 4]| format!("{year},{sndr},{},{rate}\n", energy * rate);
+    one_file("year,sndr_db,power_w,fsnyq_hz\n".to_owned() + &converters.map(line).collect::<String>())
+}
+
+/// 150 fast converters, as many as the measured survey has, whose energies scatter by a factor of e about a law.
+fn energies(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    let (k1, k2) = (1e-12, 2e-17);
+    let one = |i: u32| {
+        let bits = 6.5 + 1.5 * normal().clamp(-2.5, 2.5);
+        let energy = (k1 * bits + k2 * 4f64.powf(bits)) * normal().exp();
+        [1.76 + 6.02 * bits, 1e9 * 2f64.powf(f64::from(i % 5)), energy, 2000.0 + f64::from(i % 25)]
+    };
+    let files = survey((0..150).map(one));
+    (files, vec![("k1_quantile", k1 * TENTH.exp()), ("k2_quantile", k2 * TENTH.exp())])
+}
+
+/// 400 converters whose figures of merit scatter by 6 dB about a level that falls beyond 30 MHz.
+fn merits(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
+    let (level, yearly, slope, corner) = (170.0, 1.0, 10.0, 7.5);
+    let one = |i: u32| {
+        let decades = 4.0 + 6.5 * f64::from(i % 97) / 96.0;
+        let year = 1997.0 + f64::from(i % 29);
+        let sndr = 60.0 - 3.0 * (decades - 7.0) + 8.0 * normal();
+        let merit = level + yearly * (year - 2020.0) - slope * (decades - corner).max(0.0) + 6.0 * normal();
+        // Merit = SNDR + 10 log10(1/(2 energy)).
+        [sndr, 10f64.powf(decades), 0.5 * 10f64.powf(0.1 * (sndr - merit)), year]
+    };
+    let files = survey((0..400).map(one));
+    let truth = vec![
+        ("schreier_slow_2020", level - 6.0 * TENTH),
+        ("schreier_per_year", yearly),
+        ("schreier_slope_fast", slope),
+        ("schreier_corner", 10f64.powf(corner)),
+    ];
+    (files, truth)
+}
 
 fn voltage(normal: &mut dyn FnMut() -> f64) -> (Vec<Input>, Vec<(&'static str, f64)>) {
     // phase = 0.4 + pi/5 (V + 0.08 V|V|/10), 21 voltages up to 10 V, 20 mrad of noise.
@@ -193,7 +240,16 @@ pub(super) fn judge(question: &Question, hits: &[u64], repeats: u64) {
 
 #[test]
 fn curves_hold_the_truth() {
-    for case in CASES {
+    hold(CURVES);
+}
+
+#[test]
+fn surveys_hold_the_truth() {
+    hold(SURVEYS);
+}
+
+fn hold(cases: &[Case]) {
+    for case in cases {
         let made = |seed: u64| {
             let mut numbers = normals(Pcg64::new(u128::from(seed), 0x636f_7665_7261_6765));
             (case.make)(&mut || numbers.next().unwrap())

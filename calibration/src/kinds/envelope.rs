@@ -3,7 +3,7 @@
 use super::checks::{broad, not_gain, within};
 use super::given::{Form, Given, Setting};
 use super::outcome::Outcome;
-use super::trace::{BAND, FLOOR, Owned, Trace, fit_traces, notes};
+use super::trace::{BAND, FLOOR, Owned, Trace, fit_traces, milliwatts, notes};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Options, Parameter};
@@ -50,7 +50,9 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let make = |traces: &[Trace]| -> Owned<'_> {
         let trace = traces[0].clone();
         Box::new(move |p, out| {
-            out.iter_mut().zip(&trace.nanometres).for_each(|(y, nm)| *y = trace.shown(level(p, *nm)));
+            out.iter_mut()
+                .zip(&trace.nanometres)
+                .for_each(|(y, nm)| *y = trace.shown(milliwatts(level(p, *nm))));
         })
     };
     let top = (0..trace.dbm.len()).max_by(|a, b| trace.dbm[*a].total_cmp(&trace.dbm[*b])).unwrap_or(0);

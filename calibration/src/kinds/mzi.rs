@@ -8,7 +8,7 @@ use super::names::{digits_before, stem};
 use super::outcome::Outcome;
 use super::reference::Reference;
 use super::trace::{
-    BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, Trace, fit_traces, notes, polynomial,
+    BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, Trace, fit_traces, milliwatts, notes, polynomial,
 };
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
@@ -98,8 +98,8 @@ impl Interferometer {
         let rows = self.basis.chunks_exact(self.terms);
         for (i, (out, row)) in out.iter_mut().zip(rows).enumerate() {
             let phase = (guide.wavenumber(self.trace.wavelengths[i]) - fringe) * self.delta;
-            let device = 10.0 * passes(split, phase).max(1e-12).log10();
-            *out = self.trace.shown(self.reference[i] + polynomial(row, &p[OWN..]) + device);
+            let level = milliwatts(self.reference[i] + polynomial(row, &p[OWN..]));
+            *out = self.trace.shown(level * passes(split, phase).max(1e-12));
         }
     }
 }

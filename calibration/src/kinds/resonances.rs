@@ -4,12 +4,13 @@ use super::mzi::guide;
 use super::outcome::Table;
 use super::ring::Measured;
 use super::ring_model::{OWN, at, quality};
-use super::trace::{Owned, Trace, fit_traces, time};
+use super::trace::{Owned, Trace, fit_traces, milliwatts, time};
 use crate::CalibrationError;
 use crate::fit::{Options, Parameter, Solution};
 use mirage_devices::component::{AddDrop, GuideMode};
+use num_complex::Complex64;
 use rayon::prelude::*;
-use std::f64::consts::{LN_10, TAU};
+use std::f64::consts::TAU;
 
 /// Reach of a window in linewidths to either side.
 const REACH: f64 = 8.0;
@@ -55,18 +56,19 @@ impl Dip {
         let ring = AddDrop { bus: p[1], drop: 0.0, amplitude: 10f64.powf(-p[2] / 20.0) };
         let zero = self.guide.wavenumber(p[0] * 1e-9);
         let beta = p.get(5).copied().unwrap_or(0.0);
+        let split = Complex64::from_polar(1.0, beta);
         for (i, out) in out.iter_mut().enumerate() {
             let phase = (self.guide.wavenumber(self.trace.wavelengths[i]) - zero) * self.length;
             let power = match beta {
                 0.0 => ring.powers(phase).map(|[through, _]| through),
-                beta => {
-                    let through = |phase: f64| ring.fields(phase).map(|f| f.through);
-                    through(phase + beta).zip(through(phase - beta)).map(|(a, b)| (0.5 * (a + b)).norm_sqr())
+                _ => {
+                    let turn = Complex64::from_polar(1.0, phase);
+                    let sums = ring.through(turn * split).zip(ring.through(turn * split.conj()));
+                    sums.map(|(even, odd)| (0.5 * (even + odd)).norm_sqr())
                 }
             };
-            let device = power.map_or(f64::NAN, |power| (10.0 / LN_10) * power.max(1e-12).ln());
             let level = self.under[i] + p[3] + p[4] * (self.trace.nanometres[i] - self.middle);
-            *out = self.trace.shown(level + device);
+            *out = self.trace.shown(milliwatts(level) * power.map_or(f64::NAN, |power| power.max(1e-12)));
         }
     }
 

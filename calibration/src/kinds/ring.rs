@@ -9,7 +9,7 @@ use super::outcome::{Outcome, short};
 use super::reference::Reference;
 use super::resonances::{self, resonances};
 use super::ring_fragment::fragment;
-use super::ring_model::{NAMES, Ring, Shape, at, quality};
+use super::ring_model::{NAMES, Recent, Ring, Shape, at, quality};
 use super::ring_regime::{alternative, regime};
 use super::trace::{
     BAND, DEGREE, Envelope, FLOOR, Fitting, Owned, REPEATABILITY, THROUGH, Trace, notes, polynomial,
@@ -20,7 +20,6 @@ use crate::fit::{FitError, Options, Parameter, Solution};
 use crate::spectrum::Spectrum;
 use mirage_devices::component::AddDrop;
 use std::f64::consts::{PI, TAU};
-use std::sync::Mutex;
 
 const RADIUS: Setting = Setting {
     name: "radius",
@@ -229,7 +228,8 @@ impl Measured {
             terms: self.degree + 1,
             reference: traces.iter().map(under).collect(),
             drop_level,
-            last: Mutex::default(),
+            rings: Recent::default(),
+            levels: Recent::default(),
         }
     }
 
@@ -386,16 +386,20 @@ pub(super) fn solve(
     let found = &look.solution.values;
     let best = regime(found.clone(), measured.shape, given.word("regime").unwrap_or("under"));
     if best != *found {
-        look = fitting.look(&few, &options.clone().from(best)).map_err(failed)?;
+        look.solution.values = best;
+        look.solution = fitting.go_on(&few, &look, &options).map_err(failed)?;
     }
-    let mut solution = fitting.go_on(&traces, &look, &options).map_err(failed)?;
-    if measured.shape == Shape::AddDrop {
-        // One standard deviation of the couplers to the fibres, and what it does.
-        let level = maker(given.number("repeatability").unwrap_or(0.3));
-        let moved = Fitting { parameters, make: &level }.go_on(&few, &look, &options).map_err(failed)?;
-        let shift: Vec<f64> = moved.values.iter().zip(&look.solution.values).map(|(a, b)| a - b).collect();
-        solution.add_systematic(&shift);
+    // One standard deviation of the couplers to the fibres, and what it does.
+    let level = maker(given.number("repeatability").unwrap_or(0.3));
+    let moved = Fitting { parameters, make: &level };
+    let go_on = || fitting.go_on(&traces, &look, &options).map_err(failed);
+    if measured.shape != Shape::AddDrop {
+        return go_on();
     }
+    let (solution, moved) = rayon::join(go_on, || moved.go_on(&few, &look, &options).map_err(failed));
+    let (mut solution, moved) = (solution?, moved?);
+    let shift: Vec<f64> = moved.values.iter().zip(&look.solution.values).map(|(a, b)| a - b).collect();
+    solution.add_systematic(&shift);
     Ok(solution)
 }
 

@@ -1,10 +1,10 @@
 //! Rings between one or two buses over a band, as the fit sees them.
 
 use super::mzi::guide;
-use super::trace::{Trace, polynomial};
+use super::trace::{Trace, milliwatts, polynomial};
 use mirage_devices::component::AddDrop;
 use rayon::prelude::*;
-use std::f64::consts::LN_10;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Parameters before those of the envelope: resonance (nm), group index, its slope (1/um), power coupling to the bus, slope
@@ -77,15 +77,40 @@ pub(super) struct Ring {
     pub reference: Vec<Vec<f64>>,
     /// Level of the drop port where it is not fitted.
     pub drop_level: f64,
-    /// What the ring did last: half of all derivatives leave it as it is and change the envelope.
-    pub last: Mutex<Option<Response>>,
+    /// What a part of the model gave for its parameters: nearly every derivative changes one part alone.
+    pub rings: Recent<[f64; OWN]>,
+    pub levels: Recent<Vec<f64>>,
 }
 
-/// Parameters of a ring, and what it leaves of the power at each point of all ports, dB.
-type Response = ([f64; OWN], Arc<Vec<f64>>);
+/// The last few answers to a question, for as many points as the ports have together.
+pub(super) struct Recent<K>(Mutex<VecDeque<(K, Arc<Vec<f64>>)>>);
+
+/// Starts that are followed side by side each have a question of their own.
+const KEPT: usize = 4;
+
+impl<K> Default for Recent<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: PartialEq> Recent<K> {
+    fn get(&self, key: K, make: impl FnOnce(&K) -> Vec<f64>) -> Arc<Vec<f64>> {
+        // Not locked while others' work may be done on this thread.
+        let list = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = list().iter().find(|(known, _)| *known == key) {
+            return known.clone();
+        }
+        let made = Arc::new(make(&key));
+        let mut list = list();
+        list.truncate(KEPT - 1);
+        list.push_front((key, made.clone()));
+        made
+    }
+}
 
 /// Points that one thread takes at a time.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 1024;
 
 /// The ring at a wavelength (m), from all parameters.
 pub(super) fn at(p: &[f64; OWN], centre: f64, wavelength: f64) -> AddDrop {
@@ -128,55 +153,55 @@ impl Ring {
 
     /// Powers of the ports in dBm as the detector shows them.
     pub fn fill(&self, fitted: &[f64], out: &mut [f64]) {
-        let own = self.shape.fitted().len();
-        let p = self.shape.expand(&fitted[..own], self.drop_level);
-        let envelope = &fitted[own..];
-        let response = self.response(&p);
-        let (mut rest, mut start) = (out, 0);
-        for (port, trace) in self.traces.iter().enumerate() {
-            let count = trace.dbm.len();
-            let (here, behind) = rest.split_at_mut(count);
-            let ring = &response[start..start + count];
-            let (basis, reference) = (&self.basis[port], &self.reference[port]);
-            here.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
-                for (k, out) in out.iter_mut().enumerate() {
-                    let i = chunk * CHUNK + k;
-                    let off = (trace.wavelengths[i] - self.centre) * 1e6;
-                    let level = if port == 0 { 0.0 } else { p[8] + off * (p[9] + off * p[10]) };
-                    let row = &basis[i * self.terms..(i + 1) * self.terms];
-                    *out = trace.shown(reference[i] + polynomial(row, envelope) + level + ring[i]);
-                }
-            });
-            (rest, start) = (behind, start + count);
+        let (own, envelope) = fitted.split_at(self.shape.fitted().len());
+        let mut p = self.shape.expand(own, self.drop_level);
+        let key: Vec<f64> = p[8..].iter().chain(envelope).copied().collect();
+        // What depends on the ports' levels alone is not the ring's.
+        p[8..].fill(0.0);
+        let ring = self.rings.get(p, |p| self.shares(p));
+        let level = self.levels.get(key, |key| self.powers(key));
+        let mut start = 0;
+        for trace in &self.traces {
+            let range = start..start + trace.dbm.len();
+            start = range.end;
+            let each = out[range.clone()].par_iter_mut().with_min_len(CHUNK);
+            each.zip(&ring[range.clone()])
+                .zip(&level[range])
+                .for_each(|((out, ring), level)| *out = trace.shown(ring * level));
         }
     }
 
-    /// What the ring leaves of the power, dB.
-    fn response(&self, p: &[f64; OWN]) -> Arc<Vec<f64>> {
-        // What depends on the ports' levels alone is not the ring's.
-        let mut own = *p;
-        own[8..].fill(0.0);
-        // Not locked while others' work may be done on this thread.
-        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, response)) = last().as_ref()
-            && *known == own
-        {
-            return response.clone();
-        }
+    /// What the ring leaves of the power at each point of all ports.
+    fn shares(&self, p: &[f64; OWN]) -> Vec<f64> {
         let guide = guide(self.centre, p[1], p[2]);
         let resonance = guide.wavenumber(p[0] * 1e-9);
         let ring = law(p, self.centre);
+        self.each(|port, trace, i| {
+            let wavelength = trace.wavelengths[i];
+            let phase = (guide.wavenumber(wavelength) - resonance) * self.length;
+            ring(wavelength).powers(phase).map_or(f64::NAN, |powers| powers[port.min(1)]).max(1e-12)
+        })
+    }
+
+    /// Power (mW) that a ring which takes nothing would leave at each point: level, tilt and curve of the drop port, then the
+    /// envelope.
+    fn powers(&self, key: &[f64]) -> Vec<f64> {
+        let (drop, envelope) = key.split_at(3);
+        self.each(|port, trace, i| {
+            let off = (trace.wavelengths[i] - self.centre) * 1e6;
+            let level = if port == 0 { 0.0 } else { drop[0] + off * (drop[1] + off * drop[2]) };
+            let row = &self.basis[port][i * self.terms..(i + 1) * self.terms];
+            milliwatts(self.reference[port][i] + polynomial(row, envelope) + level)
+        })
+    }
+
+    /// A value for each point of all ports.
+    fn each(&self, value: impl Fn(usize, &Trace, usize) -> f64 + Sync) -> Vec<f64> {
         let mut all = Vec::with_capacity(self.traces.iter().map(|t| t.dbm.len()).sum());
         for (port, trace) in self.traces.iter().enumerate() {
-            let each = trace.wavelengths.par_iter().with_min_len(CHUNK).map(|wavelength| {
-                let phase = (guide.wavenumber(*wavelength) - resonance) * self.length;
-                let power = ring(*wavelength).powers(phase).map_or(f64::NAN, |powers| powers[port.min(1)]);
-                (10.0 / LN_10) * power.max(1e-12).ln()
-            });
-            all.par_extend(each);
+            let points = (0..trace.dbm.len()).into_par_iter().with_min_len(CHUNK);
+            all.par_extend(points.map(|i| value(port, trace, i)));
         }
-        let response = Arc::new(all);
-        *last() = Some((own, response.clone()));
-        response
+        all
     }
 }

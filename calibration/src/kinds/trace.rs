@@ -96,10 +96,15 @@ impl Trace {
         }
     }
 
-    /// What the detector shows of a power in dBm.
-    pub fn shown(&self, dbm: f64) -> f64 {
-        (10.0 / LN_10) * ((dbm * (LN_10 / 10.0)).exp() + self.floor).ln()
+    /// What the detector shows (dBm) of a power in mW.
+    pub fn shown(&self, power: f64) -> f64 {
+        (10.0 / LN_10) * (power + self.floor).ln()
     }
+}
+
+/// A power in dBm as mW.
+pub(super) fn milliwatts(dbm: f64) -> f64 {
+    (dbm * (LN_10 / 10.0)).exp()
 }
 
 /// The part of a spectrum that is to be used.
@@ -213,7 +218,7 @@ pub(super) fn polynomial(row: &[f64], coefficients: &[f64]) -> f64 {
 /// A model that owns what it needs.
 pub(super) type Owned<'m> = Box<dyn Fn(&[f64], &mut [f64]) + Sync + 'm>;
 /// Makes the model of given traces, one after the other.
-pub(super) type Maker<'m> = dyn Fn(&[Trace]) -> Owned<'m> + 'm;
+pub(super) type Maker<'m> = dyn Fn(&[Trace]) -> Owned<'m> + Sync + 'm;
 
 /// One in so many points chooses among starts.
 const PART: usize = 4;

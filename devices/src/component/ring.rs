@@ -60,6 +60,14 @@ impl AddDrop {
         })
     }
 
+    /// Field of the through port alone, as in [`AddDrop::fields`], for the turn e^{i phase} of a round trip.
+    pub fn through(&self, turn: Complex64) -> Option<Complex64> {
+        let (r1, r2) = ((1.0 - self.bus).sqrt(), (1.0 - self.drop).sqrt());
+        let back = r2 * self.amplitude * turn;
+        let denominator = 1.0 - r1 * back;
+        (denominator.norm_sqr() >= 1e-24).then(|| (r1 - back) / denominator)
+    }
+
     /// Powers of the through port and the drop port for light into the bus, at a round-trip phase: |.|^2 of
     /// [`AddDrop::fields`], eqs. (2) and (3) of Bogaerts, with 1 - cos written as 2 sin^2 of half the phase so that nothing
     /// cancels at the bottom of a dip. `None` as there.
@@ -209,6 +217,8 @@ mod tests {
                 assert!((fields.through.norm_sqr() - through / below).abs() < 1e-12);
                 let dropped = (1.0 - r1 * r1) * (1.0 - r2 * r2) * a / below;
                 assert!((fields.drop.norm_sqr() - dropped).abs() < 1e-12);
+                let through = ring.through(Complex64::from_polar(1.0, phi)).unwrap();
+                assert!((fields.through - through).norm() < 1e-12);
                 let powers = ring.powers(phi).unwrap();
                 assert!((powers[0] - through / below).abs() < 1e-12 && (powers[1] - dropped).abs() < 1e-12);
                 if a == 1.0 {
