@@ -9,7 +9,7 @@ use crate::adc::{AdcSurvey, Converter};
 use crate::draws::{Domain, generator};
 use crate::fit::{Estimate, Fit};
 use crate::quantile::{linear, loss, quantile};
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 use rand::RngExt;
 use rayon::prelude::*;
 
@@ -194,8 +194,9 @@ fn estimates<const N: usize>(
 /// k1 and k2 of the law that a share `tau` of the converters lies below: quantile regression of ln E on ln(k1 b + k2 4^b). For each
 /// ratio of k2 to k1 the best k1 is the quantile of what is left, so that one search over the ratio does.
 fn energy_quantile(converters: &[Converter], tau: f64) -> [f64; 2] {
+    let known: Vec<[f64; 3]> = converters.iter().map(|c| [c.energy, c.bits, 4f64.powf(c.bits)]).collect();
     let left = |ratio: f64| -> Vec<f64> {
-        converters.iter().map(|c| (c.energy / (c.bits + ratio * 4f64.powf(c.bits))).ln()).collect()
+        known.iter().map(|[energy, bits, power]| (energy / (bits + ratio * power)).ln()).collect()
     };
     let cost = |log: f64| {
         let left = left(log.exp());
@@ -229,7 +230,7 @@ impl Envelope {
             let row = |c: &Converter| [1.0, c.year - 2020.0, (c.rate.log10() - decades).max(0.0)];
             let rows: Vec<[f64; 3]> = converters.iter().map(row).collect();
             let features = DMatrix::from_fn(rows.len(), 3, |i, j| rows[i][j]);
-            let (at, loss): (DVector<f64>, f64) = linear(&features, &merit, 1.0 - tau)?;
+            let (at, loss) = linear(&features, &merit, 1.0 - tau)?;
             Some((loss, Envelope([at[0], at[1], -at[2], 10f64.powf(decades)])))
         };
         let all = CORNERS.filter_map(one);

@@ -38,8 +38,8 @@ const CURVES: &[Case] = &[
 ];
 
 const SURVEYS: &[Case] = &[
-    Case { kind: "converters", set: &["resamples=200"], make: energies, few: 30 },
-    Case { kind: "converters", set: &["resamples=200"], make: merits, few: 30 },
+    Case { kind: "converters", set: &["resamples=200"], make: energies, few: 20 },
+    Case { kind: "converters", set: &["resamples=200"], make: merits, few: 20 },
 ];
 
 /// What a tenth of standard normal numbers lie below.
