@@ -1,7 +1,7 @@
 use crate::channel::Share;
 use crate::{ChannelError, ChannelTable, GemmConfig, OperandHistogram, ResidueChannel};
 
-/// What to expect of one read (one dot product of one group), to first order in the error rates.
+/// What to expect of one read (one dot product of one group).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExpectedReads {
     /// Wrong residues for each read, over all moduli.
@@ -15,7 +15,8 @@ pub struct ExpectedReads {
 }
 
 /// Expected errors of a read whose true dot products are distributed as in `histogram`, on every row of the chip as often as
-/// on the others. Only one wrong residue in a read is considered: for error rates p the neglected share is of order p.
+/// on the others. Reads with several wrong residues are counted once, moduli being wrong independently, and taken to be detected as
+/// often as those with one: an error of the share of such reads, of the order of the rates.
 ///
 /// # Errors
 /// When the channel does not fit the moduli, the slip code, or the rows of the chip.
@@ -26,8 +27,11 @@ pub fn expected_reads(
 ) -> Result<ExpectedReads, ChannelError> {
     channel.check(&config.moduli, &config.code)?;
     let mut expected = ExpectedReads { wrong: 0.0, detected: 0.0, silent: 0.0, repeats: 0.0 };
+    // ln of the probability that no residue is wrong.
+    let mut right = 0.0;
     for (index, &m) in config.moduli.as_slice().iter().enumerate() {
         let reads = Reads::new(config, histogram, index);
+        let before = expected.wrong;
         for Share { share, table, again } in channel.shares(config.placement, m)? {
             let (detected, silent) = reads.with(table);
             expected.wrong += share * (detected + silent);
@@ -37,6 +41,13 @@ pub fn expected_reads(
                 expected.repeats += share * detected * repeats_of_detected(table, again, repeats);
             }
         }
+        right += (-(expected.wrong - before).min(1.0)).ln_1p();
+    }
+    if expected.wrong > 0.0 {
+        let once = -right.exp_m1() / expected.wrong;
+        expected.detected *= once;
+        expected.silent *= once;
+        expected.repeats *= once;
     }
     Ok(expected)
 }
@@ -153,6 +164,25 @@ mod tests {
         let config = GemmConfig { moduli, code, protection, ..GemmConfig::mirage(3) };
         // 524,288 reads, of which 10 (5e-5)^2 / 2 are wrong twice: none.
         compare(&config, &channel, 2.0);
+    }
+
+    /// However often residues are wrong, probabilities are probabilities, and every read that is wrong is seen or not.
+    #[test]
+    fn probabilities_stay_below_one() {
+        let config = GemmConfig { protection: Protection::ReadAgain { repeats: 3 }, ..GemmConfig::mirage(3) };
+        let mut histogram = OperandHistogram::new(config.format);
+        let data: Vec<f32> = (0..16 * 64).map(|i| ((i * 7919) % 997) as f32 / 498.5 - 1.0).collect();
+        let (a, b) = (Matrix::new(&data, 16, 64), Matrix::new(&data, 16, 64).transposed());
+        let site = Site { layer: 0, pass: Pass::Forward, step: 0 };
+        EmulatedGemm::new(config.clone(), None).unwrap().observe(site, a, b, &mut histogram);
+        for rate in [1e-9, 0.1, 0.35, 0.99] {
+            let channel = ResidueChannel::uniform(&config.moduli, rate).unwrap();
+            let e = expected_reads(&channel, &config, &histogram).unwrap();
+            let wrong = 1.0 - (1.0 - rate).powi(3);
+            assert!((e.wrong - 3.0 * rate).abs() < 1e-12, "{e:?}");
+            assert!((e.detected + e.silent - wrong).abs() < 1e-12, "{e:?}");
+            assert!(e.repeats <= 3.0 * e.detected + 1e-12, "{e:?}");
+        }
     }
 
     /// One bad row among eight: it weighs an eighth, and its repeats are as wrong as its first reads, while the average's

@@ -536,7 +536,6 @@ fn grain(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "a time in seconds is needed, from 0 to 1000, such as 1e-6".to_owned())
 }
 
-/// A probability on the command line.
 #[derive(Debug, Subcommand)]
 pub enum DesignCommand {
     /// Read a design file and say what is wrong with it.

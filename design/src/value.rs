@@ -30,21 +30,33 @@ pub enum Mark {
     Choice,
 }
 
-const MARKS: [(&str, Mark); 9] = [
-    ("P", Mark::Published),
-    ("S", Mark::Secondary),
-    ("R+", Mark::RecalledConsistent),
-    ("R", Mark::Recalled),
-    ("R-", Mark::Guess),
-    ("D", Mark::Derived),
-    ("M", Mark::Measured),
-    ("required", Mark::Required),
-    ("choice", Mark::Choice),
+const MARKS: [(&str, Mark, &str); 9] = [
+    ("P", Mark::Published, "published"),
+    ("M", Mark::Measured, "measured"),
+    ("S", Mark::Secondary, "secondary source"),
+    ("R+", Mark::RecalledConsistent, "recalled, consistent"),
+    ("R", Mark::Recalled, "recalled"),
+    ("R-", Mark::Guess, "guess"),
+    ("D", Mark::Derived, "derived"),
+    ("required", Mark::Required, "solved for"),
+    ("choice", Mark::Choice, "choice of this design"),
 ];
+
+impl Mark {
+    /// All of them, the surest first, with what they mean in words.
+    pub fn all() -> impl Iterator<Item = (Self, &'static str)> {
+        MARKS.iter().map(|(_, mark, meaning)| (*mark, *meaning))
+    }
+
+    /// Whether a number stands on something that was published or measured, or follows from such numbers.
+    pub fn is_sure(self) -> bool {
+        matches!(self, Self::Published | Self::Measured | Self::Secondary | Self::Derived)
+    }
+}
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MARKS.iter().find(|(_, m)| m == self).map_or("", |(t, _)| t))
+        f.write_str(MARKS.iter().find(|(_, m, _)| m == self).map_or("", |(t, _, _)| t))
     }
 }
 
@@ -52,8 +64,8 @@ impl std::str::FromStr for Mark {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        MARKS.iter().find(|(t, _)| *t == text).map(|(_, m)| *m).ok_or_else(|| {
-            let known = MARKS.map(|(t, _)| t).join(", ");
+        MARKS.iter().find(|(t, _, _)| *t == text).map(|(_, m, _)| *m).ok_or_else(|| {
+            let known = MARKS.map(|(t, _, _)| t).join(", ");
             format!("`{text}` is not a mark: use one of {known}")
         })
     }

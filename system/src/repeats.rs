@@ -1,6 +1,6 @@
 //! Products that are read again: how many, drawn from the rates of the residue channel.
 
-use libm::{floor, log, log1p, pow, sqrt};
+use libm::{floor, lgamma, log, log1p, pow, sqrt};
 use mirage_arithmetic::{ExpectedReads, Protection};
 use rand::Rng;
 use rand_pcg::Pcg64;
@@ -244,14 +244,23 @@ fn tails(p: f64, rows: u64) -> Vec<f64> {
     if p >= 1.0 {
         return vec![1.0; size(rows)];
     }
-    // Terms of the binomial distribution from none upwards, tails summed from the far end: no cancellation.
-    let n = rows as f64;
-    let mut term = libm::exp(n * log1p(-p));
-    let mut terms = Vec::new();
-    for k in 1..=rows {
-        term *= (n - k as f64 + 1.0) / k as f64 * p / (1.0 - p);
-        terms.push(term);
+    // Terms of the binomial distribution to either side of the largest, which does not vanish however many rows there are; tails
+    // summed from the far end: no cancellation.
+    let (n, odds) = (rows as f64, p / (1.0 - p));
+    let mode = floor((n + 1.0) * p).min(n);
+    let ways = lgamma(n + 1.0) - lgamma(mode + 1.0) - lgamma(n - mode + 1.0);
+    let largest = libm::exp(ways + if mode > 0.0 { mode * log(p) } else { 0.0 } + (n - mode) * log1p(-p));
+    let mut terms = vec![0.0; size(rows) + 1];
+    let mode = mode as usize;
+    terms[mode] = largest;
+    let rise = |k: usize| (n - k as f64 + 1.0) / k as f64 * odds;
+    for k in mode + 1..terms.len() {
+        terms[k] = terms[k - 1] * rise(k);
     }
+    for k in (0..mode).rev() {
+        terms[k] = terms[k + 1] / rise(k + 1);
+    }
+    terms.remove(0);
     let mut sum = 0.0;
     for term in terms.iter_mut().rev() {
         sum += *term;

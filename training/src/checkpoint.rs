@@ -10,7 +10,7 @@
 mod state;
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -151,7 +151,7 @@ impl CheckpointPlan {
     fn files(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
         let entries = match std::fs::read_dir(&self.folder) {
             Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(failed(&self.folder, "cannot be listed", &e)),
         };
         let mut files = Vec::new();
@@ -183,6 +183,20 @@ impl CheckpointPlan {
             }
         }
         Ok(())
+    }
+
+    /// Removes them, and the folder if nothing else is in it.
+    ///
+    /// # Errors
+    /// What cannot be listed or removed.
+    pub fn discard(&self) -> Result<(), CheckpointError> {
+        self.clear()?;
+        match std::fs::remove_dir(&self.folder) {
+            Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                Err(failed(&self.folder, "cannot be removed", &e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes them.

@@ -130,8 +130,6 @@ pub enum GemmError {
     Redundant { redundant: usize, moduli: usize },
     #[error("a chip needs at least one unit and one row, not {units} and {rows}")]
     Placement { units: u32, rows: u32 },
-    #[error("{given} moduli are not supported: use at most 255")]
-    TooManyModuli { given: usize },
     #[error("this processor does not have the instructions of the path `{path}`: the best it has is `{best}`", best = CpuPath::best())]
     Path { path: CpuPath },
 }
@@ -154,9 +152,6 @@ impl EmulatedGemm {
     pub fn new(config: GemmConfig, channel: Option<ResidueChannel>) -> Result<Self, GemmError> {
         config.format.check()?;
         config.format.check_range(&config.moduli)?;
-        if config.moduli.len() > 255 {
-            return Err(GemmError::TooManyModuli { given: config.moduli.len() });
-        }
         if let Some(repeats) = config.protection.repeats()
             && !(1..=255).contains(&repeats)
         {

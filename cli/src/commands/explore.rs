@@ -13,6 +13,7 @@ use crate::folder::{Folder, number};
 use crate::progress::Progress;
 use crate::study::axis::Axis;
 use crate::study::devices;
+use crate::study::headline::TOGETHER;
 use crate::study::rivals::{self, Devices, Rivals};
 use crate::study::training::Setup;
 
@@ -213,9 +214,10 @@ fn first_line(e: CliError) -> String {
     e.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The part of the changes that devices and arithmetic depend on.
+/// The part of the changes that devices and arithmetic depend on, and what must go with it.
 fn of_devices(changes: &Changes) -> Changes {
-    changes.iter().filter(|(key, _)| !key.starts_with("system.")).cloned().collect()
+    let needed = |key: &str| !key.starts_with("system.") || TOGETHER.iter().any(|keys| keys.contains(&key));
+    changes.iter().filter(|(key, _)| needed(key)).cloned().collect()
 }
 
 /// Which designs no other one beats: none is as good in everything and better in something.

@@ -22,6 +22,15 @@ pub fn run(args: &GemmArgs) -> Result<()> {
             b.cols()
         )));
     }
+    for (path, operand) in [(&args.a, a), (&args.b, b)] {
+        let (rows, columns) = (operand.rows(), operand.cols());
+        if u32::try_from(rows.max(columns)).is_err() {
+            return Err(CliError::message(format!(
+                "{}: {rows} x {columns} is too large: rows and columns must stay below 2^32, by which draws of errors are numbered",
+                path.display()
+            )));
+        }
+    }
     let channel = match &args.channel {
         Some(path) => Some(ResidueChannel::read_csv(
             open_text(path, "a residue channel (CSV)")?,

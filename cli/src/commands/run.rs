@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mirage_arithmetic::{GemmConfig, GemmEntry, OperandHistogram};
-use mirage_design::Provenance;
+use mirage_design::{Mark, Provenance};
 use mirage_system::design::Dataflow;
 use mirage_system::{NetworkResult, Options, published};
 use mirage_training::{Part, PlanResult};
@@ -31,19 +31,6 @@ const EASIER_TARGETS: [f64; 3] = [1e-6, 1e-4, 1e-3];
 
 /// Standard deviations beyond which two counts are said to differ: once in two thousand runs by chance.
 const DIFFERENT: f64 = 3.5;
-
-/// How sure a value is, in words.
-const MARKS: [(&str, &str); 9] = [
-    ("P", "published"),
-    ("S", "secondary source"),
-    ("R+", "recalled, consistent"),
-    ("R", "recalled"),
-    ("R-", "guess"),
-    ("D", "derived"),
-    ("required", "solved for"),
-    ("choice", "choice of this design"),
-    ("", "without a mark"),
-];
 
 pub fn run(args: &RunArgs) -> Result<()> {
     let design = Design::read(args.design.as_deref())?;
@@ -230,7 +217,7 @@ impl<'a> Study<'a> {
             "published": { "power": { "value": power.as_ref().map(|p| p.value), "mark": power.map(|p| p.mark.to_string()) } },
             "published_rows": published_rows(largest),
             "marks": marks(&provenance),
-            "unsure": provenance.iter().filter(|p| !matches!(p.mark.as_str(), "P" | "S" | "D")).collect::<Vec<_>>(),
+            "unsure": provenance.iter().filter(|p| !p.mark.parse().is_ok_and(Mark::is_sure)).collect::<Vec<_>>(),
         }))
     }
 
@@ -376,8 +363,9 @@ fn data_hash() -> String {
 
 fn marks(provenance: &[Provenance]) -> Vec<serde_json::Value> {
     let count = |mark: &str| provenance.iter().filter(|p| p.mark == mark).count();
-    let all =
-        MARKS.iter().map(|(mark, meaning)| json!({ "mark": mark, "meaning": meaning, "count": count(mark) }));
+    let marks = Mark::all().map(|(mark, meaning)| (mark.to_string(), meaning));
+    let marks = marks.chain([(String::new(), "without a mark")]);
+    let all = marks.map(|(mark, meaning)| json!({ "mark": mark, "meaning": meaning, "count": count(&mark) }));
     all.filter(|m| m["count"] != 0).collect()
 }
 

@@ -79,9 +79,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         crate::plots::training::tolerance(&folder)?;
     }
     if asked.is_some() {
-        // Of a sweep nobody needs the weights.
-        let path = folder.path().join(CHECKPOINTS);
-        std::fs::remove_dir_all(&path).map_err(|e| CliError::write(&path, e))?;
+        // Of a sweep nobody needs the weights. Those of other runs that stand beside them are not the sweep's.
+        let own = plans.iter().filter_map(|plan| plan.checkpoints.as_ref());
+        own.into_iter().try_for_each(|own| own.discard()).map_err(RunError::from)?;
     }
     folder.repeatable(&design, &crate::command_line(setup.config.seed))?;
     folder.finish();

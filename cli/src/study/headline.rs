@@ -30,7 +30,7 @@ pub struct Figure {
 pub const LASERS: &str = "devices (power of the lasers)";
 
 /// Keys that the design wants equal.
-const TOGETHER: [&[&str]; 1] = [&["system.program_time", "devices.shifter.program_time"]];
+pub const TOGETHER: [&[&str]; 1] = [&["system.program_time", "devices.shifter.program_time"]];
 
 /// How far an input may be off by its mark: a choice, for no source says it. Known ones do not move.
 fn range(mark: &str) -> Option<f64> {

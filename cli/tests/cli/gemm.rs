@@ -48,3 +48,16 @@ fn the_same_bytes_every_way() {
         assert_eq!(text.contains(" 0 wrong"), !channel, "{text}");
     }
 }
+
+#[test]
+fn empty_matrices_of_a_size_that_cannot_be_numbered_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    npy(&at("a.npy"), 0, 5_000_000_000, &[]);
+    npy(&at("b.npy"), 5_000_000_000, 0, &[]);
+    let mut command = mirage();
+    command.arg("gemm").arg(at("a.npy")).arg(at("b.npy")).arg("-o").arg(at("c.npy"));
+    let output = command.assert().code(1).get_output().stderr.clone();
+    let text = String::from_utf8(output).unwrap();
+    assert!(text.contains("a.npy: 0 x 5000000000 is too large"), "{text}");
+}

@@ -125,6 +125,20 @@ fn reproduce_gives_intervals_and_what_would_have_to_change() {
     assert!(report.contains("| speedup_iso_energy | 23.8 |") && report.contains("What would have to change"));
 }
 
+/// The time to program a phase shifter stands in two sections, which must agree.
+#[test]
+fn explore_moves_a_key_of_the_system_with_that_of_the_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let keys = "system.program_time,devices.shifter.program_time=5ns:10ns:2";
+    let mut command = mirage();
+    command.args(["explore", "--network", "resnet18", "--sweep", keys]).arg("-o").arg(at("e"));
+    command.assert().success();
+    let rows = table(&at("e/explore.csv"));
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["impossible"].is_empty()), "{rows:?}");
+}
+
 #[test]
 fn explore_tries_all_designs_and_says_which_are_impossible() {
     let folder = tempfile::tempdir().unwrap();

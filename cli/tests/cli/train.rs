@@ -192,6 +192,10 @@ fn a_sweep_leaves_no_checkpoints_and_wrong_names_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let [data, sweep] = ["data", "sweep"].map(|name| folder.path().join(name));
     cifar(&data);
+    // Whatever run it is of: a sweep removes its own.
+    let other = sweep.join("checkpoints/other-seed1-0000000007.checkpoint");
+    fs::create_dir_all(other.parent().unwrap()).unwrap();
+    fs::write(&other, "of another run").unwrap();
     let mut command = mirage();
     command.args([
         "train",
@@ -204,7 +208,9 @@ fn a_sweep_leaves_no_checkpoints_and_wrong_names_are_answered() {
     ]);
     let output = command.arg("--data").arg(&data).arg("-o").arg(&sweep).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(sweep.join("tolerance.csv").exists() && !sweep.join("checkpoints").exists());
+    assert!(sweep.join("tolerance.csv").exists());
+    let left: Vec<_> = fs::read_dir(other.parent().unwrap()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(left, [other]);
     // Depthwise products are one line of the list with many repeats.
     let gemms = fs::read_to_string(sweep.join("gemms.csv")).unwrap();
     assert!(gemms.contains("mobilenet-small,stage1.block1.depthwise,forward,1,9,"), "{gemms}");

@@ -217,8 +217,8 @@ mod tests {
                 assert!((fields.through.norm_sqr() - through / below).abs() < 1e-12);
                 let dropped = (1.0 - r1 * r1) * (1.0 - r2 * r2) * a / below;
                 assert!((fields.drop.norm_sqr() - dropped).abs() < 1e-12);
-                let through = ring.through(Complex64::from_polar(1.0, phi)).unwrap();
-                assert!((fields.through - through).norm() < 1e-12);
+                let turned = ring.through(Complex64::from_polar(1.0, phi)).unwrap();
+                assert!((fields.through - turned).norm() < 1e-12);
                 let powers = ring.powers(phi).unwrap();
                 assert!((powers[0] - through / below).abs() < 1e-12 && (powers[1] - dropped).abs() < 1e-12);
                 if a == 1.0 {

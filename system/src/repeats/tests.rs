@@ -114,3 +114,17 @@ fn means_of_the_arithmetic_become_a_model() {
     assert!(of(Protection::ReadAgain { repeats: 2 }).unwrap().again < 1e-9);
     assert!(RepeatModel::from_means(-1.0, 0.0, 3).is_err());
 }
+
+#[test]
+fn tails_are_those_of_the_binomial_distribution_however_many_rows_there_are() {
+    for rows in [1, 2, 32, 512, 65_536] {
+        for p in [0.0, 1e-9, 1e-3, 0.02, 0.35, 0.6, 0.95, 0.999, 1.0] {
+            let tails = super::tails(p, rows);
+            // The mean is the sum of P(at least 1), P(at least 2), ..
+            let (mean, expected) = (tails.iter().sum::<f64>(), rows as f64 * p);
+            assert!((mean - expected).abs() <= 1e-9 * expected, "{rows} {p}: {mean}");
+            let first = if p < 1.0 { -(rows as f64 * (-p).ln_1p()).exp_m1() } else { 1.0 };
+            assert!((tails.first().copied().unwrap_or(0.0) - first).abs() <= 1e-9 * first, "{rows} {p}");
+        }
+    }
+}
