@@ -125,11 +125,6 @@ impl ChannelTable {
         last
     }
 
-    /// All rates scaled so that the mean rate is `p`, as [`ChannelTable::times`] does.
-    fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
-        self.times(if p == 0.0 { 0.0 } else { p / self.mean_rate() })
-    }
-
     /// All rates times `factor`, without bounds; an error when some true residue would then be wrong more than always.
     fn times(&self, factor: f64) -> Result<Self, ChannelError> {
         if !(0.0..).contains(&factor) || !factor.is_finite() || self.largest * factor > 1.0 {
@@ -279,14 +274,17 @@ impl ResidueChannel {
         Ok(channel)
     }
 
-    /// The same shape of errors at another mean rate `p`, the same for each table.
+    /// The same errors at another rate: all rates times one factor, so that their mean over the tables (moduli, and rows of a chip)
+    /// is `p`. A modulus or a row that errs more than others still does.
     ///
     /// Each P(wrong again | wrong) is taken as q + s (1 - q): a share s of the wrong reads is static, the others are as often
     /// wrong as any read, at the mean rate q of the table. Scaling keeps s, so that independent attempts stay
     /// independent; an `again` below q has no such share and counts as independent too. This is a rule for stand-ins at
     /// rates that the devices do not have: a chip whose static errors grow has another s.
     pub fn scaled(&self, p: f64) -> Result<Self, ChannelError> {
-        let mut scaled = self.changed(|table| table.scaled(p))?;
+        let sum: f64 = self.tables.values().map(|table| table.mean_rate()).sum();
+        let factor = if p == 0.0 { 0.0 } else { p * self.tables.len() as f64 / sum };
+        let mut scaled = self.changed(|table| table.times(factor))?;
         scaled.header.insert("scaled_to".into(), format!("{p:e}"));
         Ok(scaled)
     }

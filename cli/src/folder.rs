@@ -115,6 +115,7 @@ const OURS: &[&str] = &[
     "time.csv",
     "time.svg",
     "timing.csv",
+    "seeds.csv",
     "tolerance.csv",
     "tolerance.svg",
     "tolerated.csv",

@@ -66,7 +66,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Prints lines of texts under their columns, or with `json` as a list of objects.
+/// Prints lines of texts under their columns, long numbers to four digits; or with `json` as a list of objects, as they are.
 pub fn say_rows(header: &[String], rows: &[Vec<String>], json: bool) -> Result<()> {
     if json {
         let line = |row: &Vec<String>| -> serde_json::Map<String, serde_json::Value> {
@@ -79,8 +79,43 @@ pub fn say_rows(header: &[String], rows: &[Vec<String>], json: bool) -> Result<(
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header);
     rows.iter().for_each(|row| {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| shortened(cell)));
     });
     say!("{table}");
     Ok(())
+}
+
+/// A number with more digits than anybody reads, to four of them.
+fn shortened(cell: &str) -> String {
+    let digits = cell.bytes().take_while(|b| !matches!(b, b'e' | b'E')).filter(u8::is_ascii_digit).count();
+    match cell.parse::<f64>() {
+        Ok(x) if digits > 5 && x.is_finite() && x.abs() >= 1e-3 && x.abs() < 1e5 => {
+            let places = (3 - x.abs().log10().floor() as i32).max(0) as usize;
+            format!("{x:.places$}")
+        }
+        Ok(x) if digits > 5 && x.is_finite() => format!("{x:.3e}"),
+        _ => cell.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn four_digits_are_shown() {
+        let cases = [
+            ("0.0123456789", "0.01235"),
+            ("123456.789", "1.235e5"),
+            ("12345.678", "12346"),
+            ("1.23456789e-9", "1.235e-9"),
+            ("1000", "1000"),
+            ("OPT2", "OPT2"),
+            ("[31, 32, 33]", "[31, 32, 33]"),
+            ("", ""),
+        ];
+        for (cell, expected) in cases {
+            assert_eq!(shortened(cell), expected);
+        }
+    }
 }

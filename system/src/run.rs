@@ -28,10 +28,10 @@ impl ErrorBasis {
         match self {
             Self::Exact => "exact: nothing is drawn and no unit is recalibrated so all steps are equal",
             Self::Calibrations => {
-                "half the range that calibrations leave open and of several steps their standard error"
+                "half the range from calibrations that hide behind one another to ones that each stop the chip; of several steps also their standard error"
             }
             Self::Steps => {
-                "standard error of the simulated steps and half the range that calibrations leave open"
+                "standard error of the simulated steps, and half the range from calibrations that hide behind one another to ones that each stop the chip"
             }
             Self::Unknown => {
                 "not known: repeats are drawn and the simulated steps show no spread; give more with --steps"

@@ -94,6 +94,18 @@ fn a_scaled_channel_keeps_its_shape() {
     assert!(base.check(&moduli, &other).is_err());
 }
 
+/// One modulus errs a thousand times more often than the others, and goes on to.
+#[test]
+fn a_scaled_channel_keeps_which_modulus_errs() {
+    let moduli = Moduli::mirage();
+    let base = ResidueChannel::slip(&moduli, &SlipCode::natural(&moduli), 1e-9).unwrap();
+    let base = base.times(|m| if m == 32 { 1e3 } else { 1.0 }).unwrap();
+    let scaled = base.scaled(3e-3).unwrap();
+    let rates = [31, 32, 33].map(|m| scaled.error_rate(m).unwrap());
+    assert!((rates.iter().sum::<f64>() / 3.0 / 3e-3 - 1.0).abs() < 1e-12, "{rates:?}");
+    assert!((rates[1] / rates[0] / 1e3 - 1.0).abs() < 1e-9 && (rates[0] / rates[2] - 1.0).abs() < 1e-12);
+}
+
 /// What repeats of a wrong read do at another rate: independent attempts stay independent, static errors stay static.
 #[test]
 fn scaling_keeps_the_static_share() {

@@ -88,7 +88,7 @@ pub struct TrainArgs {
     /// Residue channel to read through.
     #[arg(long, value_name = "FILE")]
     pub channel: Option<PathBuf>,
-    /// Errors at this rate per residue instead of the channel's own rate.
+    /// Errors at this mean rate per residue instead of the channel's own: all of its rates times one factor.
     #[arg(long, value_name = "P", value_parser = rate, conflicts_with = "sweep")]
     pub error_rate: Option<f64>,
     /// Shape of errors at a given rate: slip, uniform or design (the channel's own).
@@ -180,7 +180,8 @@ pub struct SlipCodeArgs {
     /// Dot products that occur, operands.csv of a run [default: those of the design's network in training].
     #[arg(long, value_name = "FILE")]
     pub operands: Option<PathBuf>,
-    /// Scale the channel to this mean rate per residue: the more errors, the more slips of two moduli matter.
+    /// Scale the channel to this mean rate per residue, all of its rates by one factor: the more errors, the more slips of two moduli
+    /// matter.
     #[arg(long, value_name = "P", value_parser = rate)]
     pub error_rate: Option<f64>,
     /// Codes to show.

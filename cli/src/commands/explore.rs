@@ -23,6 +23,9 @@ const MOST: usize = 100_000;
 /// Keys that are set together for one point, with their values.
 type Changes = Vec<(String, String)>;
 
+/// Impossible designs whose reason is told on the screen.
+const SHOWN: usize = 5;
+
 pub fn run(args: &ExploreArgs) -> Result<()> {
     let design = Design::with_set(args.design.as_deref(), &args.set)?;
     let axes = axes(args, &design)?;
@@ -52,17 +55,29 @@ pub fn run(args: &ExploreArgs) -> Result<()> {
     crate::plots::rivals::explore(&folder)?;
     folder.repeatable(&design, &crate::command_line(seed))?;
     folder.finish();
-    let header = header(&points);
-    let rows: Vec<Vec<String>> =
+    let mut header = header(&points);
+    let mut rows: Vec<Vec<String>> =
         (0..points.len()).filter(|&i| best[i]).map(|i| row(&points[i], &found[i], true)).collect();
+    if !args.common.json {
+        // Of the front, everything is on it and possible.
+        let shown = header.len() - 2;
+        header.truncate(shown);
+        rows.iter_mut().for_each(|row| row.truncate(shown));
+    }
     crate::table::say_rows(&header, &rows, args.common.json)?;
+    let impossible =
+        points.iter().zip(&found).filter_map(|(changes, found)| Some((changes, found.as_ref().err()?)));
+    for (changes, why) in impossible.take(SHOWN) {
+        let keys: Vec<String> = changes.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        eprintln!("note: {} is impossible: {why}", keys.join(", "));
+    }
     for key in &idle {
         eprintln!("note: {key} {}", idle_note(key));
     }
     if !args.common.json {
         let failed = found.iter().filter(|f| f.is_err()).count();
         say!(
-            "{} of {} designs on the front, {failed} impossible; results in {}",
+            "{} of {} designs on the front, {failed} impossible (explore.csv says why); results in {}",
             rows.len(),
             points.len(),
             folder.path().display()

@@ -17,7 +17,8 @@ use crate::progress::Progress;
 use crate::report;
 use crate::study::depth::Budget;
 use crate::study::devices::{self, Answer, Question, Swept};
-use crate::study::training::{self, RunSummary, Setup, Tolerance};
+use crate::study::seeds::{self, Tolerance};
+use crate::study::training::{self, RunSummary, Setup};
 use crate::study::{rivals, system};
 
 /// Performance of published converters, 1997 to 2025.
@@ -145,8 +146,8 @@ impl<'a> Study<'a> {
         let mut runs = training::summaries(&results);
         training::write(folder, &setup.network, &results)?;
         folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(setup), out))?;
-        let tolerances = training::tolerances(&setup.network, &runs.split_off(compared));
-        training::write_tolerances(folder, &tolerances)?;
+        let tolerances = seeds::tolerances(&setup.network, &runs.split_off(compared));
+        seeds::write_tolerances(folder, &tolerances)?;
         let is_compared = |row: &crate::table::Row<'_>| matches!(row.text("error_shape"), "" | "design");
         crate::plots::training::curves(folder, "training.csv", is_compared)?;
         if !tolerances.is_empty() {

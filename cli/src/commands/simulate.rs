@@ -145,9 +145,11 @@ fn say(args: &SimulateArgs, results: &[StepResult], runs: &[RunResult], folder: 
     say!("{}", system::table(results.iter().map(|result| &result.network)));
     for (result, run) in results.iter().zip(runs) {
         say!(
-            "{}: {} steps, extrapolated from {}: {:.4e} s{} ({}), {:.4e} J on each chip",
+            "{}: {} steps of {:.4e} s, with as many calibrations as in a long run, from {} simulated: {:.4e} s{} ({}), {:.4e} J on each \
+             chip",
             result.network.network,
             run.steps,
+            run.seconds / run.steps.max(1) as f64,
             run.simulated,
             run.seconds,
             match (run.error_basis, run.seconds_error) {
@@ -231,8 +233,8 @@ fn imported(imported: Imported, path: &Path) -> Network {
             operator.node
         );
     }
-    for batch in &imported.assumed {
-        eprintln!("note: {}: {batch}; --batch counts samples", path.display());
+    for assumed in &imported.assumed {
+        eprintln!("note: {}: {assumed}", path.display());
     }
     imported.network
 }

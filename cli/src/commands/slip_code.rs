@@ -22,6 +22,9 @@ pub fn run(args: &SlipCodeArgs) -> Result<()> {
     let gemm = design.gemm(setup.config.seed)?;
     let (channel, histogram) = inputs(args, &design, &setup, &gemm)?;
     let channel = match args.error_rate {
+        Some(0.0) => {
+            return Err(CliError::message("--error-rate 0: without errors all codes are alike"));
+        }
         Some(rate) => channel.scaled(rate)?,
         None => channel,
     };

@@ -13,7 +13,8 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::axis::column;
 use crate::study::devices::{self, Question};
-use crate::study::training::{Setup, Tolerance};
+use crate::study::seeds::Tolerance;
+use crate::study::training::Setup;
 
 pub fn run(args: &TolerateArgs) -> Result<()> {
     let design = Design::read(args.design.as_deref())?;
@@ -72,7 +73,8 @@ fn read(path: &Path, within: f64) -> Result<Vec<Curve>> {
         let found = points.iter().find(|p| p.network == network && p.error_shape.is_empty());
         found.map(|p| p.accuracy_mean).ok_or_else(|| {
             CliError::message(format!(
-                "{name}: no line for {network} without errors (rate 0), to compare with"
+                "{name}: no line for {network} without errors (rate 0), to compare with\nhelp: `mirage train --sweep error-rate=…` also trains \
+                 without errors, and its tolerance.csv has that line"
             ))
         })
     };

@@ -16,9 +16,9 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::axis::Axis;
 use crate::study::device_sweep::DeviceSweep;
-use crate::study::devices;
 use crate::study::sweep::Sweep;
 use crate::study::training::{self, Given, Setup};
+use crate::study::{devices, seeds};
 
 /// More curves than this make no picture.
 const MOST_CURVES: usize = 8;
@@ -68,6 +68,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     training::write(&folder, &setup.network, &results)?;
     folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(&setup), out))?;
     training::write_translations(&folder, &setup, &plans, &results)?;
+    let over_seeds = if asked.is_none() { seeds::over_seeds(&setup.network, &runs) } else { Vec::new() };
+    seeds::write_seeds(&folder, &over_seeds)?;
     let baselines = training::baselines(&folder, &setup)?;
     if plans.len() <= MOST_CURVES {
         crate::plots::training::curves(&folder, "training.csv", |_| true)?;
@@ -75,7 +77,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if let Some((of, points)) = &devices {
         of.write(&folder, points, &results)?;
     } else if asked.is_some() {
-        training::write_tolerances(&folder, &training::tolerances(&setup.network, &runs))?;
+        seeds::write_tolerances(&folder, &seeds::tolerances(&setup.network, &runs))?;
         crate::plots::training::tolerance(&folder)?;
     }
     if asked.is_some() {
@@ -89,6 +91,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         say!("{}", serde_json::to_string_pretty(&runs)?);
     } else {
         say!("{}", training::table(&runs));
+        over_seeds.iter().for_each(|seeds| say!("{seeds}"));
         say_part!("{}", training::baseline_lines(&baselines));
         say!("results in {}", folder.path().display());
     }

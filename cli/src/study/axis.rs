@@ -112,12 +112,17 @@ fn split(text: &str) -> std::result::Result<(f64, &str), String> {
 
 /// Whether a numeric key takes whole numbers only: those refuse 8.0 where they take 8.
 fn kind(key: &str, from: &str, design: &Design) -> Result<bool> {
-    design.document.scalar(key)?;
+    let own = design.document.scalar(key)?;
     if from.parse::<i64>().is_err() {
         return Ok(false);
     }
+    // Asked with the value that is there, which is allowed: what the axis begins with may not be.
+    let whole = match own {
+        Scalar::Number(number) if number.parse::<i64>().is_ok() => number,
+        _ => from.to_owned(),
+    };
     let takes = |text: String| design.with(&[(key.to_owned(), text)]);
-    Ok(takes(from.to_owned()).is_ok() && takes(format!("{from}.0")).is_err())
+    Ok(takes(whole.clone()).is_ok() && takes(format!("{whole}.0")).is_err())
 }
 
 fn spaced(first: f64, last: f64, count: usize, log: bool) -> Vec<f64> {

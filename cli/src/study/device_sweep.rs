@@ -13,9 +13,10 @@ use crate::folder::Folder;
 use crate::study::axis::Axis;
 use crate::study::depth::VECTORS;
 use crate::study::devices::{self, Question};
+use crate::study::seeds::Tolerance;
 use crate::study::sweep::held;
 use crate::study::system;
-use crate::study::training::{self, RunSummary, Setup, Tolerance};
+use crate::study::training::{self, RunSummary, Setup};
 
 /// What is swept, and on what.
 pub struct DeviceSweep<'a> {

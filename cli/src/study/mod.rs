@@ -7,6 +7,7 @@ pub mod device_sweep;
 pub mod devices;
 pub mod headline;
 pub mod rivals;
+pub mod seeds;
 pub mod spread;
 pub mod stream;
 pub mod sweep;

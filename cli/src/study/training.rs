@@ -10,7 +10,7 @@ use mirage_training::{
     Outcome, Part, Plan, PlanResult, Sequences, Task, TextKind, TrainConfig, Translation, epoch_gemm_list,
     fashion_mnist_subset, operand_histogram, run_all, translations, write_records,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::design::Design;
 use crate::error::{CliError, Result};
@@ -253,75 +253,6 @@ pub fn write(folder: &Folder, network: &Network, results: &[PlanResult]) -> Resu
         return folder.table("training-layers.csv", &LayerRecord::COLUMNS, Vec::<Vec<String>>::new());
     }
     folder.write("training-layers.csv", |out| write_records(out, &layers))
-}
-
-/// One point of the tolerance curve: all seeds of a shape, protection and rate.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Tolerance {
-    pub network: String,
-    pub error_shape: String,
-    pub protection: String,
-    pub rate: f64,
-    pub seeds: usize,
-    pub accuracy_mean: f64,
-    pub accuracy_min: f64,
-    pub accuracy_max: f64,
-    pub diverged: usize,
-    pub wrong: u64,
-    pub detected: u64,
-    pub corrected: u64,
-    pub repeated: u64,
-    pub silent: u64,
-}
-
-impl Tolerance {
-    /// Of runs that differ in their seeds alone; `None` where none of them was measured. Runs without errors have rate 0.
-    pub fn of(network: &Network, runs: &[RunSummary]) -> Option<Self> {
-        let measured: Vec<(&RunSummary, f64)> = runs.iter().filter_map(|r| Some((r, r.accuracy?))).collect();
-        let (first, _) = measured.first()?;
-        let accuracies = || measured.iter().map(|(_, accuracy)| *accuracy);
-        let sum = |of: fn(&RunSummary) -> u64| measured.iter().map(|(run, _)| of(run)).sum();
-        Some(Self {
-            network: network.name().to_owned(),
-            error_shape: first.error_shape.clone(),
-            protection: first.protection.clone(),
-            rate: first.rate.unwrap_or(0.0),
-            seeds: measured.len(),
-            accuracy_mean: accuracies().sum::<f64>() / measured.len() as f64,
-            accuracy_min: accuracies().fold(1.0, f64::min),
-            accuracy_max: accuracies().fold(0.0, f64::max),
-            diverged: measured.iter().filter(|(run, _)| run.diverged).count(),
-            wrong: sum(|r| r.wrong),
-            detected: sum(|r| r.detected),
-            corrected: sum(|r| r.corrected),
-            repeated: sum(|r| r.repeated),
-            silent: sum(|r| r.silent),
-        })
-    }
-}
-
-/// Gathers the runs of a sweep by shape, protection and rate, in their order; runs without errors are points of rate 0.
-pub fn tolerances(network: &Network, runs: &[RunSummary]) -> Vec<Tolerance> {
-    let key = |r: &RunSummary| (r.error_shape.clone(), r.protection.clone(), r.rate.map(f64::to_bits));
-    let mut points: Vec<Vec<RunSummary>> = Vec::new();
-    for run in runs {
-        match points.iter_mut().find(|point| key(&point[0]) == key(run)) {
-            Some(point) => point.push(run.clone()),
-            None => points.push(vec![run.clone()]),
-        }
-    }
-    points.iter().filter_map(|runs| Tolerance::of(network, runs)).collect()
-}
-
-/// Writes tolerance.csv.
-pub fn write_tolerances(folder: &Folder, points: &[Tolerance]) -> Result<()> {
-    folder.write("tolerance.csv", |out| -> std::result::Result<(), csv::Error> {
-        let mut writer = csv::Writer::from_writer(out);
-        for point in points {
-            writer.serialize(point)?;
-        }
-        Ok(writer.flush()?)
-    })
 }
 
 /// The products of a whole run, all epochs: what the system simulates as "the network that is trained".

@@ -11,18 +11,24 @@
 //! done, as if it were padded.
 
 use super::{ImportError, Imported, LARGEST};
-use crate::Network;
-use crate::workload::{Kind, Layer, Optimiser};
+use crate::workload::{Kind, Layer, Optimiser, Source};
+use crate::{Network, SystemError};
 
-/// Reads a topology; `file` is used in messages, its stem as the name of the network. Layers are taken each alone (the file
-/// does not say what lies between them), and only the first is taken to need no gradient of its input.
+/// Reads a topology; `file` is used in messages, its stem as the name of the network. Layers run one after the other, as SCALE-Sim
+/// runs them. The file does not say what lies between two layers: where the one does not give as much as the next takes
+/// (pooling, padding, a branch), that is one sweep which reads the one and writes the other. Only the first layer needs no gradient
+/// of its input.
 ///
 /// # Errors
 /// [`ImportError`] with the line: a line of neither form, a size that is none, no layer at all.
 pub fn read_scale_sim(text: &str, file: &str) -> Result<Imported, ImportError> {
     let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let name = stem.strip_suffix(".csv").unwrap_or(stem).to_owned();
-    let notes = vec!["SCALE-Sim topology: work between layers is not in it".to_owned()];
+    let notes = vec![
+        "SCALE-Sim topology: layers run one after the other; what lies between two of different sizes (pooling, padding, a branch) is one \
+         sweep that reads the one and writes the other"
+            .to_owned(),
+    ];
     let mut network = Network { name, layers: Vec::new(), notes, optimiser: Optimiser::Momentum };
     for (index, raw) in text.trim_start_matches('\u{feff}').lines().enumerate().skip(1) {
         let line = raw.trim();
@@ -41,13 +47,31 @@ pub fn read_scale_sim(text: &str, file: &str) -> Result<Imported, ImportError> {
             // SCALE-Sim does not ask for different names.
             layer.name = format!("{} (line {})", layer.name, index + 1);
         }
-        network.layers.push(layer);
+        link(&mut network.layers, layer).map_err(|e| fail(e.to_string()))?;
     }
     if network.layers.is_empty() {
         let message = "no layers: a topology is a heading and a line per layer, `name, ifmap height, ifmap width, filter height, filter width, channels, filters, stride,` or `name, M, N, K,`".to_owned();
         return Err(ImportError { file: file.to_owned(), place: String::new(), message });
     }
     Ok(Imported { network, unsupported: Vec::new(), assumed: Vec::new() })
+}
+
+/// Adds a layer that takes what the last one gave, with a sweep between them if sizes differ.
+fn link(layers: &mut Vec<Layer>, mut layer: Layer) -> Result<(), SystemError> {
+    let last = layers.len().checked_sub(1);
+    layer.inputs = vec![last.map_or(Source::Data, Source::Layer)];
+    if let Some(last) = last {
+        let (given, taken) = (layers[last].output_elements()?, layer.input_elements()?);
+        if given != taken {
+            let name = format!("{} to {}", layers[last].name, layer.name);
+            let mut sweep = Layer::new(name, Kind::Move, given, taken);
+            sweep.inputs = vec![Source::Layer(last)];
+            layers.push(sweep);
+            layer.inputs = vec![Source::Layer(last + 1)];
+        }
+    }
+    layers.push(layer);
+    Ok(())
 }
 
 fn parse(line: &str) -> Result<Layer, String> {
@@ -124,7 +148,31 @@ mod tests {
         // ceil((224 - 7 + 2) / 2) = 110 positions a side.
         assert_eq!(forward, [[64, 147, 110 * 110, 1], [1, 9, 49, 16], [4, 4, 25, 1], [1000, 512, 1, 1]]);
         assert!(products.iter().all(|e| e.layer != "Conv1" || e.pass != Pass::InputGradient));
-        assert_eq!(network.layers[2].name, "Conv1 (line 4)");
+        let names: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
+        let between = ["Conv1 to DP2", "DP2 to Conv1 (line 4)", "Conv1 (line 4) to fc"];
+        assert_eq!(names, ["Conv1", between[0], "DP2", between[1], "Conv1 (line 4)", between[2], "fc"]);
+    }
+
+    /// Nothing runs before what it stands on: forward in order, backward in reverse, with as many bytes between as go in and out.
+    #[test]
+    fn layers_wait_for_one_another() {
+        let text = "h\nA, 8, 8, 1, 1, 4, 6, 1,\nB, 8, 8, 1, 1, 6, 2, 1,\nC, 3, 3, 1, 1, 5, 7, 1,\n";
+        let network = read_scale_sim(text, "t.csv").unwrap().network;
+        assert!(network.linked());
+        let step = network.step(2, Optimiser::Momentum).unwrap();
+        let order = |layer: &str, stage| {
+            step.operations.iter().position(|o| o.layer == layer && o.stage == stage).unwrap()
+        };
+        use crate::workload::Stage::{Forward, InputGradient, WeightGradient};
+        assert!(order("A", Forward) < order("B", Forward) && order("B", Forward) < order("C", Forward));
+        assert!(order("C", InputGradient) < order("B", InputGradient));
+        // B reads the very tensor that A wrote, and A's weights wait for the gradient that B makes.
+        let operation = |layer: &str, stage| &step.operations[order(layer, stage)];
+        assert!(operation("B", Forward).reads.contains(&operation("A", Forward).writes[0]));
+        assert!(operation("A", WeightGradient).reads.contains(&operation("B", InputGradient).writes[0]));
+        let sweep = operation("B to C", Forward);
+        let elements = |id| step.tensor(id).elements;
+        assert_eq!((elements(sweep.reads[0]), elements(sweep.writes[0])), (2 * 8 * 8 * 2, 2 * 3 * 3 * 5));
     }
 
     #[test]

@@ -24,6 +24,8 @@ use self::lower::Importer;
 use self::shape::{Shape, Trouble, size};
 use self::value::{From, Value};
 use super::{ImportError, Imported};
+use crate::Network;
+use crate::workload::Kind;
 
 /// Reads an ONNX model. `file` is used in messages, its stem as the name of the network; `axes` gives sizes to axes that
 /// have a name instead of one. [`Imported::assumed`] says which batches were taken to be 1.
@@ -45,7 +47,10 @@ pub fn read_onnx(bytes: &[u8], file: &str, axes: &[(String, u64)]) -> Result<Imp
     let mut importer = Importer::new(stem.strip_suffix(".onnx").unwrap_or(stem));
     for (place, (name, _)) in axes.iter().enumerate() {
         if !graph.input.iter().any(|input| has_axis(input, name)) {
-            return Err(whole(format!("no input of the graph has an axis called `{name}`")));
+            return Err(whole(format!(
+                "no input of the graph has an axis called `{name}`; {}",
+                axes_of(graph)
+            )));
         }
         if axes[..place].iter().any(|(before, _)| before == name) {
             return Err(whole(format!("the axis `{name}` is given two sizes")));
@@ -69,9 +74,38 @@ pub fn read_onnx(bytes: &[u8], file: &str, axes: &[(String, u64)]) -> Result<Imp
         })?;
     }
     let mut imported = importer.finish().map_err(whole)?;
-    imported.network.notes.extend(assumed.iter().cloned());
     imported.assumed = assumed;
+    imported.assumed.extend(folded(&imported.network));
+    imported.network.notes.extend(imported.assumed.iter().cloned());
     Ok(imported)
+}
+
+/// What to say of convolutions with biases where nothing is normalised.
+fn folded(network: &Network) -> Option<String> {
+    let biased = network.layers.iter().any(|l| l.kind == Kind::Convolution && l.bias);
+    let normalised = network.layers.iter().any(|l| l.norm);
+    (biased && !normalised).then(|| {
+        "its convolutions have biases and nothing is normalised: if the network has batch normalisation, this export for inference folded it \
+         into the weights, and training's sweeps for it are missing here; export it for training, without folding constants"
+            .to_owned()
+    })
+}
+
+/// The named axes of the inputs, in words.
+fn axes_of(graph: &Graph) -> String {
+    let shapes = graph.input.iter().filter_map(|input| input.tensor_shape());
+    let names = shapes.flat_map(|shape| &shape.dim).filter_map(|axis| match &axis.value {
+        Dimension::Param(name) => Some(format!("`{name}`")),
+        _ => None,
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        "none of them has a name".to_owned()
+    } else {
+        format!("there are {}", names.join(", "))
+    }
 }
 
 /// The sizes of named axes, those of batches (first axes of inputs) that the caller gives none among them; and what to say of
@@ -92,8 +126,10 @@ fn batches(graph: &Graph, axes: &[(String, u64)]) -> (Vec<(String, u64)>, Vec<St
             Some(Dimension::Value(0)) => "without name or size".to_owned(),
             _ => continue,
         };
-        assumed
-            .push(format!("the first axis of input {} ({name}) is its batch: 1 for each sample", input.name));
+        assumed.push(format!(
+            "the first axis of input {} ({name}) is its batch: 1 for each sample; --batch counts samples",
+            input.name
+        ));
     }
     (all, assumed)
 }

@@ -167,7 +167,7 @@ fn products_of_all_forms() {
     let imported = read_onnx(&bytes, "a/b.onnx", &[]).unwrap();
     let network = imported.network;
     assert_eq!(network.name, "b");
-    let batch = "the first axis of input x (`N`) is its batch: 1 for each sample";
+    let batch = "the first axis of input x (`N`) is its batch: 1 for each sample; --batch counts samples";
     assert_eq!(imported.assumed, [batch]);
     assert!(network.notes.iter().any(|note| note == batch));
     let layer = |name: &str| {
