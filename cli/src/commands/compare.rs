@@ -299,10 +299,10 @@ fn print(means: &[Mean]) {
         "format",
         "arrays",
         "scope",
-        "faster",
-        "less energy",
-        "less power",
-        "less EDP",
+        "time",
+        "energy",
+        "power",
+        "EDP",
     ]);
     for m in means.iter().filter(|m| m.mean == "arithmetic") {
         table.add_row([
@@ -318,7 +318,7 @@ fn print(means: &[Mean]) {
     }
     say!("{table}");
     say!(
-        "Arithmetic means over {} networks, what the array takes over what the chip takes. Scope arithmetic: products alone, \
+        "Arithmetic means over {} networks of what the array takes over what the chip takes: above one the chip is better. Scope arithmetic: products alone, \
          published energy of a multiply-accumulate on both sides; chip: the whole step with memories and vector unit, bottom-up. \
          In closed form where events are not named. How sure these are: mirage reproduce.",
         means.first().map_or(0, |m| m.networks)

@@ -416,7 +416,7 @@ fn report(lines: &[Line], moved: &[Moved], needed: &[Needed]) -> String {
             line.inside
         );
     }
-    text += "\nWhat would have to change for the published value, all else as it is (inputs that could do it alone, least first):\n\n";
+    text += "\nWhat would have to change for the published value, all else as it is (inputs that could do it alone, the four that would change least; needed.csv has all):\n\n";
     for line in lines.iter().filter(|line| line.closest == "yes") {
         text += &format!("* {} ({}, {}): {}\n", line.quantity, line.scope, line.format, able(line, needed));
     }

@@ -107,6 +107,13 @@ pub fn tolerance(folder: &Folder) -> Result<()> {
             });
         }
     }
+    let clean = table.rows().find(|r| r.text("error_shape").is_empty()).map(|r| r.number("accuracy_mean"));
+    let rates = || series.iter().flat_map(|s: &Series| &s.points).map(|(rate, _)| *rate);
+    let ends = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
+    if let Some(clean) = clean.filter(|_| !series.is_empty()) {
+        let points = vec![(ends.0, clean), (ends.1, clean)];
+        series.push(Series { name: "without errors".into(), points, bounds: None, dashed: true });
+    }
     let frame = Frame {
         title: "Where training breaks",
         x: "error rate per residue",
