@@ -1,8 +1,9 @@
 #!/bin/sh
 # Runs tests of this crate on a processor with AVX-512 VNNI that Bochs emulates, for machines that have none.
 #
-#   arithmetic/bochs/run.sh            the tests of the product, all but an hour
-#   arithmetic/bochs/run.sh NAME...    the tests with one of these words in their names: `small_products` takes seconds
+#   arithmetic/bochs/run.sh            the tests of the product: an hour and more
+#   arithmetic/bochs/run.sh NAME...    the tests with one of these words in their names: `small_products` takes less than a minute,
+#                                      `fast_equals` minutes
 #
 # They are the very tests that `cargo test` runs, in a static program: those of the product hold every path that the processor has
 # against the reference, bit for bit, and random cases are the same each time. No operating system boots: the program `bare` in this
