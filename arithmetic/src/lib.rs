@@ -33,7 +33,8 @@
 //! | `placement`, `gemm_list`, `site`, `counters`, `matrix` | plain types that training and system share |
 //! | `section` | the design file's `[arithmetic]` |
 //!
-//! What is unsafe, the vectors of `gemm`, `draws` and `philox`, is run under Miri and the address sanitizer by `sanitize.sh`.
+//! What is unsafe, the vectors of `gemm`, `draws` and `philox`, is run under Miri and the address sanitizer by `sanitize.sh`; on an
+//! emulated processor with AVX-512 by `bochs/run.sh`.
 
 mod bfp;
 mod channel;

@@ -179,7 +179,7 @@ impl EmulatedGemm {
         if path.available() { Ok(Self { path, ..self }) } else { Err(GemmError::Path { path }) }
     }
 
-    /// The instructions that [`EmulatedGemm::multiply`] uses: the fastest of this processor unless chosen otherwise.
+    /// The instructions that [`EmulatedGemm::multiply`] uses: [`CpuPath::best`] unless chosen otherwise.
     pub fn path(&self) -> CpuPath {
         self.path
     }
@@ -202,8 +202,8 @@ impl EmulatedGemm {
     /// Transposed operands are taken as they lie. Beside operands and result it takes 0.41 times the size of A in groups of 16
     /// of up to 6 bits (0.66 of more bits, and more in small groups), and for each thread up to 256 KiB for a part of B, or
     /// sixteen columns where these are larger; 48 KiB for sums; and 24 bytes for each candidate of an error that is at hand,
-    /// about 100 KiB or those of sixteen columns and of the fewest rows that are taken at once, three with AVX2; and 12 for
-    /// each wrong read among 128 columns of these rows.
+    /// about 100 KiB or those of sixteen columns and of the fewest rows that are taken at once, three with AVX2 and eight with
+    /// AVX-512; and 12 for each wrong read among 128 columns of these rows.
     ///
     /// A NaN or an infinity in A or B makes every element of C that its group takes part in NaN, always the same one. Sums
     /// beyond the range of f32 become infinite, as in any sum of f32. What is not finite changes no draw and no counter of

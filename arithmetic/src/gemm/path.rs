@@ -7,13 +7,12 @@ pub enum CpuPath {
     Portable,
     /// AVX2 and FMA.
     Avx2,
-    /// AVX-512 (F, BW) with VNNI, besides AVX2 and FMA. Written against the same tests, but not run yet (see `gemm/avx512.rs`), so
-    /// that only [`crate::EmulatedGemm::on`] takes it.
+    /// AVX-512 (F, BW) with VNNI, besides AVX2 and FMA.
     Avx512,
 }
 
 impl CpuPath {
-    /// All of them, the slowest first.
+    /// All of them, the widest vectors last.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
     /// Whether this processor has the instructions.
@@ -34,9 +33,9 @@ impl CpuPath {
         }
     }
 
-    /// The fastest that this processor has, of those that have been run.
+    /// That with the widest vectors of those that this processor has.
     pub fn best() -> Self {
-        if Self::Avx2.available() { Self::Avx2 } else { Self::Portable }
+        Self::ALL.into_iter().rfind(|path| path.available()).unwrap_or(Self::Portable)
     }
 
     /// Rows of A that a tile forms at once.
