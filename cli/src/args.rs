@@ -199,7 +199,7 @@ pub struct StreamArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mirage trim my-chip.toml --rows 4 --reads 64 -o runs/trim\n\n\
-    Writes trim.csv (each dot-product unit as made and trimmed), trim-steps.csv (after each step), trim-phases.csv (each stage),\n\
+    Writes trim.csv (each dot-product unit as made and trimmed, repeat by repeat), trim-steps.csv (after each step), trim-phases.csv (each stage),\n\
     trim-reads.csv (error rate over reads), trim-limits.csv (what a finer trim, a finer DAC or more reads would do), drift.csv and\n\
     drift-looks.csv (following the drift), and plots. docs/trimming.md says what is modelled.")]
 pub struct TrimArgs {
@@ -211,9 +211,13 @@ pub struct TrimArgs {
     /// Number of the sampled chip; its paths are those of the same chip in `characterize --chip`.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
     pub chip: u32,
-    /// Rows of the first unit that are trimmed, each with a dot-product unit for every modulus.
+    /// How many rows of the chip's first unit are trimmed, from the first on, each with a dot-product unit for every modulus; at most
+    /// `system.rows` of the design.
     #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true, value_parser = whole::<u32>(1, 256))]
     pub rows: u32,
+    /// How often each unit is trimmed, always from as made and with other noise: the scatter of all results comes from it.
+    #[arg(long, value_name = "N", default_value_t = 4, allow_negative_numbers = true, value_parser = whole::<u32>(2, 256))]
+    pub repeats: u32,
     /// Reads that each angle is averaged over.
     #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true, value_parser = whole::<u32>(1, 65_536))]
     pub reads: u32,

@@ -28,7 +28,7 @@ pub(crate) enum Domain {
     Portrait = 10,
     /// The own error of a code of a sampled DAC, at (code, 0) of the DAC's key.
     DacCodes = 11,
-    /// Noise of reads while a unit is trimmed, and what drifts since, at (chip, MDPU).
+    /// Noise of reads while a unit is trimmed, and what drifts since, at (repeat 2^32 + chip, MDPU).
     Lab = 12,
 }
 

@@ -15,8 +15,10 @@ mod bench;
 mod codes;
 mod drift;
 mod paths;
+mod repeats;
 
 pub use drift::{Drift, Tracked, TrackedStep, track};
+pub use repeats::Repeated;
 
 use crate::CalibrationError;
 use bench::Bench;

@@ -6,6 +6,9 @@ use mirage_devices::Lab;
 use mirage_devices::wrap;
 use std::f64::consts::PI;
 
+/// Standard deviation over a step at which half a step is five of them: it is left once in two million.
+const SELDOM: f64 = 0.1;
+
 /// The trims' actuators.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Steps {
@@ -22,9 +25,24 @@ impl Steps {
         Steps { step, largest: if step > 0.0 { (range / step).floor() * step } else { range } }
     }
 
-    /// Variance that a step leaves, rad^2.
-    pub fn variance(self) -> f64 {
-        self.step * self.step / 12.0
+    /// Mean square, rad^2, of what the nearest whole step leaves of a normal phase of standard deviation `sigma` within the range:
+    /// D^2/12 + (D/pi)^2 sum over k from 1 of (-1)^k/k^2 exp(-2 (pi k sigma/D)^2), the Fourier series of the rounding's square (as in Widrow and
+    /// Kollar, *Quantization Noise*, Cambridge 2008). Far below a step nothing is set, and all of it is left.
+    pub fn rounding(self, sigma: f64) -> f64 {
+        let relative = sigma / self.step;
+        if self.step == 0.0 {
+            return 0.0;
+        }
+        if relative < SELDOM {
+            return sigma * sigma;
+        }
+        let term = |k: u32| {
+            let sign = if k.is_multiple_of(2) { 1.0 } else { -1.0 };
+            let k = f64::from(k);
+            sign / (k * k) * (-2.0 * (PI * k * relative).powi(2)).exp()
+        };
+        // The exponent of the last term is below -78.
+        self.step.powi(2) * (1.0 / 12.0 + (1..=40).map(term).sum::<f64>() / (PI * PI))
     }
 
     /// The setting nearest to `phase`.
@@ -100,5 +118,24 @@ mod tests {
         let (bus, detour) = Steps { step: 0.0, largest: 0.5 }.split(3.0);
         assert_eq!((bus, detour), (-0.5, 0.5));
         assert_eq!(Steps { step: 0.0, largest: PI }.split(0.25), (0.0, 0.25));
+    }
+
+    #[test]
+    fn rounding_leaves_what_an_integral_says() {
+        let steps = Steps { step: 2e-3, largest: PI };
+        for relative in [0.02, 0.099, 0.101, 0.2, 0.3, 0.5, 1.0, 4.0] {
+            let sigma = relative * steps.step;
+            let (mut square, mut weight) = (0.0, 0.0);
+            for i in -80_000..=80_000 {
+                let z = f64::from(i) * 1e-4;
+                let density = (-0.5 * z * z).exp();
+                square += density * (sigma * z - steps.nearest(sigma * z)).powi(2);
+                weight += density;
+            }
+            let (found, expected) = (steps.rounding(sigma), square / weight);
+            assert!((found / expected - 1.0).abs() < 2e-4, "{relative}: {found} {expected}");
+            assert!(found <= sigma * sigma * (1.0 + 1e-9), "{relative}");
+        }
+        assert_eq!(Steps { step: 0.0, largest: PI }.rounding(1.0), 0.0);
     }
 }

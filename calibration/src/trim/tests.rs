@@ -214,7 +214,7 @@ fn tracking_leaves_what_the_filter_says() {
     let drift = Drift { deviation: 0.1, memory: 1.0, interval: 2e-3, reads: 16, looks };
     trimmed(&p, 31, 2e-3, PLAN, |_, lab, _| {
         let before = lab.knobs().clone();
-        let tracked = track(lab, drift, 4).unwrap();
+        let tracked = track(lab, drift, 4, 0).unwrap();
         let square = |pick: fn(&TrackedStep) -> f64| {
             tracked.steps.iter().map(|s| pick(s).powi(2)).sum::<f64>() / f64::from(looks)
         };
@@ -232,7 +232,41 @@ fn tracking_leaves_what_the_filter_says() {
             Drift { reads: 0, ..drift },
             Drift { memory: f64::NAN, ..drift },
         ] {
-            assert!(track(lab, bad, 4).is_err());
+            assert!(track(lab, bad, 4, 0).is_err());
         }
     });
+}
+
+/// Mean squares of what is left and of what drifted in, and how often the arm was set, of a drift followed by `track`.
+fn followed(p: &MdpuParameters, drift: Drift) -> (f64, f64, Tracked) {
+    let mut found = None;
+    trimmed(p, 31, 2e-3, PLAN, |_, lab, _| found = Some(track(lab, drift, 4, 1).unwrap()));
+    let tracked = found.unwrap();
+    let square = |pick: fn(&TrackedStep) -> f64| {
+        tracked.steps.iter().map(|s| pick(s).powi(2)).sum::<f64>() / tracked.steps.len() as f64
+    };
+    (square(|s| s.left), square(|s| s.drifted), tracked)
+}
+
+#[test]
+fn following_never_leaves_more_than_the_drift() {
+    let drift = Drift { deviation: 0.0, memory: 0.1, interval: 2e-3, reads: 64, looks: 4000 };
+    // A drift far below a step: nothing is set.
+    let p = parameters();
+    let (left, drifted, tracked) = followed(&p, Drift { deviation: 0.09 * p.trim.resolution, ..drift });
+    assert_eq!((left, tracked.settings), (drifted, 0));
+    assert!(tracked.expected <= 0.09 * p.trim.resolution * (1.0 + 1e-9));
+    // Readings far worse than the drift: the estimate hardly leaves zero. A filter that never forgets would leave twice the drift.
+    let mut fine = parameters();
+    fine.trim.resolution = 1e-4;
+    let (left, drifted, tracked) = followed(&fine, Drift { deviation: 1e-3, reads: 1, ..drift });
+    assert!(tracked.reading > 5e-3 && tracked.gain < 0.05, "{} {}", tracked.reading, tracked.gain);
+    assert!(left < 1.05 * drifted, "{left} {drifted}");
+    assert!(tracked.expected < 1e-3);
+    // A drift like a step, read well: what is left is what the filter and the rounding of its estimate say. Some 40 memories of the
+    // drift pass, each worth two independent squares or more.
+    let sigma = 0.7 * p.trim.resolution;
+    let (left, _, tracked) = followed(&p, Drift { deviation: sigma, looks: 8000, ..drift });
+    assert!(tracked.expected < 0.6 * sigma && tracked.settings > 0);
+    assert!((left / tracked.expected.powi(2) - 1.0).abs() < 0.25, "{left} {}", tracked.expected.powi(2));
 }

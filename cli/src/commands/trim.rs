@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::devices::{self, Question};
 use crate::study::training::Setup;
-use crate::study::trim::{TrimReport, Trimming};
+use crate::study::trim::{NOTHING, TrimReport, Trimming, UnitRow};
 
 pub fn run(args: &TrimArgs) -> Result<()> {
     let design = Design::read(args.design.as_deref())?;
@@ -24,6 +24,13 @@ pub fn run(args: &TrimArgs) -> Result<()> {
             "--look-every must be above zero and below --drift-memory: drift is followed within its memory",
         ));
     }
+    let rows = gemm.placement.rows;
+    if args.rows > rows {
+        return Err(CliError::message(format!(
+            "--rows {}: the rows of a unit that are trimmed, but the design's units have {rows} (system.rows); give 1 to {rows}",
+            args.rows
+        )));
+    }
     let folder = Folder::create(&args.output)?;
     let stop = Stop::on_signals()?;
     let setup = Setup { stop: stop.clone(), ..Setup::new(&design, args.common.seed, progress)? };
@@ -35,17 +42,18 @@ pub fn run(args: &TrimArgs) -> Result<()> {
         solution: &solution,
         chip: args.chip,
         rows: args.rows,
+        repeats: args.repeats,
         plan: TrimPlan { reads: args.reads, passes: args.passes },
         curve: args.curve.clone(),
         looks: Drift { deviation: 0.0, memory, interval, reads: args.look_reads, looks: args.looks },
     };
     let report = trimming.run(&folder)?;
-    let (reached, verdict) = report.verdict(question.point.target);
+    let verdict = &report.verdict;
     let required = solution.tolerances.iter().map(|s| (s.tolerance.key(), s.value));
     let summary = serde_json::json!({
         "chip": args.chip, "laser_power_w": solution.laser_power, "target": question.point.target,
         "required": required.collect::<std::collections::BTreeMap<_, _>>(),
-        "reached": reached, "verdict": verdict,
+        "reached": verdict.reached, "verdict": verdict.words, "worst": verdict,
         "units": report.units, "reads": report.reads, "limits": report.limits, "drift": report.drift,
     });
     folder.json("summary.json", &summary)?;
@@ -56,22 +64,21 @@ pub fn run(args: &TrimArgs) -> Result<()> {
         return Ok(());
     }
     say!("{}", table(&report));
-    say!("{verdict}");
-    for row in &report.drift {
-        say!(
-            "modulus {}: drift of {:.2} mrad rms is followed to {:.2} mrad (theory {:.2}); error rate {:.1e} without following, {:.1e} with",
-            row.modulus,
-            1e3 * row.drift_rms_rad,
-            1e3 * row.left_rms_rad,
-            1e3 * row.expected_rms_rad,
-            row.error_rate_untracked,
-            row.error_rate_tracked
-        );
-    }
+    say!("{}", verdict.words);
+    say!(
+        "modulus {} with a limit lifted, held against the same trimmings pair by pair:",
+        verdict.worst_modulus
+    );
+    let lifted = report.limits.iter().filter(|l| l.modulus == verdict.worst_modulus && l.lifted != NOTHING);
+    lifted.for_each(|l| {
+        say!("  {}: {:.1e} +- {:.1e}, {}", l.lifted, l.error_rate, l.standard_error, l.words())
+    });
+    report.drift.iter().for_each(|row| say!("{}", row.words()));
     say!("results in {}", folder.path().display());
     Ok(())
 }
 
+/// One line for each unit: means over its repeats, and the range of its error rates.
 fn table(report: &TrimReport) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -79,24 +86,30 @@ fn table(report: &TrimReport) -> Table {
         "modulus",
         "row",
         "error rate as made",
-        "trimmed",
+        "trimmed, mean",
+        "of repeats",
         "phase as made (mrad rms)",
         "trimmed",
         "reads",
         "settings",
         "codes moved",
     ]);
-    for u in &report.units {
+    for first in report.units.iter().filter(|u| u.repeat == 0) {
+        let own = || report.units.iter().filter(|u| (u.modulus, u.row) == (first.modulus, first.row));
+        let mean = |of: fn(&UnitRow) -> f64| own().map(of).sum::<f64>() / own().count() as f64;
+        let rates = || own().map(|u| u.error_rate_after);
+        let [low, high] = [rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max)];
         table.add_row([
-            u.modulus.to_string(),
-            u.row.to_string(),
-            format!("{:.2}", u.error_rate_before),
-            format!("{:.2e}", u.error_rate_after),
-            format!("{:.0}", 1e3 * u.phase_rms_before_rad),
-            format!("{:.1}", 1e3 * u.phase_rms_after_rad),
-            u.reads.to_string(),
-            u.settings.to_string(),
-            u.codes_moved.to_string(),
+            first.modulus.to_string(),
+            first.row.to_string(),
+            format!("{:.2}", first.error_rate_before),
+            format!("{:.1e}", mean(|u| u.error_rate_after)),
+            format!("{low:.1e} to {high:.1e}"),
+            format!("{:.0}", 1e3 * first.phase_rms_before_rad),
+            format!("{:.1}", 1e3 * mean(|u| u.phase_rms_after_rad)),
+            format!("{:.0}", mean(|u| u.reads as f64)),
+            format!("{:.0}", mean(|u| u.settings as f64)),
+            format!("{:.0}", mean(|u| u.codes_moved as f64)),
         ]);
     }
     table

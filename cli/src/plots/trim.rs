@@ -6,17 +6,29 @@ use crate::folder::Folder;
 use crate::study::trim::UnitRow;
 use crate::table::Table;
 
-/// trim-reads.svg: the mean error rate of each modulus over the reads spent on a unit.
+/// The smallest probability that is drawn: below it is double precision's own rounding.
+const FLOOR: f64 = 1e-18;
+
+/// trim-reads.svg: the mean error rate of each modulus over the reads spent on a unit, the lowest and the highest trimming as a band.
 pub fn reads(folder: &Folder, target: f64, units: &[UnitRow]) -> Result<()> {
-    let table = Table::read(folder.path(), "trim-reads.csv", &["modulus", "reads", "error_rate"])?;
+    let table = Table::read(
+        folder.path(),
+        "trim-reads.csv",
+        &["modulus", "reads", "error_rate", "lowest", "highest"],
+    )?;
     let series = |modulus: &String| {
-        let own = table.rows().filter(|r| r.text("modulus") == modulus);
-        // What is below double precision's own rounding of a probability is drawn there.
-        let points = own.map(|r| (r.number("reads"), r.number("error_rate").max(1e-18))).collect();
-        Series { name: format!("modulus {modulus}"), points, bounds: None, dashed: false }
+        let mut own: Vec<_> = table.rows().filter(|r| r.text("modulus") == modulus).collect();
+        own.sort_by(|a, b| a.number("reads").total_cmp(&b.number("reads")));
+        let column = |name: &str| own.iter().map(|r| r.number(name).max(FLOOR)).collect::<Vec<f64>>();
+        Series {
+            name: format!("modulus {modulus}"),
+            points: column("reads").into_iter().zip(column("error_rate")).collect(),
+            bounds: Some((column("lowest"), column("highest"))),
+            dashed: false,
+        }
     };
     let before = units.iter().map(|u| u.error_rate_before).sum::<f64>() / units.len().max(1) as f64;
-    let title = format!("Error rate after trimming (as made: {before:.2})");
+    let title = format!("Error rate after trimming: mean, and range of repeats (as made: {before:.2})");
     let frame = Frame {
         title: &title,
         x: "reads spent on a dot-product unit",
@@ -53,11 +65,15 @@ pub fn phases(folder: &Folder) -> Result<()> {
     frame.draw(all).map_or(Ok(()), |svg| folder.text("trim-phases.svg", &svg))
 }
 
-/// drift.svg: what drifts in, and what following it leaves, of one modulus.
+/// drift.svg: what drifts in, and what following it leaves, of one modulus, on the first of its paths.
 pub fn drift(folder: &Folder, modulus: u32) -> Result<()> {
-    let table =
-        Table::read(folder.path(), "drift-looks.csv", &["modulus", "time_s", "drifted_rad", "left_rad"])?;
-    let own = || table.rows().filter(move |r| r.text("modulus") == modulus.to_string());
+    let table = Table::read(
+        folder.path(),
+        "drift-looks.csv",
+        &["modulus", "repeat", "time_s", "drifted_rad", "left_rad"],
+    )?;
+    let own =
+        || table.rows().filter(move |r| r.text("modulus") == modulus.to_string() && r.text("repeat") == "0");
     let series = |name: &str, column: &str| {
         let points = own().map(|r| (r.number("time_s"), 1e3 * r.number(column))).collect();
         Series { name: name.to_owned(), points, bounds: None, dashed: false }

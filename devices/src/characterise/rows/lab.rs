@@ -16,6 +16,14 @@ impl<'a> SampledChips<'a> {
     /// # Errors
     /// A number that the chip has not.
     pub fn lab(&self, chip: u32, index: usize) -> Result<Lab<'_>, DeviceError> {
+        self.lab_again(chip, index, 0)
+    }
+
+    /// The same MDPU of the same chip with other noise: what repeats of a trimming scatter by. Repeat 0 is [`SampledChips::lab`].
+    ///
+    /// # Errors
+    /// A number that the chip has not.
+    pub fn lab_again(&self, chip: u32, index: usize, repeat: u32) -> Result<Lab<'_>, DeviceError> {
         let seats = self.seats();
         let seat = *seats.get(index).ok_or_else(|| {
             DeviceError::Question(format!(
@@ -31,7 +39,7 @@ impl<'a> SampledChips<'a> {
         let mut rng = self.stream(chip, index as u64);
         let raw = RawMdpu::sample(unit, paths().as_ref(), &mut rng);
         let operating = Operating::new(unit, *largest, self.setting.laser_power);
-        let key = (self.setting.seed, [u64::from(chip), index as u64]);
+        let key = (self.setting.seed, [u64::from(repeat) << 32 | u64::from(chip), index as u64]);
         Ok(Lab::new(operating, &self.setting.operands[seat.modulus], raw, key))
     }
 
