@@ -248,7 +248,10 @@ pub fn lines(bars: &[Bar]) -> Vec<usize> {
 
 /// A trace in the JSON form of trace viewers (Perfetto, chrome://tracing): complete events (`ph` X) with times in microseconds, one
 /// thread for each track. Process 1 holds the parts of the chip, its name the grain (ticks); process 2 the operations, those that
-/// overlap on lines of their own. A span's arguments tell its operation.
+/// overlap on lines of their own. A span's arguments tell its operation, and its duration in picoseconds.
+///
+/// Perfetto takes whole nanoseconds and leaves out spans that begin within another by a rounding. So both ends of a span are
+/// rounded down to nanoseconds, and it begins a quarter of one later, which no conversion of the numbers turns into the one before.
 #[must_use]
 pub fn to_json(spans: &[Span], bars: &[Bar], grain: u64) -> String {
     let mut out = String::from("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
@@ -318,12 +321,17 @@ impl Events<'_> {
     }
 
     fn span(&mut self, [process, thread]: [usize; 2], name: &str, [begin, end]: [u64; 2], arguments: &str) {
-        let (name, from, long) = (text(name), micro(begin), micro(end - begin));
+        let (first, last) = (begin / NANO, end / NANO);
+        let (name, ps) = (text(name), end - begin);
+        let (from, long) = (micro(first * NANO + NANO / 4), micro((last - first) * NANO));
         self.add(&format!(
-            "{{\"ph\":\"X\",\"pid\":{process},\"tid\":{thread},\"ts\":{from},\"dur\":{long},\"name\":{name},\"args\":{{{arguments}}}}}"
+            "{{\"ph\":\"X\",\"pid\":{process},\"tid\":{thread},\"ts\":{from},\"dur\":{long},\"name\":{name},\"args\":{{{arguments},\"ps\":{ps}}}}}"
         ));
     }
 }
+
+/// Picoseconds of a nanosecond.
+const NANO: u64 = 1000;
 
 /// Picoseconds as microseconds, exactly.
 fn micro(ticks: u64) -> String {
@@ -427,6 +435,35 @@ mod tests {
         let bar = |begin, end| Bar { name: "x".into(), kind: "product", begin, end };
         let bars = [bar(0, 10), bar(5, 15), bar(10, 20), bar(12, 13), bar(15, 16)];
         assert_eq!(lines(&bars), [0, 1, 0, 2, 1]);
+    }
+
+    /// Spans of less than a nanosecond, end to end, as viewers take them: in whole nanoseconds, cut or rounded.
+    #[test]
+    fn no_conversion_makes_spans_overlap() {
+        use rand::Rng;
+        let mut random = rand_pcg::Pcg64::new(4, 7);
+        let mut at = 1_893_989_656;
+        let mut spans = Vec::new();
+        for _ in 0..20_000 {
+            let begin = at;
+            at += random.next_u64() % [700, 12_000][(random.next_u64() % 2) as usize];
+            spans.push(Span { track: Track::Unit(0), part: "x", task: None, step: 0, begin, end: at });
+        }
+        let json = to_json(&spans, &[], 0);
+        let number = |line: &str, key: &str| -> Option<f64> {
+            let rest = &line[line.find(key)? + key.len()..];
+            rest[..rest.find([',', '}'])?].parse().ok()
+        };
+        let spans: Vec<[f64; 3]> = json
+            .lines()
+            .filter(|line| line.contains("\"X\""))
+            .map(|line| ["\"ts\":", "\"dur\":", "\"ps\":"].map(|key| number(line, key).unwrap()))
+            .collect();
+        assert_eq!(spans.iter().map(|s| s[2]).sum::<f64>(), (at - 1_893_989_656) as f64);
+        for convert in [f64::trunc, f64::round] {
+            let ends = |s: &[f64; 3]| (convert(s[0] * 1e3), convert(s[0] * 1e3) + convert(s[1] * 1e3));
+            assert!(spans.windows(2).all(|pair| ends(&pair[0]).1 <= ends(&pair[1]).0));
+        }
     }
 
     #[test]

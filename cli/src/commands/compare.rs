@@ -294,16 +294,7 @@ fn write_roofline(
 fn print(means: &[Mean]) {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header([
-        "rule",
-        "format",
-        "arrays",
-        "scope",
-        "time",
-        "energy",
-        "power",
-        "EDP",
-    ]);
+    table.set_header(["rule", "format", "arrays", "scope", "time", "energy", "power", "EDP"]);
     for m in means.iter().filter(|m| m.mean == "arithmetic") {
         table.add_row([
             m.rule.to_owned(),
