@@ -310,24 +310,30 @@ impl Events<'_> {
         ));
     }
 
-    fn thread(&mut self, process: usize, thread: usize, name: &str) {
-        let name = text(name);
+    fn thread(&mut self, process: usize, place: usize, name: &str) {
+        let (name, thread) = (text(name), number(process, place));
         self.add(&format!(
             "{{\"ph\":\"M\",\"pid\":{process},\"tid\":{thread},\"name\":\"thread_name\",\"args\":{{\"name\":{name}}}}}"
         ));
         self.add(&format!(
-            "{{\"ph\":\"M\",\"pid\":{process},\"tid\":{thread},\"name\":\"thread_sort_index\",\"args\":{{\"sort_index\":{thread}}}}}"
+            "{{\"ph\":\"M\",\"pid\":{process},\"tid\":{thread},\"name\":\"thread_sort_index\",\"args\":{{\"sort_index\":{place}}}}}"
         ));
     }
 
-    fn span(&mut self, [process, thread]: [usize; 2], name: &str, [begin, end]: [u64; 2], arguments: &str) {
+    fn span(&mut self, [process, place]: [usize; 2], name: &str, [begin, end]: [u64; 2], arguments: &str) {
         let (first, last) = (begin / NANO, end / NANO);
-        let (name, ps) = (text(name), end - begin);
+        let (name, ps, thread) = (text(name), end - begin, number(process, place));
         let (from, long) = (micro(first * NANO + NANO / 4), micro((last - first) * NANO));
         self.add(&format!(
             "{{\"ph\":\"X\",\"pid\":{process},\"tid\":{thread},\"ts\":{from},\"dur\":{long},\"name\":{name},\"args\":{{{arguments},\"ps\":{ps}}}}}"
         ));
     }
+}
+
+/// The number of a thread. Perfetto takes one number for one thread whatever the process, 0 for none, and that of the process for
+/// its first.
+fn number(process: usize, place: usize) -> usize {
+    process * 1_000_000 + place
 }
 
 /// Picoseconds of a nanosecond.
