@@ -77,8 +77,8 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let solution = fit(&problem, &options).map_err(|e| CalibrationError::fit(&data.file, e))?;
     super::checks::within(&solution, &data.file, &[])?;
     let tau = &solution.fit.parameters[2];
-    let time = Measured::new("settling_time", tau, ("ns", 1e9), "step response, one exponential");
-    let fragment = Fragment::of("devices.shifter", "", vec![time.into()]);
+    let settling = Measured::new("settling_time", tau, ("ns", 1e9), "step response, one exponential");
+    let fragment = Fragment::of("devices.shifter", "", vec![settling.into()]);
     let series = Series {
         name: data.file.clone(),
         x: time.clone(),
