@@ -1,5 +1,4 @@
-//! A piece of a design file, kept as numbers: text is made of it once, at the end, and the spread of a process from several
-//! ([`super::spread`]).
+//! A piece of a design file, kept as numbers: text is made of it once, at the end, and the spread of a process from several.
 
 use super::outcome::{quoted, short};
 use crate::fit::Estimate;
