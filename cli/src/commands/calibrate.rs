@@ -99,8 +99,8 @@ fn many(
         say!("{}", serde_json::to_string_pretty(&fits)?);
     } else {
         say!("{} of {} files fitted: {}", fits.len(), inputs.len(), args.output.join("fits.csv").display());
-        spread.iter().for_each(|said| eprintln!("note: {said}"));
     }
+    spread.iter().for_each(|said| eprintln!("note: {said}"));
     match failures.is_empty() {
         true => Ok(()),
         false => Err(CliError::message(format!(
