@@ -79,6 +79,7 @@ const OURS: &[&str] = &[
     "limit.csv",
     "loss.csv",
     "loss.svg",
+    "memory-limits.csv",
     "memory.csv",
     "needed.csv",
     "networks.csv",
@@ -101,6 +102,7 @@ const OURS: &[&str] = &[
     "sobol.svg",
     "spread.csv",
     "spread.svg",
+    "spread.toml",
     "summary.json",
     "sweep-adc-bits.svg",
     "sweep-crosstalk.svg",
@@ -183,6 +185,7 @@ impl Folder {
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        debug_assert!(OURS.contains(&name), "{name} is written and must stand in OURS");
         write_whole(&self.path.join(name), bytes)?;
         self.written.borrow_mut().insert(name.to_owned());
         Ok(())

@@ -1,6 +1,7 @@
 //! Energy laws and figures of merit of published converters.
 
 use super::data::text;
+use super::fragment::Fragment;
 use super::given::{Form, Given, Setting};
 use super::outcome::{Outcome, Series, Table};
 use super::{Files, Input, Kind};
@@ -20,23 +21,27 @@ const QUARTER: f64 = 0.25;
 
 const RATE: Setting = Setting {
     name: "rate",
-    doc: "slowest converters of the energy law [default: 1 GHz]",
+    doc: "slowest converters of the energy law",
     form: Form::Number("Hz", 1.0, 1e13),
+    usual: &[1e9],
 };
 const TAU: Setting = Setting {
     name: "quantile",
-    doc: "share of converters that lie beyond the envelope, on the good side [default: 10 %]",
+    doc: "share of converters that lie beyond the envelope, on the good side",
     form: Form::Number("%", 0.5, 50.0),
+    usual: &[10.0],
 };
 const RESAMPLES: Setting = Setting {
     name: "resamples",
-    doc: "resamples of the bootstrap [default: 500]",
+    doc: "resamples of the bootstrap",
     form: Form::Number("", 50.0, 100_000.0),
+    usual: &[500.0],
 };
 const YEARS: Setting = Setting {
     name: "years",
     doc: "years FROM:TO of publication [default: all]",
     form: Form::Range("", 1900.0, 2200.0),
+    usual: &[],
 };
 
 /// A survey of converters with `year`, `sndr_db`, `power_w`, `fsnyq_hz`.
@@ -55,10 +60,10 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let years = given.range("years").unwrap_or((0.0, f64::INFINITY));
     let all: Vec<Converter> =
         survey.converters().iter().copied().filter(|c| (years.0..=years.1).contains(&c.year)).collect();
-    let rate = given.number("rate").unwrap_or(1e9);
+    let rate = given.value(&RATE);
     let fast: Vec<Converter> = all.iter().copied().filter(|c| c.rate >= rate).collect();
-    let tau = given.number("quantile").unwrap_or(10.0) / 100.0;
-    let resamples = given.number("resamples").unwrap_or(500.0) as usize;
+    let tau = given.value(&TAU) / 100.0;
+    let resamples = given.value(&RESAMPLES) as usize;
     let least = (5.0 / tau).ceil() as usize;
     if fast.len() < least {
         return Err(CalibrationError::TooFew(format!(
@@ -110,7 +115,7 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let series: Vec<Series> = laws.iter().map(|(name, k)| energy_series(name, &fast, *k)).collect();
     let tables = vec![law_table(&fast, laws), envelope_table(found, &many, &all)];
     let outcome = Outcome::plain(fit, ("effective bits", "log10 of the energy of a conversion (J)"), series);
-    Ok(Outcome { tables, fragment: String::new(), ..outcome })
+    Ok(Outcome { tables, fragment: Fragment::default(), ..outcome })
 }
 
 fn notes(

@@ -18,18 +18,21 @@ const LENGTHS: Setting = Setting {
     name: "length",
     doc: "lengths over which the guides run side by side, in the order of the files [default: from names such as dc_length5um.csv]",
     form: Form::List("um", 0.0, 1e5),
+    usual: &[],
 };
 const CROSS: Setting =
-    Setting { name: "cross", doc: "channel of the cross port [default: 3]", form: Form::Whole(0, 1000) };
+    Setting { name: "cross", doc: "channel of the cross port", form: Form::Whole(0, 1000), usual: &[3.0] };
 const STRUCTURE: Setting = Setting {
     name: "structure",
     doc: "single: one coupler; interferometer: two alike with guides of different length between them, as openEBL measures couplers [default: single]",
     form: Form::Word(&["single", "interferometer"]),
+    usual: &[],
 };
 const PATH: Setting = Setting {
     name: "group_path",
-    doc: "path difference times group index among which the fringes of an interferometer are looked for [default: 30um:1000um]",
+    doc: "path difference times group index among which the fringes of an interferometer are looked for",
     form: Form::Range("um", 1.0, 1e6),
+    usual: &[30.0, 1000.0],
 };
 
 /// The law of the components `directional_coupler` and `mzi`.
@@ -47,8 +50,7 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let mut all: Vec<Split> = Vec::new();
     for (input, length) in inputs.iter().zip(per_file(inputs, given, "length", "0um,5um", length_in)?) {
         let spectrum = Spectrum::read(&input.bytes, &input.file)?;
-        let ports =
-            [("through", 2.0), ("cross", 3.0)].map(|(n, usual)| given.number(n).unwrap_or(usual) as u32);
+        let ports = [&THROUGH, &CROSS].map(|port| given.value(port) as u32);
         apart([("through", ports[0]), ("cross", ports[1])])?;
         let split = Split::new(&spectrum, length, ports, given)?;
         if split.hidden > 0 {
@@ -68,10 +70,11 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let usual = if (from..=to).contains(&1550.0) { 1550.0 } else { 0.5 * (from + to) };
     let bench = Bench { structure, all, centre: given.number("wavelength").unwrap_or(usual) };
     let source = inputs.iter().map(|i| i.file.as_str()).collect::<Vec<_>>().join(", ");
-    let paths = given.range("group_path").unwrap_or((30.0, 1000.0));
+    let paths = given.ends(&PATH);
     let shares: Vec<Vec<f64>> = bench.all.iter().map(|s| s.share(0.0)).collect();
     curves(bench.all.iter().zip(&shares).map(|(s, share)| (s.name.as_str(), share.as_slice())))?;
-    let mut solution = solve(&bench, paths, given.number("repeatability").unwrap_or(0.3), &source)
+    let fringes = bench.fringes(paths)?;
+    let mut solution = solve(&bench, paths, &fringes, given.value(&REPEATABILITY), &source)
         .map_err(|e| CalibrationError::fit(&source, e))?;
     check(&solution, &bench, &source)?;
     solution.fit.notes.extend(hidden);
@@ -103,6 +106,7 @@ fn band(all: &[Split]) -> (f64, f64) {
 pub(super) fn solve(
     bench: &Bench,
     paths: (f64, f64),
+    fringes: &[(f64, f64)],
     repeatability: f64,
     source: &str,
 ) -> Result<Solution, FitError> {
@@ -113,7 +117,7 @@ pub(super) fn solve(
                 .into(),
         });
     }
-    let (parameters, starts) = question(bench, paths);
+    let (parameters, starts) = question(bench, paths, fringes);
     let mut options = Options::new(source).robust();
     (options.starts, options.draws, options.polish) = (starts, 0, 3);
     let go = |level: f64, options: &Options| {
@@ -135,8 +139,8 @@ pub(super) fn solve(
     Ok(solution)
 }
 
-/// Parameters and starts.
-fn question(bench: &Bench, paths: (f64, f64)) -> (Vec<Parameter>, Vec<Vec<f64>>) {
+/// Parameters and starts; group path and a maximum of each device where it is an interferometer.
+fn question(bench: &Bench, paths: (f64, f64), found: &[(f64, f64)]) -> (Vec<Parameter>, Vec<Vec<f64>>) {
     let longest = bench.all.iter().map(|s| s.length).fold(0.0, f64::max);
     // Short of the first full exchange; an interferometer cannot tell a share from what it leaves.
     let most = if bench.structure == Structure::Single { FRAC_PI_2 } else { FRAC_PI_4 };
@@ -148,13 +152,12 @@ fn question(bench: &Bench, paths: (f64, f64)) -> (Vec<Parameter>, Vec<Vec<f64>>)
     ];
     let mut tail = Vec::new();
     if bench.structure == Structure::Interferometer {
-        let found: Vec<(f64, f64)> = bench.all.iter().filter_map(|s| s.fringe(paths)).collect();
-        let path = found.iter().map(|f| f.0).sum::<f64>() / found.len().max(1) as f64;
+        let path = found.iter().map(|f| f.0).sum::<f64>() / found.len() as f64;
         parameters.push(Parameter::new("group_path", "um", paths.0, paths.1));
         parameters.push(Parameter::new("group_path_slope", "", -0.2 * path, 0.2 * path));
         tail.extend([path.clamp(paths.0, paths.1), 0.0]);
         let period = bench.centre.powi(2) / (path * 1e3);
-        for (split, (_, fringe)) in bench.all.iter().zip(&found) {
+        for (split, (_, fringe)) in bench.all.iter().zip(found) {
             let name = format!("fringe_{}um", split.length);
             parameters.push(Parameter::new(&name, "nm", fringe - 0.7 * period, fringe + 0.7 * period));
             tail.push(*fringe);
@@ -165,6 +168,27 @@ fn question(bench: &Bench, paths: (f64, f64)) -> (Vec<Parameter>, Vec<Vec<f64>>)
         each.map(|own| [own, tail.clone()].concat())
     });
     (parameters, starts.collect())
+}
+
+impl Bench {
+    /// Group path and a maximum of each device; none for single couplers.
+    ///
+    /// # Errors
+    /// A device without fringes.
+    fn fringes(&self, paths: (f64, f64)) -> Result<Vec<(f64, f64)>, CalibrationError> {
+        let of = |split: &Split| {
+            split.fringe(paths).ok_or_else(|| {
+                CalibrationError::TooFew(format!(
+                    "{}: no fringes of a group path between {} and {} um: --set group_path=FROM:TO for others",
+                    split.name, paths.0, paths.1
+                ))
+            })
+        };
+        match self.structure {
+            Structure::Single => Ok(Vec::new()),
+            Structure::Interferometer => self.all.iter().map(of).collect(),
+        }
+    }
 }
 
 impl Split {
@@ -192,7 +216,7 @@ fn finish(mut solution: Solution, bench: &Bench, given: &Given) -> Outcome {
             "an interferometer of two alike couplers cannot tell the share that crosses from the share that stays: the smaller is taken"
         }
     };
-    let repeatability = given.number("repeatability").unwrap_or(0.3);
+    let repeatability = given.value(&REPEATABILITY);
     solution.fit.notes.extend([
         format!("numbers over wavelength hold at {centre:.3} nm"),
         ambiguity.into(),

@@ -155,7 +155,20 @@ fn a_matrix_of_crosstalk_is_what_a_design_reads() {
             .any(|l| l.starts_with("0.0,0,") && (l[6..].parse::<f64>().unwrap() - 0.02).abs() < 1e-12),
         "{matrix}"
     );
-    assert!(outcome.fragment.contains("matrix = { value = \"design-heaters.csv\""));
+    assert!(outcome.fragment.text().contains("matrix = { value = \"design-heaters.csv\""));
+    // Names of any kind survive: that of the file in the source, those of heaters in the matrix.
+    let kind = Kind::named("thermal-crosstalk").unwrap();
+    let named = |file: &str, text: &str| {
+        let input = Input { file: file.into(), bytes: text.as_bytes().to_vec() };
+        kind.fit(&[input], None, &Given::default()).unwrap()
+    };
+    let odd = named("a\n\"b\".csv", &text).fragment.text();
+    assert!(odd.contains(r#"source = "a\u000A\"b\".csv: slopes"#), "{odd}");
+    let strange = "\"h, \"\"1\"\"\nbelow\"";
+    let (_, matrix) = &named("t.csv", &text.replace("1.0,", &format!("{strange},"))).files[0];
+    let mut reader = csv::Reader::from_reader(matrix.as_bytes());
+    assert_eq!(reader.headers().unwrap().get(2), Some("h, \"1\"\nbelow"), "{matrix}");
+    assert!(reader.records().all(|r| r.unwrap().len() == 3), "{matrix}");
     // Names that are no stages still give the matrix, and a reason why no design can name it.
     let other = ask("thermal-crosstalk", &text.replace("1.0,", "h1,"), &[]).unwrap();
     assert!(

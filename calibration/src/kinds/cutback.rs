@@ -2,9 +2,10 @@
 
 use super::checks::{curves, lossy, not_gain};
 use super::envelope::CHANNEL;
+use super::fragment::{Fragment, Measured};
 use super::given::{Form, Given, Setting};
 use super::names::{count_in, length_in, per_file};
-use super::outcome::{Outcome, Series, Table, line, short};
+use super::outcome::{Outcome, Series, Table, short};
 use super::trace::{BAND, FLOOR, REPEATABILITY, Trace, notes};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
@@ -16,11 +17,13 @@ const LENGTHS: Setting = Setting {
     name: "length",
     doc: "lengths of the guides, in the order of the files [default: from names such as guide_3500um.csv]",
     form: Form::List("um", 0.0, 1e7),
+    usual: &[],
 };
 const COUNTS: Setting = Setting {
     name: "count",
     doc: "devices in series, in the order of the files [default: from names such as ybranch_56.csv]",
     form: Form::List("", 0.0, 1e6),
+    usual: &[],
 };
 
 /// Guides of several lengths.
@@ -43,11 +46,8 @@ pub(super) const WAVEGUIDE: Kind = Kind {
         let mut outcome = run(inputs, given, &centimetres, &unit)?;
         outcome.fit.notes.extend(lossy(&outcome.fit.parameters[0]));
         let loss = &outcome.fit.parameters[0];
-        if loss.value > 0.0 {
-            let value = format!("\"{} dB/cm\"", short(loss.value));
-            outcome.fragment =
-                format!("[devices.waveguide]\n{}", line("loss", &value, loss, "loss over length"));
-        }
+        let loss = Measured::new("loss", loss, ("dB/cm", 1.0), "loss over length").not_negative();
+        outcome.fragment = Fragment::of("devices.waveguide", "", vec![loss.into()]);
         Ok(outcome)
     },
 };
@@ -70,13 +70,10 @@ pub(super) const SERIES: Kind = Kind {
         };
         let mut outcome = run(inputs, given, &counts, &unit)?;
         let loss = &outcome.fit.parameters[0];
-        if loss.value > 0.0 {
-            let value = format!("\"{} dB\"", short(loss.value));
-            let line = line("splitter_loss", &value, loss, "loss over the number in series");
-            outcome.fragment = format!(
-                "# If the devices are the splitters of the distribution.\n[devices.distribution]\n{line}"
-            );
-        }
+        let how = "loss over the number in series";
+        let loss = Measured::new("splitter_loss", loss, ("dB", 1.0), how).not_negative();
+        let comment = "If the devices are the splitters of the distribution.";
+        outcome.fragment = Fragment::of("devices.distribution", comment, vec![loss.into()]);
         Ok(outcome)
     },
 };
@@ -139,7 +136,7 @@ fn common(traces: &[Trace]) -> Result<(Vec<f64>, Vec<Vec<f64>>), CalibrationErro
 }
 
 fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Result<Outcome, CalibrationError> {
-    let channel = given.number("channel").unwrap_or(2.0) as u32;
+    let channel = given.value(&CHANNEL) as u32;
     let read = |input: &Input| Trace::new(&Spectrum::read(&input.bytes, &input.file)?, channel, given);
     let traces = inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     curves(traces.iter().map(|t| (t.name.as_str(), t.dbm.as_slice())))?;
@@ -151,7 +148,7 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     let source = inputs.iter().map(|i| i.file.as_str()).collect::<Vec<_>>().join(", ");
     let along = along(&losses, &nanometres, middle, &source, unit)?;
     let levels: Vec<f64> = powers.iter().map(|p| p.iter().sum::<f64>() / p.len() as f64).collect();
-    let devices = Devices::new(&line, &levels, given.number("repeatability"));
+    let devices = Devices::new(&line, &levels, given.number(REPEATABILITY.name), given.value(&REPEATABILITY));
     let scatter = along.fit.parameters[0].standard_error.unwrap_or(0.0);
     let loss = devices.estimate("loss", along.values[0], scatter, unit.unit, &source);
     let why = format!("are the files in the order of their {}, and all of them {}?", unit.order, unit.what);
@@ -196,7 +193,7 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
         y: "power (dBm)",
         series,
         tables,
-        fragment: String::new(),
+        fragment: Fragment::default(),
         files: Vec::new(),
     })
 }
@@ -263,7 +260,7 @@ struct Devices {
 }
 
 impl Devices {
-    fn new(line: &Line, levels: &[f64], given: Option<f64>) -> Self {
+    fn new(line: &Line, levels: &[f64], given: Option<f64>, usual: f64) -> Self {
         let dof = levels.len() - 2;
         let slope = line.slope(levels.iter().copied());
         let mean = levels.iter().sum::<f64>() / levels.len() as f64;
@@ -272,11 +269,12 @@ impl Devices {
         let normal = 1.959_963_984_540_054;
         let (sigma, reach, note) = match (given, dof) {
             (None, 0) => (
-                0.3,
+                usual,
                 normal,
-                "two structures determine loss and couplers and leave no degree of freedom: nothing tests the model, and the interval \
-                     stands on an assumed repeatability of a pair of couplers of 0.3 dB (--set repeatability=.. to give it)"
-                    .to_owned(),
+                format!(
+                    "two structures determine loss and couplers and leave no degree of freedom: nothing tests the model, and the interval \
+                     stands on an assumed repeatability of a pair of couplers of {usual} dB (--set repeatability=.. to give it)"
+                ),
             ),
             (Some(sigma), _) => (
                 sigma,

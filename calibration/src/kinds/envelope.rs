@@ -11,11 +11,12 @@ use crate::spectrum::Spectrum;
 use mirage_devices::component::grating_loss;
 
 pub(super) const CHANNEL: Setting =
-    Setting { name: "channel", doc: "channel with the signal [default: 2]", form: Form::Whole(0, 1000) };
+    Setting { name: "channel", doc: "channel with the signal", form: Form::Whole(0, 1000), usual: &[2.0] };
 const LASER: Setting = Setting {
     name: "laser_power",
     doc: "power into the first coupler; gives the loss of one coupler",
     form: Form::Number("dBm", -100.0, 50.0),
+    usual: &[],
 };
 
 /// Grating couplers: the law of the component `grating` twice, with a skew and a flatness of the measured shape.
@@ -37,7 +38,7 @@ fn level(p: &[f64], nanometres: f64) -> f64 {
 
 fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, CalibrationError> {
     let spectrum = Spectrum::read(&inputs[0].bytes, &inputs[0].file)?;
-    let trace = Trace::new(&spectrum, given.number("channel").unwrap_or(2.0) as u32, given)?;
+    let trace = Trace::new(&spectrum, given.value(&CHANNEL) as u32, given)?;
     let (from, to) = trace.band();
     let (from, to) = (from * 1e9, to * 1e9);
     let parameters = vec![

@@ -8,10 +8,28 @@ use std::collections::BTreeMap;
 pub struct Setting {
     /// Its name.
     pub name: &'static str,
-    /// What it is, with its default.
+    /// What it is.
     pub doc: &'static str,
     /// How it is written.
     pub form: Form,
+    /// Its default, in the unit of the form: nothing, a number, or both ends of a range.
+    pub usual: &'static [f64],
+}
+
+impl Setting {
+    /// What it is, with its default, for people.
+    pub fn told(&self) -> String {
+        let unit = match self.form {
+            Form::Number(unit, ..) | Form::Range(unit, ..) | Form::List(unit, ..) => unit,
+            Form::Whole(..) | Form::Word(_) => "",
+        };
+        let one = |x: &f64| format!("{} {unit}", super::outcome::short(*x)).trim_end().to_owned();
+        let all: Vec<String> = self.usual.iter().map(one).collect();
+        match all.is_empty() {
+            true => self.doc.to_owned(),
+            false => format!("{} [default: {}]", self.doc, all.join(":")),
+        }
+    }
 }
 
 /// How a setting is written.
@@ -124,6 +142,20 @@ impl Given {
         self.numbers.get(name).and_then(|n| n.first().copied())
     }
 
+    /// A number as it was given, else its default; NaN where it has none.
+    pub fn value(&self, setting: &Setting) -> f64 {
+        self.number(setting.name).or(setting.usual.first().copied()).unwrap_or(f64::NAN)
+    }
+
+    /// Both ends of a range as given, else of its default; NaN where it has none.
+    pub fn ends(&self, setting: &Setting) -> (f64, f64) {
+        let usual = match *setting.usual {
+            [from, to] => (from, to),
+            _ => (f64::NAN, f64::NAN),
+        };
+        self.range(setting.name).unwrap_or(usual)
+    }
+
     /// A range, if it was given.
     pub fn range(&self, name: &str) -> Option<(f64, f64)> {
         self.numbers.get(name).filter(|n| n.len() == 2).map(|n| (n[0], n[1]))
@@ -137,5 +169,30 @@ impl Given {
     /// A word, if it was given.
     pub fn word(&self, name: &str) -> Option<&'static str> {
         self.words.get(name).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every default could have been given: it is read back as itself.
+    #[test]
+    fn defaults_are_values_that_may_be_given() {
+        let mut seen = 0;
+        for setting in super::super::KINDS.iter().flat_map(|k| k.settings).filter(|s| !s.usual.is_empty()) {
+            let told = setting.told();
+            let text = told.rsplit_once("[default: ").unwrap().1.trim_end_matches(']');
+            let text = format!("{}={text}", setting.name);
+            let given = Given::read(&[&text], &[*setting]).unwrap_or_else(|e| panic!("{text}: {e}"));
+            match *setting.usual {
+                [one] => assert_eq!(given.value(setting), one, "{text}"),
+                [from, to] => assert_eq!(given.ends(setting), (from, to), "{text}"),
+                _ => panic!("{}: one number or two", setting.name),
+            }
+            assert!(Given::default().value(setting) == setting.usual[0]);
+            seen += 1;
+        }
+        assert!(seen > 20, "{seen}");
     }
 }

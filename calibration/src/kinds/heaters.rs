@@ -1,8 +1,9 @@
 //! The matrix of thermal crosstalk from pairs of drives and phase shifts.
 
 use super::data::text;
+use super::fragment::{Fragment, Line};
 use super::given::{Form, Given, Setting};
-use super::outcome::{Outcome, Series};
+use super::outcome::{Outcome, Series, quoted};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Estimate, Fit};
@@ -14,6 +15,7 @@ const OFFSET: Setting = Setting {
     name: "offset",
     doc: "whether a guide's phase has an unknown zero: fitted or none [default: none, phases are shifts]",
     form: Form::Word(&["fitted", "none"]),
+    usual: &[],
 };
 
 /// A table of `heater`, `guide`, `drive_rad` and `phase_rad`.
@@ -187,17 +189,12 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
         covariance: None,
         notes: vec![format!("scatter of a phase, from all pairs together: {sigma:.3e} rad")],
     };
-    let matrix = matrix(names, &slopes);
+    let matrix = matrix(names, &slopes)?;
     let fragment = match HeaterMap::read_matrix(&matrix, MATRIX) {
-        Ok(_) => format!(
-            "# Put these in place of coefficient, decay and bus_distance; the design names a file beside itself. own_bus was not measured:\n\
-             # a choice to be made.\n[devices.crosstalk]\nmatrix = {{ value = \"{MATRIX}\", mark = \"M\", source = \"{}: slopes of phase over \
-             drive, scatter {sigma:.2e} rad\" }}\nown_bus = {{ value = 0.0, mark = \"choice\", source = \"not measured: left out\" }}\n",
-            source.replace(['"', '\\'], "'")
-        ),
+        Ok(_) => fragment(&source, sigma),
         Err(why) => {
             fit.notes.push(format!("a design cannot name this matrix: {why}"));
-            String::new()
+            Fragment::default()
         }
     };
     let series = slopes.iter().map(|(key, slope)| {
@@ -211,20 +208,35 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     Ok(Outcome { fragment, files: vec![(MATRIX, matrix)], ..outcome })
 }
 
-/// The matrix in the form that a design names: guides down, heaters across, zero for a heater's own guide.
-fn matrix(names: &[String], slopes: &BTreeMap<(usize, usize), Slope>) -> String {
-    let quoted = |name: &String| match name.contains([',', '"']) {
-        true => format!("\"{}\"", name.replace('"', "\"\"")),
-        false => name.clone(),
+fn fragment(source: &str, sigma: f64) -> Fragment {
+    let matrix = Line::Chosen {
+        key: "matrix",
+        value: quoted(MATRIX),
+        mark: "M",
+        source: format!("{source}: slopes of phase over drive, scatter {sigma:.2e} rad"),
     };
-    let header: Vec<String> = names.iter().map(quoted).collect();
-    let mut text = format!("guide,{}\n", header.join(","));
-    for (guide, name) in header.iter().enumerate() {
-        text += name;
-        for heater in 0..names.len() {
-            text += &slopes.get(&(guide, heater)).map_or(",0".to_owned(), |s| format!(",{:e}", s.value));
-        }
-        text += "\n";
+    let own = Line::Chosen {
+        key: "own_bus",
+        value: "0.0".into(),
+        mark: "choice",
+        source: "not measured: left out".into(),
+    };
+    let comment = "Put these in place of coefficient, decay and bus_distance; the design names a file beside itself. own_bus was not measured:\n\
+                   a choice to be made.";
+    Fragment::of("devices.crosstalk", comment, vec![matrix, own])
+}
+
+/// The matrix in the form that a design names: guides down, heaters across, zero for a heater's own guide.
+fn matrix(names: &[String], slopes: &BTreeMap<(usize, usize), Slope>) -> Result<String, CalibrationError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut all = vec![std::iter::once("guide".to_owned()).chain(names.iter().cloned()).collect::<Vec<_>>()];
+    for (guide, name) in names.iter().enumerate() {
+        let value =
+            |heater| slopes.get(&(guide, heater)).map_or("0".to_owned(), |s| format!("{:e}", s.value));
+        all.push(std::iter::once(name.clone()).chain((0..names.len()).map(value)).collect());
     }
-    text
+    let failed = |problem: String| CalibrationError::File { file: MATRIX.into(), problem };
+    all.iter().try_for_each(|row| writer.write_record(row)).map_err(|e| failed(e.to_string()))?;
+    let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
 }

@@ -13,6 +13,7 @@ mod curve_tests;
 mod cutback;
 mod data;
 mod envelope;
+mod fragment;
 mod fringes;
 mod given;
 mod heaters;
@@ -37,6 +38,7 @@ mod trace;
 mod variation;
 
 pub use checks::different;
+pub use fragment::{Condition, Fragment, Line, Measured, Rule, Section};
 pub use given::{Form, Given, Setting};
 pub use outcome::{Outcome, Series, Table};
 pub use spread::{FEWEST, spread};
@@ -128,9 +130,8 @@ impl Kind {
         different(inputs.iter().chain(reference))?;
         let mut outcome = (self.run)(inputs, reference, given)?;
         self.name.clone_into(&mut outcome.fit.kind);
-        if !outcome.fragment.is_empty() {
-            outcome.fragment = outcome::remarks(&outcome.fit.notes) + &outcome.fragment;
-        }
+        // What is to be known of the numbers goes where they go.
+        outcome.fragment.remarks.clone_from(&outcome.fit.notes);
         Ok(outcome)
     }
 }

@@ -8,7 +8,8 @@ use super::names::{digits_before, stem};
 use super::outcome::Outcome;
 use super::reference::Reference;
 use super::trace::{
-    BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, Trace, fit_traces, milliwatts, notes, polynomial,
+    BAND, DEGREE, Envelope, FLOOR, Owned, REPEATABILITY, Trace, degree, fit_traces, milliwatts, notes,
+    polynomial,
 };
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
@@ -22,16 +23,19 @@ const DELTA: Setting = Setting {
     name: "delta_length",
     doc: "how much longer one arm is [default: from a name such as mzi_dl100um.csv]",
     form: Form::Number("um", 0.1, 1e6),
+    usual: &[],
 };
 pub(super) const WAVELENGTH: Setting = Setting {
     name: "wavelength",
     doc: "wavelength of the group index and of what follows from it [default: 1550 nm, or the middle of the band]",
     form: Form::Number("nm", 200.0, 20_000.0),
+    usual: &[],
 };
 pub(super) const INDEX: Setting = Setting {
     name: "group_index",
-    doc: "group indices among which the period is looked for [default: 3:5]",
+    doc: "group indices among which the period is looked for",
     form: Form::Range("", 1.0, 10.0),
+    usual: &[3.0, 5.0],
 };
 
 /// Two Y-branches and two guides: the components `y_branch` and `waveguide`.
@@ -114,7 +118,7 @@ fn delta_in(name: &str) -> Option<f64> {
 fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Outcome, CalibrationError> {
     let input = &inputs[0];
     let spectrum = Spectrum::read(&input.bytes, &input.file)?;
-    let channel = given.number("channel").unwrap_or(2.0) as u32;
+    let channel = given.value(&CHANNEL) as u32;
     let trace = Trace::new(&spectrum, channel, given)?;
     let delta = given.number("delta_length").or_else(|| delta_in(stem(&input.file))).ok_or_else(|| {
         CalibrationError::Setting(format!(
@@ -127,8 +131,7 @@ fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Out
         Some(r) => r.cut(&trace)?,
         None => trace,
     };
-    let degree =
-        given.number("envelope_degree").unwrap_or(if reference.is_some() { 3.0 } else { 8.0 }) as usize;
+    let degree = degree(given, reference.is_some());
     let measured = Measured {
         envelope: Envelope::new(degree, trace.band()),
         delta: delta * 1e-6,
@@ -190,7 +193,7 @@ type Starts = ((f64, f64), Vec<Vec<f64>>);
 
 fn starts(measured: &Measured, given: &Given) -> Result<Starts, CalibrationError> {
     let (trace, device) = (&measured.trace, measured.device(&measured.trace));
-    let indices = given.range("group_index").unwrap_or((3.0, 5.0));
+    let indices = given.ends(&INDEX);
     let found = fringes(&trace.wavelengths, &transmission(trace), device.delta, indices, 1, 3);
     let (from, to) = trace.band();
     let periods = found.first().map_or(0.0, |f| (1.0 / from - 1.0 / to) * device.delta * f.group_index);
@@ -263,7 +266,7 @@ fn finish(mut solution: crate::fit::Solution, measured: &Measured, given: &Given
     solution.add("imbalance_loss", "dB", |p| 2.0 * p[3]);
     if measured.reference.is_some() {
         let basis = measured.envelope.basis(&[centre]);
-        let repeatability = given.number("repeatability").unwrap_or(0.3);
+        let repeatability = given.value(&REPEATABILITY);
         let loss = solution.derive("insertion_loss", "dB", |p| -polynomial(&basis, &p[OWN..]));
         let error = loss.standard_error.unwrap_or(0.0).hypot(std::f64::consts::SQRT_2 * repeatability);
         let (lower, upper) = (loss.value - solution.reach * error, loss.value + solution.reach * error);

@@ -5,8 +5,9 @@
 //! known, the slope checks the scale of the currents: an unknown gain g between current and what was recorded makes it g.
 
 use super::data::{Data, headers};
+use super::fragment::{Fragment, Measured, Section};
 use super::given::{Form, Given, Setting};
-use super::outcome::{Outcome, Series, Table, line, short};
+use super::outcome::{Outcome, Series, Table, short};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Estimate, Fit, Options, Parameter, Problem, Solution, Spread, fit};
@@ -19,16 +20,19 @@ const SAMPLES: Setting = Setting {
     name: "samples",
     doc: "samples behind each mean and variance; needed with a column variance_a2",
     form: Form::Number("", 3.0, 1e12),
+    usual: &[],
 };
 const BANDWIDTH: Setting = Setting {
     name: "noise_bandwidth",
     doc: "of the recording, pi/2 times the 3 dB bandwidth of one pole; checks the gain by the shot noise",
     form: Form::Number("Hz", 1e-3, 1e15),
+    usual: &[],
 };
 const INTENSITY: Setting = Setting {
     name: "intensity_noise",
     doc: "whether the light's own noise, which grows with the square of the current, is fitted: yes or no [default: no]",
     form: Form::Word(&["yes", "no"]),
+    usual: &[],
 };
 
 /// A table of `power_w`, `current_a` and, for the noise, `variance_a2`.
@@ -77,13 +81,13 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
         model: line_fit.model.clone(),
     };
     let Some((solution, curve)) = transfer else {
-        let fragment = fragment(&line_fit.fit, noisy);
+        let fragment = fragment(&line_fit.fit);
         let outcome = Outcome::plain(line_fit.fit, ("optical power (W)", "current (A)"), vec![own]);
         return Ok(Outcome { fragment, ..outcome });
     };
     line_fit.fit.parameters.extend(solution.fit.parameters);
     line_fit.fit.notes.extend(solution.fit.notes);
-    let fragment = fragment(&line_fit.fit, noisy);
+    let fragment = fragment(&line_fit.fit);
     let row = |i: usize| [own.x[i], own.data[i], own.model[i]].map(Some).to_vec();
     let table = Table {
         name: "responsivity.csv",
@@ -221,23 +225,18 @@ fn gain_note(fit: &mut Fit) {
     ));
 }
 
-fn fragment(fit: &Fit, noisy: bool) -> String {
-    let mut text = String::new();
-    if let Some(r) = fit.get("responsivity") {
-        text += &format!(
-            "[devices.photodiode]\n{}",
-            line("responsivity", &format!("\"{} A/W\"", short(r.value)), r, "current over power")
-        );
-    }
-    if let Some(d) = fit.get("dark_current").filter(|d| d.value > 0.0) {
-        text += &line("dark_current", &format!("\"{} nA\"", short(1e9 * d.value)), d, "current over power");
-    }
-    if let Some(n) = fit.get("input_noise").filter(|_| noisy) {
-        let value = format!("\"{} uA\"", short(1e6 * n.value));
-        text += &format!(
-            "\n[devices.tia]\n{}",
-            line("input_noise", &value, n, "variance over current, at no current")
-        );
-    }
-    text
+/// A dark current below zero is a true estimate and counts in a spread; a design takes none.
+fn fragment(fit: &Fit) -> Fragment {
+    let how = "current over power";
+    let responsivity =
+        fit.get("responsivity").map(|r| Measured::new("responsivity", r, ("A/W", 1.0), how).into());
+    let dark = fit
+        .get("dark_current")
+        .map(|d| Measured::new("dark_current", d, ("nA", 1e9), how).not_negative().into());
+    let how = "variance over current, at no current";
+    let noise = fit.get("input_noise").map(|n| Measured::new("input_noise", n, ("uA", 1e6), how).into());
+    let diode = responsivity.into_iter().chain(dark).collect();
+    let sections = [("devices.photodiode", diode), ("devices.tia", noise.into_iter().collect())];
+    let sections = sections.map(|(name, lines)| Section { name, comment: "", lines });
+    Fragment { sections: sections.into(), ..Fragment::default() }
 }

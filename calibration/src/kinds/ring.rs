@@ -10,9 +10,9 @@ use super::reference::Reference;
 use super::resonances::{self, resonances};
 use super::ring_fragment::fragment;
 use super::ring_model::{NAMES, Recent, Ring, Shape, at, quality};
-use super::ring_regime::{alternative, regime};
+use super::ring_regime::{alike, alternative, regime};
 use super::trace::{
-    BAND, DEGREE, Envelope, FLOOR, Fitting, Owned, REPEATABILITY, THROUGH, Trace, notes, polynomial,
+    BAND, DEGREE, Envelope, FLOOR, Fitting, Owned, REPEATABILITY, THROUGH, Trace, degree, notes, polynomial,
 };
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
@@ -25,31 +25,37 @@ const RADIUS: Setting = Setting {
     name: "radius",
     doc: "radius of the ring [default: from a name such as ring_r10um.csv]",
     form: Form::Number("um", 0.5, 1e5),
+    usual: &[],
 };
 const LENGTH: Setting = Setting {
     name: "length",
     doc: "length of one round trip, instead of the radius",
     form: Form::Number("um", 3.0, 1e6),
+    usual: &[],
 };
 const DROP: Setting = Setting {
     name: "drop",
-    doc: "channel of the drop port [default: 1, if the file has it]",
+    doc: "channel of the drop port, if the file has it",
     form: Form::Whole(0, 1000),
+    usual: &[1.0],
 };
 const TYPE: Setting = Setting {
     name: "type",
     doc: "all-pass for a ring beside one bus [default: add-drop if there is a drop port]",
     form: Form::Word(&["all-pass", "add-drop"]),
+    usual: &[],
 };
 const COUPLERS: Setting = Setting {
     name: "couplers",
     doc: "free: each coupler for itself, the drop port as bright as the through port; equal: both alike, the drop port's level free [default: free]",
     form: Form::Word(&["free", "equal"]),
+    usual: &[],
 };
 const REGIME: Setting = Setting {
     name: "regime",
     doc: "under or over: which of two answers to take, where coupling and loss can change places [default: under]",
     form: Form::Word(&["under", "over"]),
+    usual: &[],
 };
 
 /// The closed form of `ring_all_pass` and `ring_add_drop`.
@@ -108,8 +114,8 @@ fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Out
     let input = &inputs[0];
     let length = length(input, given)?;
     let spectrum = Spectrum::read(&input.bytes, &input.file)?;
-    let channel = |name: &str, usual: f64| given.number(name).unwrap_or(usual) as u32;
-    let has_drop = spectrum.channels().iter().any(|c| c.number == channel("drop", 1.0));
+    let [through, drop] = [&THROUGH, &DROP].map(|port| given.value(port) as u32);
+    let has_drop = spectrum.channels().iter().any(|c| c.number == drop);
     let shape = match (given.word("type"), given.word("couplers")) {
         (Some("all-pass"), _) => Shape::AllPass,
         (None, _) if !has_drop && given.number("drop").is_none() => Shape::AllPass,
@@ -117,23 +123,19 @@ fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Out
         _ => Shape::AddDrop,
     };
     if shape != Shape::AllPass {
-        apart([("through", channel("through", 2.0)), ("drop", channel("drop", 1.0))])?;
+        apart([("through", through), ("drop", drop)])?;
     }
-    let reference = reference.map(|r| Reference::read(r, channel("through", 2.0), given)).transpose()?;
+    let reference = reference.map(|r| Reference::read(r, through, given)).transpose()?;
     let read = |number: u32| {
         let trace = Trace::new(&spectrum, number, given)?;
         reference.as_ref().map_or(Ok(trace.clone()), |r| r.cut(&trace))
     };
-    let through = read(channel("through", 2.0))?;
-    let drop = if shape == Shape::AllPass { None } else { Some(read(channel("drop", 1.0))?) };
+    let through = read(through)?;
+    let drop = if shape == Shape::AllPass { None } else { Some(read(drop)?) };
     let measured = Measured { through, drop, shape, length, centre: 0.0, reference, degree: 0 };
     let measured = Measured {
         centre: centre(&measured.through, given),
-        degree: given.number("envelope_degree").unwrap_or(if measured.reference.is_some() {
-            3.0
-        } else {
-            8.0
-        }) as usize,
+        degree: degree(given, measured.reference.is_some()),
         ..measured
     };
     let start = Start::find(&measured, given)?;
@@ -143,33 +145,6 @@ fn run(inputs: &[Input], reference: Option<&Input>, given: &Given) -> Result<Out
     let mut outcome = finish(solution, &measured, given)?;
     outcome.fit.notes.extend(level);
     Ok(outcome)
-}
-
-/// Standard deviations of the drop port's level beyond which alike couplers get a note, and beyond which they are refused.
-const DOUBTED: f64 = 2.0;
-const REFUSED: f64 = 3.0;
-
-/// Whether the couplers can be alike: if they are not, the level of the drop port, which is free, takes what the other coupler
-/// would, and the loss is wrong by any factor. Levels of fibre couplers scatter by the repeatability.
-fn alike(solution: &Solution, given: &Given, file: &str) -> Result<Option<String>, CalibrationError> {
-    let Some(level) = solution.fit.get("drop_level") else { return Ok(None) };
-    let repeatability = given.number("repeatability").unwrap_or(0.3);
-    let scatter = repeatability.hypot(level.standard_error.unwrap_or(0.0));
-    let off = level.value.abs() / scatter;
-    if off <= DOUBTED {
-        return Ok(None);
-    }
-    let text = format!(
-        "with couplers=equal the drop port is {:.2} dB off the through port's level, {off:.1} times what fibre couplers scatter by ({} dB): the \
-         ring's couplers may differ, and the loss of a round trip is then wrong by any factor; --set couplers=free, or --set repeatability=.. if \
-         fibre couplers scatter more",
-        level.value,
-        short(repeatability)
-    );
-    if off > REFUSED {
-        return Err(CalibrationError::Refused { what: file.into(), reason: text });
-    }
-    Ok(Some(text))
 }
 
 /// Reach in linewidths of where a ring acts.
@@ -256,7 +231,7 @@ impl Start {
     /// r and u = r2 a of both sides obey r u = 1 - q, r - u = -+ s q.
     pub fn find(measured: &Measured, given: &Given) -> Result<Self, CalibrationError> {
         let trace = &measured.through;
-        let indices = given.range("group_index").unwrap_or((3.0, 5.0));
+        let indices = given.ends(&INDEX);
         let found = fringes(&trace.wavelengths, &transmission(trace), measured.length, indices, 6, 3);
         let (from, to) = trace.band();
         let periods =
@@ -390,7 +365,7 @@ pub(super) fn solve(
         look.solution = fitting.go_on(&few, &look, &options).map_err(failed)?;
     }
     // One standard deviation of the couplers to the fibres, and what it does.
-    let level = maker(given.number("repeatability").unwrap_or(0.3));
+    let level = maker(given.value(&REPEATABILITY));
     let moved = Fitting { parameters, make: &level };
     let go_on = || fitting.go_on(&traces, &look, &options).map_err(failed);
     if measured.shape != Shape::AddDrop {
@@ -460,7 +435,7 @@ fn finish(mut solution: Solution, measured: &Measured, given: &Given) -> Result<
         curves.push((drop.name.clone(), drop.nanometres.as_slice(), drop.dbm.len()));
         data.extend(&drop.dbm);
     }
-    let fragment = fragment(&solution, shape, length);
+    let fragment = fragment(&solution.fit, shape, length, centre);
     let mut outcome = Outcome::of(solution, &curves, "power (dBm)", &data);
     outcome.tables.push(resonances::table(&singles));
     outcome.fragment = fragment;
@@ -487,7 +462,7 @@ fn remark(solution: &mut Solution, measured: &Measured, given: &Given, singles: 
                 "which part of the width is the drop coupler's and which is loss rests on the level of the drop port, taken as that of the \
                  through port's couplers within {} dB: where loss is small, --set couplers=equal determines it far better, if both couplers are drawn \
                  alike",
-                short(given.number("repeatability").unwrap_or(0.3))
+                short(given.value(&REPEATABILITY))
             ));
         }
         Shape::Equal => {

@@ -1,7 +1,10 @@
-//! Two rings whose ports shine alike, and which of them is taken.
+//! Two rings whose ports shine alike, and which of them is taken; whether couplers that are taken as alike can be so.
 
+use super::given::Given;
 use super::outcome::short;
 use super::ring_model::Shape;
+use super::trace::REPEATABILITY;
+use crate::CalibrationError;
 use crate::fit::Solution;
 
 /// The other ring whose ports shine the same at the centre: r = sqrt(1 - coupling) and u = (what is left of a round trip but for
@@ -64,6 +67,37 @@ pub(super) fn alternative(solution: &Solution, shape: Shape, what: &str, remedy:
             )
         }
     }
+}
+
+/// Standard deviations of the drop port's level beyond which alike couplers get a note, and beyond which they are refused.
+const DOUBTED: f64 = 2.0;
+const REFUSED: f64 = 3.0;
+
+/// Whether the couplers can be alike: if they are not, the level of the drop port, which is free, takes what the other coupler
+/// would, and the loss is wrong by any factor. Levels of fibre couplers scatter by the repeatability.
+pub(super) fn alike(
+    solution: &Solution,
+    given: &Given,
+    file: &str,
+) -> Result<Option<String>, CalibrationError> {
+    let Some(level) = solution.fit.get("drop_level") else { return Ok(None) };
+    let repeatability = given.value(&REPEATABILITY);
+    let scatter = repeatability.hypot(level.standard_error.unwrap_or(0.0));
+    let off = level.value.abs() / scatter;
+    if off <= DOUBTED {
+        return Ok(None);
+    }
+    let text = format!(
+        "with couplers=equal the drop port is {:.2} dB off the through port's level, {off:.1} times what fibre couplers scatter by ({} dB): the \
+         ring's couplers may differ, and the loss of a round trip is then wrong by any factor; --set couplers=free, or --set repeatability=.. if \
+         fibre couplers scatter more",
+        level.value,
+        short(repeatability)
+    );
+    if off > REFUSED {
+        return Err(CalibrationError::Refused { what: file.into(), reason: text });
+    }
+    Ok(Some(text))
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use super::data::{Data, one_of};
 use super::envelope::CHANNEL;
+use super::fragment::{Condition, Fragment, Line, Measured};
 use super::given::{Form, Given, Setting};
 use super::names::{per_file, volts_in};
-use super::outcome::{Outcome, Series, line, short};
+use super::outcome::{Outcome, Series, rounded, short};
 use super::trace::{BAND, FLOOR, Trace};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
@@ -22,18 +23,25 @@ const RESISTANCE: Setting = Setting {
     name: "resistance",
     doc: "of a heater; turns its voltage into power, over which the phase is fitted",
     form: Form::Number("ohm", 1e-3, 1e9),
+    usual: &[],
 };
-const LENGTH: Setting =
-    Setting { name: "length", doc: "of the shifter; gives V_pi L", form: Form::Number("um", 1e-3, 1e6) };
+const LENGTH: Setting = Setting {
+    name: "length",
+    doc: "of the shifter; gives V_pi L",
+    form: Form::Number("um", 1e-3, 1e6),
+    usual: &[],
+};
 const LARGEST: Setting = Setting {
     name: "max_voltage",
     doc: "voltage that the curvature refers to, the driver's largest [default: the largest that was measured]",
     form: Form::Number("V", 1e-6, 1e4),
+    usual: &[],
 };
 const PHASE: Setting = Setting {
     name: "phase",
     doc: "whether the phase was measured modulo a turn: continuous or wrapped [default: continuous]",
     form: Form::Word(&["continuous", "wrapped"]),
+    usual: &[],
 };
 
 /// A table of `voltage_v` or `power_w`, and `phase_rad`.
@@ -162,7 +170,7 @@ impl Curve {
             "phase = offset + pi/{name} (d + curvature d|d|/{}), d the drive in {unit}; {name} is the slope's at no drive",
             short(largest)
         ));
-        let fragment = self.fragment(&solution.fit, largest);
+        let fragment = fragment(&solution.fit, largest, given);
         let series = Series {
             name: self.file.clone(),
             x: self.drive.clone(),
@@ -172,25 +180,40 @@ impl Curve {
         let x = if self.voltage { "voltage (V)" } else { "power (W)" };
         Ok(Outcome { fragment, ..Outcome::plain(solution.fit, (x, "phase (rad)"), vec![series]) })
     }
+}
 
-    fn fragment(&self, fit: &crate::fit::Fit, largest: f64) -> String {
-        let (Some(length), Some(curvature)) = (fit.get("v_pi_length"), fit.get("curvature")) else {
-            return String::new();
-        };
-        let how = format!("phase over voltage, curvature at max_voltage = {} V", short(largest));
-        let value = format!("\"{} V cm\"", short(length.value));
-        format!(
-            "[devices.shifter]\n{}{}",
-            line("v_pi_length", &value, length, &how),
-            line("curvature", &super::outcome::real(curvature.value), curvature, &how)
-        )
-    }
+/// What a design takes: the curvature together with the voltage that it refers to. Only where the drive is a voltage and the
+/// length is known.
+fn fragment(fit: &crate::fit::Fit, largest: f64, given: &Given) -> Fragment {
+    let (Some(length), Some(curvature)) = (fit.get("v_pi_length"), fit.get("curvature")) else {
+        return Fragment::default();
+    };
+    let volts = rounded(largest, 12);
+    let how = format!("phase over voltage, curvature at max_voltage = {volts} V");
+    let condition = Condition { setting: LARGEST.name, value: largest, unit: "V" };
+    let source = match given.number(LARGEST.name) {
+        Some(_) => "as set; the curvature refers to it",
+        None => {
+            "the largest that was measured; the curvature refers to it: --set max_voltage=.. for the driver's own"
+        }
+    };
+    let lines = vec![
+        Measured::new("v_pi_length", length, ("V cm", 1.0), "phase over voltage, slope at no drive").into(),
+        Measured::new("curvature", curvature, ("", 1.0), &how).at(condition).into(),
+        Line::choice(LARGEST.name, &format!("{volts} V"), source),
+    ];
+    Fragment::of(
+        "devices.shifter",
+        "curvature and max_voltage belong together: put in both, or neither.",
+        lines,
+    )
 }
 
 const VOLTAGES: Setting = Setting {
     name: "voltage",
     doc: "voltage of each file, in their order [default: from names such as mzi_1.5V.csv]",
     form: Form::List("V", -1e4, 1e4),
+    usual: &[],
 };
 
 /// A spectrum of an interferometer for each voltage.
@@ -211,7 +234,7 @@ fn spectra(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome
             inputs.len()
         )));
     }
-    let channel = given.number("channel").unwrap_or(2.0) as u32;
+    let channel = given.value(&CHANNEL) as u32;
     let mut fringes = Vec::new();
     for input in inputs {
         let spectrum = Spectrum::read(&input.bytes, &input.file)?;

@@ -1,8 +1,9 @@
 //! Time constant from a step response.
 
 use super::data::{Data, one_of};
+use super::fragment::{Fragment, Measured};
 use super::given::{Form, Given, Setting};
-use super::outcome::{Outcome, Series, line, short};
+use super::outcome::{Outcome, Series};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::fit::{Options, Parameter, Problem, Spread, fit};
@@ -11,6 +12,7 @@ const ONSET: Setting = Setting {
     name: "onset",
     doc: "when the drive was switched [default: fitted]",
     form: Form::Number("s", -1e3, 1e3),
+    usual: &[],
 };
 
 /// A table of `time_s` and `phase_rad` or `signal`.
@@ -74,12 +76,9 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     options.polish = 6;
     let solution = fit(&problem, &options).map_err(|e| CalibrationError::fit(&data.file, e))?;
     super::checks::within(&solution, &data.file, &[])?;
-    let tau = solution.fit.parameters[2].clone();
-    let value = format!("\"{} ns\"", short(1e9 * tau.value));
-    let fragment = format!(
-        "[devices.shifter]\n{}",
-        line("settling_time", &value, &tau, "step response, one exponential")
-    );
+    let tau = &solution.fit.parameters[2];
+    let settling = Measured::new("settling_time", tau, ("ns", 1e9), "step response, one exponential");
+    let fragment = Fragment::of("devices.shifter", "", vec![settling.into()]);
     let series = Series {
         name: data.file.clone(),
         x: time.clone(),

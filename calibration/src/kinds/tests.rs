@@ -41,7 +41,8 @@ fn ring_and_interferometer_agree_on_the_group_index() {
         let found = resonances.rows.iter().any(|r| (r[0].unwrap() - peak).abs() < 0.03);
         assert!(found, "{peak}: {:?}", resonances.rows);
     }
-    assert!(ring.fragment.contains("[devices.ring]") && ring.fragment.contains("coupling_detour"));
+    let text = ring.fragment.text();
+    assert!(text.contains("[devices.ring]") && text.contains("coupling_detour"), "{text}");
 }
 
 /// Without equal couplers the level of the drop port decides, and the loss has a wide interval that holds the narrow one.
@@ -71,7 +72,8 @@ fn guides_and_branches_match_the_mean_difference_of_the_spectra() {
         "{:?}",
         guide.fit.notes
     );
-    assert!(guide.fragment.contains("[devices.waveguide]\nloss = { value = \"1.24"), "{}", guide.fragment);
+    let text = guide.fragment.text();
+    assert!(text.contains("[devices.waveguide]\nloss = { value = \"1.24"), "{text}");
     let series = ask("series", &["ybranch_0.csv", "ybranch_56.csv"], &["band=1545nm:1575nm"]).unwrap();
     let loss = series.fit.get("loss").unwrap();
     assert!((loss.value - 12.8139 / 56.0).abs() < 2e-3, "{loss:?}");
@@ -85,6 +87,17 @@ fn couplers_in_an_interferometer_match_their_fringes() {
     assert!((value(&found, "cross_coupling_0um") - 0.044).abs() < 0.008, "{:?}", found.fit.parameters);
     assert!((value(&found, "cross_coupling_5um") - 0.329).abs() < 0.02, "{:?}", found.fit.parameters);
     assert!((value(&found, "group_path") / 225.0 - 1.0).abs() < 0.01);
+}
+
+/// Where one of the devices, or none, has fringes.
+#[test]
+fn couplers_without_fringes_in_the_range_are_refused_by_name() {
+    for range in ["90um:95um", "160um:165um", "220um:225um", "1um:2um"] {
+        let set = ["structure=interferometer", &format!("group_path={range}")];
+        let files = ["dc_length0um.csv", "dc_length5um.csv"];
+        let text = ask("coupler", &files, &set).unwrap_err().to_string();
+        assert!(text.contains("no fringes of a group path between") && text.contains("dc_length"), "{text}");
+    }
 }
 
 #[test]

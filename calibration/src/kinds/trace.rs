@@ -12,23 +12,33 @@ pub(super) const BAND: Setting = Setting {
     name: "band",
     doc: "wavelengths to use, FROM:TO [default: all]",
     form: Form::Range("nm", 200.0, 20_000.0),
+    usual: &[],
 };
-pub(super) const THROUGH: Setting =
-    Setting { name: "through", doc: "channel of the through port [default: 2]", form: Form::Whole(0, 1000) };
+pub(super) const THROUGH: Setting = Setting {
+    name: "through",
+    doc: "channel of the through port",
+    form: Form::Whole(0, 1000),
+    usual: &[2.0],
+};
 pub(super) const FLOOR: Setting = Setting {
     name: "floor",
-    doc: "power that the detector shows without light [default: -60 dBm, that of openEBL]; data within 3 dB of it are left out",
+    doc: "power that the detector shows without light, usually that of openEBL; data within 3 dB of it are left out",
     form: Form::Number("dBm", -200.0, 30.0),
+    usual: &[-60.0],
 };
 pub(super) const DEGREE: Setting = Setting {
     name: "envelope_degree",
-    doc: "degree of the polynomial, in dB, for the couplers' response [default: 8; 3 with a reference]",
+    doc: "degree of the polynomial, in dB, for the couplers' response; with a reference 3 unless given",
     form: Form::Whole(0, 20),
+    usual: &[8.0],
 };
+/// Degree of the polynomial over the spectrum of a reference, which has taken most of the response.
+const WITH_REFERENCE: f64 = 3.0;
 pub(super) const REPEATABILITY: Setting = Setting {
     name: "repeatability",
-    doc: "how well two pairs of couplers agree, standard deviation of one pair [default: 0.3 dB]",
+    doc: "how well two pairs of couplers agree, standard deviation of one pair",
     form: Form::Number("dB", 0.0, 10.0),
+    usual: &[0.3],
 };
 
 /// Half the width of the running median that decides what the floor hides, in points.
@@ -117,7 +127,15 @@ pub(super) fn band(spectrum: &Spectrum, given: &Given) -> Result<Spectrum, Calib
 
 /// The detector's floor, dBm.
 pub(super) fn floor(given: &Given) -> f64 {
-    given.number("floor").unwrap_or(-60.0)
+    given.value(&FLOOR)
+}
+
+/// Degree of the polynomial for the couplers' response.
+pub(super) fn degree(given: &Given, reference: bool) -> usize {
+    match given.number(DEGREE.name) {
+        None if reference => WITH_REFERENCE as usize,
+        _ => given.value(&DEGREE) as usize,
+    }
 }
 
 /// The powers of a channel, unless they are all the same.

@@ -38,6 +38,7 @@ const FOUNDRY: Setting = Setting {
     name: "compare",
     doc: "quantity of the foundry's table to compare with: width or thickness, the values then in nm [default: none]",
     form: Form::Word(&["width", "thickness"]),
+    usual: &[],
 };
 
 /// A table of `x_mm`, `y_mm` and `value`.

@@ -15,7 +15,8 @@ use super::whole;
     mirage calibrate coupler dc_length0um.csv dc_length5um.csv --set structure=interferometer\n\n\
     Writes fit.json (parameters with standard errors and 95 % intervals), fit.csv (data, model, residual), fit.svg, fragment.toml\n\
     (values for a design file, with their sources), and tables of the kind; for several files of a kind that fits each, a\n\
-    folder for each and fits.csv. docs/calibration.md has models and formulas, docs/outputs.md every column.")]
+    folder for each and fits.csv, and from three files on spread.toml (means and how far devices differ, for characterize --spread).\n\
+    docs/calibration.md has models and formulas, docs/outputs.md every column.")]
 pub struct CalibrateArgs {
     /// What was measured; --list shows all.
     #[arg(required_unless_present = "list")]

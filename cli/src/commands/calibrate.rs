@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mirage_calibration::fit::Estimate;
 use mirage_calibration::kinds::{
-    FEWEST, Files, Form, Given, Input, KINDS, Kind, Outcome, Setting, different, spread,
+    FEWEST, Files, Form, Fragment, Given, Input, KINDS, Kind, Outcome, Setting, different, spread,
 };
 use rayon::prelude::*;
 
@@ -99,8 +99,8 @@ fn many(
         say!("{}", serde_json::to_string_pretty(&fits)?);
     } else {
         say!("{} of {} files fitted: {}", fits.len(), inputs.len(), args.output.join("fits.csv").display());
-        spread.iter().for_each(|said| eprintln!("note: {said}"));
     }
+    spread.iter().for_each(|said| eprintln!("note: {said}"));
     match failures.is_empty() {
         true => Ok(()),
         false => Err(CliError::message(format!(
@@ -118,14 +118,14 @@ fn process(
     all: &[std::result::Result<Outcome, mirage_calibration::CalibrationError>],
 ) -> Result<Option<String>> {
     let fitted = inputs.iter().zip(all).filter_map(|(input, o)| Some((input, o.as_ref().ok()?)));
-    let fragments: Vec<(&str, &str)> =
-        fitted.map(|(input, o)| (input.file.as_str(), o.fragment.as_str())).collect();
+    let fragments: Vec<(&str, &Fragment)> =
+        fitted.map(|(input, o)| (input.file.as_str(), &o.fragment)).collect();
     if fragments.len() < FEWEST {
         return Ok(None);
     }
     match spread(&fragments) {
-        Ok(text) => {
-            whole.text("spread.toml", &text)?;
+        Ok(fragment) => {
+            whole.text("spread.toml", &fragment.text())?;
             Ok(None)
         }
         Err(why) => Ok(Some(format!("no spread.toml: {why}"))),
@@ -188,7 +188,7 @@ fn write(folder: &Folder, outcome: &Outcome) -> Result<()> {
     }
     plots::calibration::fit(folder, &outcome.fit.kind, outcome.x, outcome.y)?;
     if !outcome.fragment.is_empty() {
-        folder.text("fragment.toml", &outcome.fragment)?;
+        folder.text("fragment.toml", &outcome.fragment.text())?;
     }
     for (name, text) in &outcome.files {
         folder.text(name, text)?;
@@ -240,7 +240,7 @@ fn describe(kind: &Kind) {
         Form::Word(words) => words.join(" | "),
     };
     for setting in kind.settings {
-        say!("  {:<34} {}", format!("{}, {}", setting.name, form(setting)), setting.doc);
+        say!("  {:<34} {}", format!("{}, {}", setting.name, form(setting)), setting.told());
     }
     if kind.takes_reference {
         say!("  --reference FILE                   spectrum of the couplers alone");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{columns_are_documented, mirage};
+use crate::common::{columns_are_documented, dropped_in, mirage};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/openebl-2024-10");
 
@@ -99,38 +99,6 @@ fn the_list_names_kinds_and_settings() {
     for word in ["envelope:", "waveguide:", "series:", "mzi:", "ring:", "coupler:", "delta_length, in um"] {
         assert!(text.contains(word), "{word}: {text}");
     }
-}
-
-/// A design with a fragment dropped in as its comments say: sections in place of those of that name where the fragment says whole,
-/// else keys in place of those of that name; keys that the comments send away are gone.
-fn dropped_in(design: &str, fragment: &str, whole: &[&str], gone: &[&str]) -> String {
-    let key = |line: &str| line.split_once('=').map(|(k, _)| k.trim().to_owned());
-    let mut sections: Vec<(String, Vec<&str>)> = Vec::new();
-    for line in fragment.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
-        match line.strip_prefix('[') {
-            Some(_) => sections.push((line.to_owned(), Vec::new())),
-            None => sections.last_mut().unwrap().1.push(line),
-        }
-    }
-    let (mut out, mut here) = (String::new(), None);
-    for line in design.lines() {
-        if line.starts_with('[') {
-            here = sections.iter().find(|(name, _)| name == line);
-            out += &format!("{line}\n");
-            here.iter().for_each(|(_, lines)| out += &format!("{}\n", lines.join("\n")));
-            continue;
-        }
-        let ours = here.is_some_and(|(name, lines)| {
-            whole.contains(&name.as_str())
-                || key(line).is_some_and(|k| {
-                    gone.contains(&k.as_str()) || lines.iter().any(|l| key(l).as_ref() == Some(&k))
-                })
-        });
-        if !ours {
-            out += &format!("{line}\n");
-        }
-    }
-    out
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod heaters;
 mod inversion;
 mod language;
 mod messages;
+mod process;
 mod resume;
 mod rivals;
 mod sparam;

@@ -35,6 +35,38 @@ pub fn columns_are_documented(folder: &Path) {
     }
 }
 
+/// A design with a fragment dropped in as its comments say: sections in place of those of that name where the fragment says whole,
+/// else keys in place of those of that name; keys that the comments send away are gone.
+pub fn dropped_in(design: &str, fragment: &str, whole: &[&str], gone: &[&str]) -> String {
+    let key = |line: &str| line.split_once('=').map(|(k, _)| k.trim().to_owned());
+    let mut sections: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in fragment.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
+        match line.strip_prefix('[') {
+            Some(_) => sections.push((line.to_owned(), Vec::new())),
+            None => sections.last_mut().unwrap().1.push(line),
+        }
+    }
+    let (mut out, mut here) = (String::new(), None);
+    for line in design.lines() {
+        if line.starts_with('[') {
+            here = sections.iter().find(|(name, _)| name == line);
+            out += &format!("{line}\n");
+            here.iter().for_each(|(_, lines)| out += &format!("{}\n", lines.join("\n")));
+            continue;
+        }
+        let ours = here.is_some_and(|(name, lines)| {
+            whole.contains(&name.as_str())
+                || key(line).is_some_and(|k| {
+                    gone.contains(&k.as_str()) || lines.iter().any(|l| key(l).as_ref() == Some(&k))
+                })
+        });
+        if !ours {
+            out += &format!("{line}\n");
+        }
+    }
+    out
+}
+
 /// Writes a set of CIFAR-10's form: 60 training images and 10 test images, bright where their class is.
 pub fn cifar(folder: &Path) {
     fs::create_dir(folder).unwrap();
