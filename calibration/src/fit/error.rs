@@ -27,7 +27,9 @@ pub enum FitError {
         reason: String,
     },
     /// No start led to a minimum.
-    #[error("no minimum was found: {0}")]
+    #[error(
+        "no minimum was found: {0}; is it the file of such a device, and the channel right? A narrower band, or values that are known, may help"
+    )]
     NoMinimum(String),
 }
 

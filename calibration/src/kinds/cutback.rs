@@ -186,7 +186,10 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
         model: (0..nanometres.len()).map(|k| model(i, k)).collect(),
     });
     let series = series.collect();
-    let tables = vec![by_wavelength(&losses, &nanometres, &devices, unit)];
+    let table = by_wavelength(&losses, &nanometres, &devices, unit);
+    let mut fit = fit;
+    fit.notes.extend(uneven(&table, unit));
+    let tables = vec![table];
     Ok(Outcome {
         fit,
         x: "wavelength (nm)",
@@ -323,6 +326,21 @@ impl Devices {
 
 /// Parts of the spectrum of the table over wavelength.
 const PARTS: usize = 20;
+
+/// Says so where parts of the spectrum have losses whose intervals are apart: then no number holds for all of it.
+fn uneven(table: &Table, unit: &Amount) -> Option<String> {
+    let cell = |row: &Vec<Option<f64>>, column: usize| row[column].unwrap_or(f64::NAN);
+    let highest = table.rows.iter().max_by(|a, b| cell(a, 2).total_cmp(&cell(b, 2)))?;
+    let lowest = table.rows.iter().min_by(|a, b| cell(a, 3).total_cmp(&cell(b, 3)))?;
+    (cell(highest, 2) > cell(lowest, 3)).then(|| {
+        let [a, b] = [highest, lowest].map(|row| format!("{:.3} {} at {:.1} nm", cell(row, 1), unit.unit, cell(row, 0)));
+        format!(
+            "the loss changes along the spectrum by more than its interval, {a} and {b} ({}): no one number holds for all of it, \
+             --set band=FROM:TO takes a part",
+            unit.file
+        )
+    })
+}
 
 /// Loss in parts of the spectrum, with the interval of the structures and the scatter within the part.
 fn by_wavelength(losses: &[f64], nanometres: &[f64], devices: &Devices, unit: &Amount) -> Table {

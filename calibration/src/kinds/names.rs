@@ -30,10 +30,11 @@ pub(super) fn length_in(name: &str) -> Option<f64> {
     Some(factor * digits_before(name, end)?)
 }
 
-/// A count in a name: its last digits.
+/// A count in a name: its last digits, unless they are a length.
 pub(super) fn count_in(name: &str) -> Option<f64> {
     let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
-    digits_before(name, end)
+    let length = ["nm", "um", "mm"].iter().any(|unit| name[end..].starts_with(unit));
+    digits_before(name, end).filter(|_| !length)
 }
 
 /// A voltage in a name: the last number before `V`.

@@ -443,11 +443,13 @@ fn finish(mut solution: Solution, measured: &Measured, given: &Given) -> Result<
 }
 
 fn remark(solution: &mut Solution, measured: &Measured, given: &Given, singles: &[resonances::Resonance]) {
+    let wanted = given.word("regime").unwrap_or("under");
     let mut all = vec![format!("numbers over wavelength hold at {:.3} nm", measured.centre * 1e9)];
     match measured.shape {
         Shape::AllPass => all.push(alternative(
             solution,
             measured.shape,
+            wanted,
             "one dip cannot tell coupling from loss",
             "a drop port would decide",
         )),
@@ -455,6 +457,7 @@ fn remark(solution: &mut Solution, measured: &Measured, given: &Given, singles: 
             all.push(alternative(
                 solution,
                 measured.shape,
+                wanted,
                 "through and drop port alone cannot tell the bus coupler from the rest of a round trip",
                 "the add port would decide",
             ));

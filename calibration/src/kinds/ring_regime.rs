@@ -46,13 +46,25 @@ pub(super) fn regime(mut fitted: Vec<f64>, shape: Shape, wanted: &str) -> Vec<f6
 }
 
 /// Says which other ring the data fit as well.
-pub(super) fn alternative(solution: &Solution, shape: Shape, what: &str, remedy: &str) -> String {
+///
+/// The exchange is exact at the centre alone, since couplings change along the band: the data may have a minimum on one side only.
+pub(super) fn alternative(
+    solution: &Solution,
+    shape: Shape,
+    wanted: &str,
+    what: &str,
+    remedy: &str,
+) -> String {
     let [coupling, loss] = ["coupling_bus", "round_trip_loss"].map(|n| solution.value(n));
     let drop = if shape == Shape::AddDrop { solution.value("coupling_drop") } else { 0.0 };
     let rest = 1.0 - (1.0 - drop) * 10f64.powf(-loss / 10.0);
     let side = if coupling > rest { "over" } else { "under" };
     match other(shape, coupling, drop, loss) {
         None => what.to_owned(),
+        Some(_) if side != wanted => format!(
+            "{what} at one wavelength; over the whole band the fit comes to the {side}-coupled answer from the {wanted}-coupled side as well, \
+             since couplings change along it, which rests on how smooth the couplers' response is: {remedy}"
+        ),
         Some([bus, drop, loss]) => {
             let drop = if shape == Shape::AddDrop {
                 format!(", coupling_drop {}", short(drop))
