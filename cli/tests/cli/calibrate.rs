@@ -118,7 +118,7 @@ fn every_fragment_drops_into_the_built_in_design() {
         "shifter.csv",
         &format!(
             "voltage_v,phase_rad\n{}",
-            line(20, &|i| format!("{},{}\n", 0.1 * i, 0.3 * i + 2e-3 * i * i + rough(i)))
+            line(26, &|i| format!("{},{}\n", 0.1 * i, 0.3 * i + 2e-3 * i * i + rough(i)))
         ),
     );
     let step = write(

@@ -109,9 +109,9 @@ fn rings_have_a_spread() {
         let expected = (4e-8 - errors.iter().map(|e| e * e).sum::<f64>() / 3.0).sqrt();
         assert!((index - mean).abs() < 0.1 * sigma.unwrap(), "{index} of {all:?}");
         assert!((sigma.unwrap() / expected - 1.0).abs() < 0.1, "{sigma:?} where {expected} is expected");
-        // 0.4 of c/(n_g L), from the mean.
+        // 0.4 of c/(n_g L), GHz, from the mean.
         let range = 299_792.458 / (mean * 2.0 * std::f64::consts::PI * 10.0);
-        assert!((said(&spread, "detuning").0 / (0.4e3 * range) - 1.0).abs() < 1e-4, "{spread}");
+        assert!((said(&spread, "detuning").0 / (0.4 * range) - 1.0).abs() < 1e-4, "{spread}");
         let detour = (said(&spread, "coupling_detour").0, said(&spread, "coupling_bus").0);
         assert_eq!(detour.0, detour.1, "{spread}");
         let keys = drawn(&spread, &["[devices.ring]"], &output);
