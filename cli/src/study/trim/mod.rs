@@ -1,6 +1,7 @@
 //! Trimming a sampled chip on the bench: what it takes, what it leaves, and what stops it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use mirage_calibration::CalibrationError;
 use mirage_calibration::trim::{Drift, Step, TrimPlan, Trimmed, trim};
@@ -324,18 +325,18 @@ impl Trimming<'_> {
     fn curve(&self, chips: &SampledChips<'_>, known: &mut BTreeMap<u32, Trials>) -> Result<Vec<ReadsRow>> {
         let mut rows = Vec::new();
         for &reads in &self.curve {
-            if !known.contains_key(&reads) {
-                known.insert(
-                    reads,
-                    self.trials(chips, reads, &format!("trimming with {reads} reads an angle"))?,
-                );
-            }
+            let trials = match known.entry(reads) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    new.insert(self.trials(chips, reads, &format!("trimming with {reads} reads an angle"))?)
+                }
+            };
             for &modulus in self.moduli() {
-                let Rates { all, lowest, highest } = known[&reads].rates(modulus)?;
+                let Rates { all, lowest, highest } = trials.rates(modulus)?;
                 rows.push(ReadsRow {
                     modulus,
                     reads_per_angle: reads,
-                    reads: known[&reads].reads(modulus),
+                    reads: trials.reads(modulus),
                     error_rate: all.mean,
                     standard_error: all.error,
                     lowest,
