@@ -146,7 +146,7 @@ fn notes(
         format!(
             "intervals: {resamples} bootstrap resamples of the converters, 2.5 to 97.5 %. The smallest of a sample have no proper \
              bootstrap (Bickel and Freedman, Ann. Statist. 9, 1196 (1981)): those of three_best say how far it hangs on single \
-             converters, no more. Energies of k1_quantile and k2_quantile are smeared by their scatter times n^(-1/3): smoothed bootstrap"
+             converters, no more. Energies of k1_quantile and k2_quantile are smeared by 1.06 n^(-1/5) of their scatter: smoothed bootstrap"
         ),
         "Schreier figure of merit SNDR + 10 log10(rate/2/power): schreier_slow_2020 at low rates in 2020, falling by \
          schreier_slope_fast for each decade beyond schreier_corner"
@@ -154,15 +154,14 @@ fn notes(
     ]
 }
 
-/// How far the energies of a resample are moved, in ln: their scatter about the law, from its quartiles, times n^(-1/3). A share of a
-/// sample sits on few values, and resamples of these alone err too little; smoothed ones know what lies between (Silverman and Young,
-/// *Biometrika* 74, 469 (1987)). The exponent is that of estimates of a density at a quantile (Bofinger, *Austral. J. Statist.* 17, 1
-/// (1975), has -1/5), and its factor is held to by the count of intervals that hold a known truth.
+/// How far the energies of a resample are moved, in ln: the width of a normal kernel for their scatter about the law, 1.06 s n^(-1/5)
+/// (Silverman, *Density Estimation*, 1986, eq. 3.28), s from the quartiles. A share of a sample sits on few values, and resamples of
+/// these alone err too little; smoothed ones know what lies between (Silverman and Young, *Biometrika* 74, 469 (1987)).
 fn smear(converters: &[Converter], [k1, k2]: [f64; 2]) -> f64 {
     let off = |c: &Converter| (c.energy / (k1 * c.bits + k2 * 4f64.powf(c.bits))).ln();
     let off: Vec<f64> = converters.iter().map(off).collect();
     let quartiles = quantile(off.clone(), 0.75) - quantile(off, 0.25);
-    quartiles / QUARTILES * (converters.len() as f64).powf(-1.0 / 3.0)
+    1.06 * quartiles / QUARTILES * (converters.len() as f64).powf(-0.2)
 }
 
 /// Between the quartiles of a standard normal number.
