@@ -196,15 +196,17 @@ mod tests {
     fn single_errors_agree_with_the_range_checks_estimate() {
         let histogram = histogram();
         let config = GemmConfig::mirage(3);
-        let channel = ResidueChannel::slip(&config.moduli, &config.code, 1e-3).unwrap();
+        // So rare that hardly any read has several, which the estimate counts once.
+        let rate = 1e-9;
+        let channel = ResidueChannel::slip(&config.moduli, &config.code, rate).unwrap();
         let judge = CodeJudge::new(&channel, &config, &histogram).unwrap();
         for changes in [[1, 1, 1], [17, 23, 17], [18, 27, 23], [4, 9, 5]] {
             let code = SlipCode::with_changes(&config.moduli, &changes).unwrap();
-            let own = ResidueChannel::slip(&config.moduli, &code, 1e-3).unwrap();
+            let own = ResidueChannel::slip(&config.moduli, &code, rate).unwrap();
             let other = GemmConfig { code: code.clone(), ..config.clone() };
             let expected = expected_reads(&own, &other, &histogram).unwrap();
             let found = judge.judge(&code);
-            assert!((found.single - expected.silent).abs() < 1e-12, "{changes:?} {found:?} {expected:?}");
+            assert!((found.single - expected.silent).abs() < 1e-8 * rate, "{changes:?} {found:?} {expected:?}");
         }
     }
 
