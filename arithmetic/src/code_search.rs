@@ -206,7 +206,10 @@ mod tests {
             let other = GemmConfig { code: code.clone(), ..config.clone() };
             let expected = expected_reads(&own, &other, &histogram).unwrap();
             let found = judge.judge(&code);
-            assert!((found.single - expected.silent).abs() < 1e-8 * rate, "{changes:?} {found:?} {expected:?}");
+            assert!(
+                (found.single - expected.silent).abs() < 1e-8 * rate,
+                "{changes:?} {found:?} {expected:?}"
+            );
         }
     }
 

@@ -105,10 +105,12 @@ fn rings_have_a_spread() {
         let all = fits(&output, "group_index", "value");
         let mean = all.iter().sum::<f64>() / 3.0;
         let errors = fits(&output, "group_index", "standard_error");
-        // The values are 2e-4 apart, which is their standard deviation; errors are taken off.
-        let expected = (4e-8 - errors.iter().map(|e| e * e).sum::<f64>() / 3.0).sqrt();
+        // The rings are 2e-4 apart, which is their standard deviation; errors are taken off.
+        let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2.0;
+        assert!((variance.sqrt() / 2e-4 - 1.0).abs() < 0.1, "{all:?}");
+        let expected = (variance - errors.iter().map(|e| e * e).sum::<f64>() / 3.0).sqrt();
         assert!((index - mean).abs() < 0.1 * sigma.unwrap(), "{index} of {all:?}");
-        assert!((sigma.unwrap() / expected - 1.0).abs() < 0.1, "{sigma:?} where {expected} is expected");
+        assert!((sigma.unwrap() / expected - 1.0).abs() < 0.01, "{sigma:?} where {expected} is expected");
         // 0.4 of c/(n_g L), GHz, from the mean.
         let range = 299_792.458 / (mean * 2.0 * std::f64::consts::PI * 10.0);
         assert!((said(&spread, "detuning").0 / (0.4 * range) - 1.0).abs() < 1e-4, "{spread}");
