@@ -37,8 +37,8 @@ const CURVES: &[Case] = &[
     Case { kind: "variation", set: &[], make: devices, few: 60 },
 ];
 
-const ENERGIES: Case = Case { kind: "converters", set: &["resamples=200"], make: energies, few: 20 };
-const MERITS: Case = Case { kind: "converters", set: &["resamples=200"], make: merits, few: 20 };
+const ENERGIES: Case = Case { kind: "converters", set: &["resamples=200"], make: energies, few: 12 };
+const MERITS: Case = Case { kind: "converters", set: &["resamples=200"], make: merits, few: 12 };
 
 /// What a tenth of standard normal numbers lie below.
 const TENTH: f64 = -1.281_551_565_544_6;
