@@ -37,6 +37,7 @@ pub use correlation::Correlation;
 pub use error::FitError;
 pub use problem::{Loss, Model, Options, Parameter, Problem, Spread};
 pub use result::{Covariance, Estimate, Fit, Solution};
+pub(crate) use solve::MEDIAN_OF_NORMAL;
 
 use correlation::{block_bootstrap, correlation};
 use information::{Information, inside_box};

@@ -11,8 +11,8 @@ use std::convert::Infallible;
 
 /// Huber's constant: 95 % efficiency on normal noise.
 pub(super) const HUBER: f64 = 1.345;
-/// Median of |x| of a standard normal x.
-const MEDIAN_OF_NORMAL: f64 = 0.674_489_750_196_081_7;
+/// Median of |x| of a standard normal x, and so its upper quartile.
+pub(crate) const MEDIAN_OF_NORMAL: f64 = 0.674_489_750_196_081_7;
 /// Step of the central differences, as a share of a parameter's range.
 const STEP: f64 = 1e-6;
 /// Step of the one-sided differences.

@@ -1,14 +1,13 @@
 //! Energy laws and figures of merit of published converters.
 
 use super::data::text;
-use super::fragment::Fragment;
 use super::given::{Form, Given, Setting};
 use super::outcome::{Outcome, Series, Table};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::adc::{AdcSurvey, Converter};
 use crate::draws::{Domain, generator, normals};
-use crate::fit::{Estimate, Fit};
+use crate::fit::{Estimate, Fit, MEDIAN_OF_NORMAL};
 use crate::quantile::{linear, loss, quantile};
 use nalgebra::DMatrix;
 use rand::RngExt;
@@ -115,7 +114,7 @@ fn run(inputs: &[Input], _: Option<&Input>, given: &Given) -> Result<Outcome, Ca
     let series: Vec<Series> = laws.iter().map(|(name, k)| energy_series(name, &fast, *k)).collect();
     let tables = vec![law_table(&fast, laws), envelope_table(found, &many, &all)];
     let outcome = Outcome::plain(fit, ("effective bits", "log10 of the energy of a conversion (J)"), series);
-    Ok(Outcome { tables, fragment: Fragment::default(), ..outcome })
+    Ok(Outcome { tables, ..outcome })
 }
 
 fn notes(
@@ -161,11 +160,8 @@ fn smear(converters: &[Converter], [k1, k2]: [f64; 2]) -> f64 {
     let off = |c: &Converter| (c.energy / (k1 * c.bits + k2 * 4f64.powf(c.bits))).ln();
     let off: Vec<f64> = converters.iter().map(off).collect();
     let quartiles = quantile(off.clone(), 0.75) - quantile(off, 0.25);
-    1.06 * quartiles / QUARTILES * (converters.len() as f64).powf(-0.2)
+    1.06 * quartiles / (2.0 * MEDIAN_OF_NORMAL) * (converters.len() as f64).powf(-0.2)
 }
-
-/// Between the quartiles of a standard normal number.
-const QUARTILES: f64 = 1.348_979_500_392_2;
 
 /// Values of the bootstrap's resamples, those that failed left out; `smear` is how far their energies are moved, in ln.
 fn resample<const N: usize>(

@@ -165,6 +165,8 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     let mut all = vec![devices.note.clone()];
     all.extend(along.fit.notes.iter().map(|n| format!("along the spectrum: {n}")));
     all.extend(notes(&traces));
+    let table = by_wavelength(&losses, &nanometres, &devices, unit);
+    all.extend(uneven(&table, unit));
     let parameters = vec![loss, slope, couplers];
     let fit = Fit {
         kind: String::new(),
@@ -186,16 +188,12 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
         model: (0..nanometres.len()).map(|k| model(i, k)).collect(),
     });
     let series = series.collect();
-    let table = by_wavelength(&losses, &nanometres, &devices, unit);
-    let mut fit = fit;
-    fit.notes.extend(uneven(&table, unit));
-    let tables = vec![table];
     Ok(Outcome {
         fit,
         x: "wavelength (nm)",
         y: "power (dBm)",
         series,
-        tables,
+        tables: vec![table],
         fragment: Fragment::default(),
         files: Vec::new(),
     })

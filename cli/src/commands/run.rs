@@ -147,7 +147,7 @@ impl<'a> Study<'a> {
         training::write(folder, &setup.network, &results)?;
         folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(setup), out))?;
         let tolerances = seeds::tolerances(&setup.network, &runs.split_off(compared));
-        seeds::write_tolerances(folder, &tolerances)?;
+        folder.rows("tolerance.csv", &tolerances)?;
         let is_compared = |row: &crate::table::Row<'_>| matches!(row.text("error_shape"), "" | "design");
         crate::plots::training::curves(folder, "training.csv", is_compared)?;
         if !tolerances.is_empty() {

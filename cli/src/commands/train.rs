@@ -69,7 +69,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     folder.write("gemms.csv", |out| GemmEntry::write_csv(&training::gemms(&setup), out))?;
     training::write_translations(&folder, &setup, &plans, &results)?;
     let over_seeds = if asked.is_none() { seeds::over_seeds(&setup.network, &runs) } else { Vec::new() };
-    seeds::write_seeds(&folder, &over_seeds)?;
+    if !over_seeds.is_empty() {
+        folder.rows("seeds.csv", &over_seeds)?;
+    }
     let baselines = training::baselines(&folder, &setup)?;
     if plans.len() <= MOST_CURVES {
         crate::plots::training::curves(&folder, "training.csv", |_| true)?;
@@ -77,7 +79,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if let Some((of, points)) = &devices {
         of.write(&folder, points, &results)?;
     } else if asked.is_some() {
-        seeds::write_tolerances(&folder, &seeds::tolerances(&setup.network, &runs))?;
+        folder.rows("tolerance.csv", &seeds::tolerances(&setup.network, &runs))?;
         crate::plots::training::tolerance(&folder)?;
     }
     if asked.is_some() {

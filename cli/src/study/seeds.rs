@@ -2,10 +2,9 @@
 
 use mirage_training::Network;
 use serde::{Deserialize, Serialize};
+use statrs::statistics::Statistics;
 
 use super::training::RunSummary;
-use crate::error::Result;
-use crate::folder::Folder;
 
 /// One point of the tolerance curve: all seeds of a shape, protection and rate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,37 +103,14 @@ pub fn over_seeds(network: &Network, runs: &[RunSummary]) -> Vec<Seeds> {
             rate: runs[0].rate,
             seeds: accuracies.len(),
             diverged: runs.iter().filter(|r| r.diverged).count(),
-            accuracy_mean: mean(&accuracies),
-            accuracy_deviation: deviation(&accuracies),
-            accuracy_min: accuracies.iter().copied().fold(f64::INFINITY, f64::min),
-            accuracy_max: accuracies.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            test_loss_mean: (losses.len() == accuracies.len()).then(|| mean(&losses)),
+            accuracy_mean: accuracies.iter().mean(),
+            accuracy_deviation: accuracies.iter().std_dev(),
+            accuracy_min: Statistics::min(accuracies.iter()),
+            accuracy_max: Statistics::max(accuracies.iter()),
+            test_loss_mean: (losses.len() == accuracies.len()).then(|| losses.iter().mean()),
         })
     };
     alike(runs).iter().filter_map(one).collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Of a sample: over one less than there are.
-fn deviation(values: &[f64]) -> f64 {
-    let centre = mean(values);
-    (values.iter().map(|x| (x - centre).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)).sqrt()
-}
-
-/// Writes seeds.csv, if there is anything to say.
-pub fn write_seeds(folder: &Folder, seeds: &[Seeds]) -> Result<()> {
-    if seeds.is_empty() { Ok(()) } else { records(folder, "seeds.csv", seeds) }
-}
-
-fn records<T: Serialize>(folder: &Folder, name: &str, all: &[T]) -> Result<()> {
-    folder.write(name, |out| -> std::result::Result<(), csv::Error> {
-        let mut writer = csv::Writer::from_writer(out);
-        all.iter().try_for_each(|one| writer.serialize(one))?;
-        Ok(writer.flush()?)
-    })
 }
 
 impl std::fmt::Display for Seeds {
@@ -152,20 +128,5 @@ impl std::fmt::Display for Seeds {
         )?;
         self.test_loss_mean.map_or(Ok(()), |loss| write!(f, ", mean test loss {loss:.4}"))?;
         if self.diverged > 0 { write!(f, "; {} diverged", self.diverged) } else { Ok(()) }
-    }
-}
-
-/// Writes tolerance.csv.
-pub fn write_tolerances(folder: &Folder, points: &[Tolerance]) -> Result<()> {
-    records(folder, "tolerance.csv", points)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn means_and_deviations_by_hand() {
-        assert_eq!((mean(&[1.0, 2.0, 6.0]), deviation(&[1.0, 2.0, 6.0])), (3.0, 7f64.sqrt()));
     }
 }

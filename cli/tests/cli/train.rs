@@ -188,6 +188,39 @@ fn a_killed_transformer_goes_on_and_gives_the_same_bytes() {
 }
 
 #[test]
+fn several_seeds_have_a_mean_and_a_spread() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, output] = ["data", "out"].map(|name| folder.path().join(name));
+    cifar(&data);
+    let run = |seeds: &str| {
+        let mut command = mirage();
+        command.args(["train", "--network", "mobilenet-small", "--arithmetic", "bfp", "--epochs", "1"]);
+        let done =
+            command.args(["--seeds", seeds, "--data"]).arg(&data).arg("-o").arg(&output).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert!(!run("1").contains("standard deviation") && !output.join("seeds.csv").exists());
+    let said = run("3");
+    assert!(said.contains("over 3 seeds"), "{said}");
+    columns_are_documented(&output);
+    let column = |name: &str, column: &str| -> Vec<f64> {
+        let mut reader = csv::Reader::from_path(output.join(name)).unwrap();
+        let at = reader.headers().unwrap().iter().position(|h| h == column).unwrap();
+        reader.records().filter_map(|r| r.unwrap()[at].parse().ok()).collect()
+    };
+    // Of a single epoch each run has one accuracy.
+    let all = column("training.csv", "test_accuracy");
+    assert_eq!(all.len(), 3);
+    let mean = all.iter().sum::<f64>() / 3.0;
+    let deviation = (all.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+    for (name, value) in [("accuracy_mean", mean), ("accuracy_deviation", deviation), ("seeds", 3.0)] {
+        let found = column("seeds.csv", name);
+        assert!(found.len() == 1 && (found[0] - value).abs() < 1e-12, "{name}: {found:?} {value}");
+    }
+}
+
+#[test]
 fn a_sweep_leaves_no_checkpoints_and_wrong_names_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let [data, sweep] = ["data", "sweep"].map(|name| folder.path().join(name));
