@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::common::{columns_are_documented, given_design, mirage};
+use crate::common::{columns_are_documented, given_design, mirage, table};
 use assert_cmd::assert::OutputAssertExt;
 
 /// The given design with a target that its light meets.
@@ -49,12 +49,6 @@ fn characterize(design: &str, few: bool, folder: &Path, extra: &[&str]) -> serde
     serde_json::from_slice(&output).unwrap()
 }
 
-/// A table as one map for each line.
-fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
-    let mut reader = csv::Reader::from_path(path).unwrap();
-    reader.deserialize().map(Result::unwrap).collect()
-}
-
 /// The text with the value of a key of a section replaced.
 fn with(text: &str, section: &str, key: &str, value: &str) -> String {
     let head = format!("[{section}]");
@@ -73,7 +67,7 @@ fn limits_are_limits_of_the_design_itself() {
     fs::remove_file(at("inverted").join("few.csv")).unwrap();
     columns_are_documented(&at("inverted"));
     assert!(!at("inverted").join("inversion.journal").exists());
-    let rows = table(&at("inverted").join("inversion.csv"));
+    let rows = table(at("inverted").join("inversion.csv"));
     let target = 1e-6;
     // A limit meets the target; without one not even the tightest value does.
     for row in &rows {
@@ -143,7 +137,7 @@ fn importance_sampling_stands_beside_the_channel() {
         let at = folder.path().join(if few { "given" } else { "drawn" });
         let summary = characterize(&lenient_design(), few, &at, &["--importance", "1900"]);
         assert!(!at.join("importance.journal").exists());
-        let rows = table(&at.join("importance.csv"));
+        let rows = table(at.join("importance.csv"));
         assert_eq!(rows.len(), 3);
         for (row, channel) in rows.iter().zip(summary["channel"].as_array().unwrap()) {
             let number = |name: &str| row[name].parse::<f64>().unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{dropped_in, given_design, mirage};
+use crate::common::{dropped_in, given_design, mirage, number, table};
 
 const RING: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../data/openebl-2024-10/ring_double_r10um_g80nm.csv");
@@ -34,12 +34,7 @@ fn calibrate(kind: &str, files: &[PathBuf], set: &[&str], output: &Path) -> (Str
 
 /// Column `column` of a parameter in fits.csv.
 fn fits(output: &Path, name: &str, column: &str) -> Vec<f64> {
-    let mut reader = csv::Reader::from_path(output.join("fits.csv")).unwrap();
-    let headers = reader.headers().unwrap().clone();
-    let at = |name: &str| headers.iter().position(|h| h == name).unwrap();
-    let (own, value) = (at("name"), at(column));
-    let rows = reader.records().map(Result::unwrap).filter(|r| &r[own] == name);
-    rows.map(|r| r[value].parse().unwrap()).collect()
+    table(output.join("fits.csv")).iter().filter(|r| r["name"] == name).map(|r| number(r, column)).collect()
 }
 
 /// Value and sigma of a key of a fragment, without their unit.

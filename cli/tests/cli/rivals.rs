@@ -4,23 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{columns_are_documented, given_design, mirage};
+use crate::common::{columns_are_documented, given_design, mirage, number, table};
 use assert_cmd::assert::OutputAssertExt;
-
-/// A table as lines of fields by column.
-fn table(path: &Path) -> Vec<std::collections::HashMap<String, String>> {
-    let text = fs::read_to_string(path).unwrap();
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let header = reader.headers().unwrap().clone();
-    let line = |record: csv::StringRecord| {
-        header.iter().map(str::to_owned).zip(record.iter().map(str::to_owned)).collect()
-    };
-    reader.records().map(|record| line(record.unwrap())).collect()
-}
-
-fn number(row: &std::collections::HashMap<String, String>, column: &str) -> f64 {
-    row[column].parse().unwrap_or_else(|_| panic!("{column}: {}", row[column]))
-}
 
 fn failure(command: &mut Command) -> String {
     let output = command.assert().code(2).get_output().stderr.clone();
@@ -57,7 +42,7 @@ fn compare_writes_what_it_says_and_the_same_on_any_number_of_threads() {
         assert!(read("one") == read("two"), "{name:?}");
     }
     columns_are_documented(&folder.path().join("one"));
-    let rows = table(&folder.path().join("one/compare.csv"));
+    let rows = table(folder.path().join("one/compare.csv"));
     assert_eq!(rows.len(), 1 + 12);
     let chip = &rows[0];
     assert_eq!((chip["format"].as_str(), number(chip, "speedup")), ("Mirage", 1.0));
@@ -105,7 +90,7 @@ fn reproduce_gives_intervals_and_what_would_have_to_change() {
     command.arg("reproduce").arg(&design).args(["--operands", "uniform", "-o"]).arg(folder.path().join("r"));
     command.assert().success();
     columns_are_documented(&folder.path().join("r"));
-    let headline = table(&folder.path().join("r/headline.csv"));
+    let headline = table(folder.path().join("r/headline.csv"));
     assert_eq!(headline.len(), 3 * 2 * 6);
     for row in &headline {
         assert!(number(row, "lower") < number(row, "ours") && number(row, "ours") < number(row, "upper"));
@@ -114,9 +99,9 @@ fn reproduce_gives_intervals_and_what_would_have_to_change() {
     let published: Vec<f64> = headline.iter().map(|row| number(row, "published")).collect();
     assert!([23.8, 32.1, 42.8].iter().all(|value| published.contains(value)));
     // Every published number has a line, and what it needs is within the range that was searched.
-    let figures = table(&folder.path().join("r/reproduction.csv"));
+    let figures = table(folder.path().join("r/reproduction.csv"));
     assert_eq!(figures.len(), mirage_system::published::mirage().len());
-    let needed = table(&folder.path().join("r/needed.csv"));
+    let needed = table(folder.path().join("r/needed.csv"));
     assert!(!needed.is_empty());
     for row in needed.iter().filter(|row| !row["factor"].is_empty()) {
         assert!((0.1..=10.0).contains(&number(row, "factor")));
@@ -134,7 +119,7 @@ fn explore_moves_a_key_of_the_system_with_that_of_the_devices() {
     let mut command = mirage();
     command.args(["explore", "--network", "resnet18", "--sweep", keys]).arg("-o").arg(at("e"));
     command.assert().success();
-    let rows = table(&at("e/explore.csv"));
+    let rows = table(at("e/explore.csv"));
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row["impossible"].is_empty()), "{rows:?}");
 }
@@ -165,10 +150,10 @@ fn explore_tries_all_designs_and_says_which_are_impossible() {
     let said = String::from_utf8_lossy(&assert.get_output().stderr);
     assert!(said.contains("note: system.links.latency changes nothing here"), "{said}");
     // One chip has no links: the only key along which nothing changes.
-    let idle = table(&folder.path().join("e/idle-keys.csv"));
+    let idle = table(folder.path().join("e/idle-keys.csv"));
     assert_eq!(idle.iter().map(|row| row["key"].as_str()).collect::<Vec<_>>(), ["system.links.latency"]);
     columns_are_documented(&folder.path().join("e"));
-    let rows = table(&folder.path().join("e/explore.csv"));
+    let rows = table(folder.path().join("e/explore.csv"));
     assert_eq!(rows.len(), 2 * 3 * 2 * 3 * 2);
     for row in &rows {
         let bad = row["system.sram.capacity"] == "16 MB"

@@ -1,11 +1,10 @@
 //! From error rates to devices and from devices to accuracy: sweeps of the trainer, tolerated rates, slip codes, weights of
 //! another run.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{cifar, columns_are_documented, given_design, mirage};
+use crate::common::{cifar, columns_are_documented, given_design, mirage, number, table};
 
 /// Exit code, and what was said.
 fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -20,21 +19,6 @@ fn succeed(folder: &Path, arguments: &[&str]) -> String {
     assert_eq!(code, Some(0), "{arguments:?}: {said}");
     columns_are_documented(folder);
     said
-}
-
-/// The lines of a table, by column.
-fn table(path: PathBuf) -> Vec<BTreeMap<String, String>> {
-    let mut reader = csv::Reader::from_path(path).unwrap();
-    let header = reader.headers().unwrap().clone();
-    let lines = reader.records().map(|record| {
-        let record = record.unwrap();
-        header.iter().zip(&record).map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
-    });
-    lines.collect()
-}
-
-fn number(line: &BTreeMap<String, String>, column: &str) -> f64 {
-    line[column].parse().unwrap_or_else(|_| panic!("{column}: {line:?}"))
 }
 
 struct Bench {

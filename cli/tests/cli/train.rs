@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand_pcg::Pcg64;
 
-use crate::common::{cifar, columns_are_documented, mirage};
+use crate::common::{cifar, columns_are_documented, mirage, number, table};
 
 fn train(data: &Path, folder: &Path) -> Command {
     let mut command = mirage();
@@ -204,19 +204,17 @@ fn several_seeds_have_a_mean_and_a_spread() {
     let said = run("3");
     assert!(said.contains("over 3 seeds"), "{said}");
     columns_are_documented(&output);
-    let column = |name: &str, column: &str| -> Vec<f64> {
-        let mut reader = csv::Reader::from_path(output.join(name)).unwrap();
-        let at = reader.headers().unwrap().iter().position(|h| h == column).unwrap();
-        reader.records().filter_map(|r| r.unwrap()[at].parse().ok()).collect()
-    };
     // Of a single epoch each run has one accuracy.
-    let all = column("training.csv", "test_accuracy");
+    let records = table(output.join("training.csv"));
+    let ends = records.iter().filter(|row| !row["test_accuracy"].is_empty());
+    let all: Vec<f64> = ends.map(|row| number(row, "test_accuracy")).collect();
     assert_eq!(all.len(), 3);
     let mean = all.iter().sum::<f64>() / 3.0;
     let deviation = (all.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+    let together = table(output.join("seeds.csv"));
+    assert_eq!(together.len(), 1);
     for (name, value) in [("accuracy_mean", mean), ("accuracy_deviation", deviation), ("seeds", 3.0)] {
-        let found = column("seeds.csv", name);
-        assert!(found.len() == 1 && (found[0] - value).abs() < 1e-12, "{name}: {found:?} {value}");
+        assert!((number(&together[0], name) - value).abs() < 1e-12, "{name}: {together:?} {value}");
     }
 }
 

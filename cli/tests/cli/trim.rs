@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{columns_are_documented, given_design, mirage};
+use crate::common::{columns_are_documented, given_design, mirage, number, table};
 use assert_cmd::assert::OutputAssertExt;
 
 #[test]
@@ -62,12 +62,9 @@ fn a_chip_is_trimmed_and_a_coarse_one_says_what_stops_it() {
 
 /// Numbers of a column of a table, of lines where other columns hold these texts.
 fn column(folder: &Path, name: &str, of: &str, only: &[(&str, &str)]) -> Vec<f64> {
-    let text = fs::read_to_string(folder.join(name)).unwrap();
-    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let header = lines.next().unwrap();
-    let at = |column: &str| header.iter().position(|h| *h == column).unwrap();
-    let kept = lines.filter(|line| only.iter().all(|(column, value)| line[at(column)] == *value));
-    kept.map(|line| line[at(of)].parse().unwrap()).collect()
+    let rows = table(folder.join(name));
+    let kept = rows.iter().filter(|row| only.iter().all(|(column, value)| row[*column] == *value));
+    kept.map(|row| number(row, of)).collect()
 }
 
 /// The verdict, its control, the curve, the drift and the units speak of the same trimmings.

@@ -1,5 +1,6 @@
 //! What the tests of the command line share.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -33,6 +34,20 @@ pub fn columns_are_documented(folder: &Path) {
             assert!(found, "{name}: column {column} is not described in docs/outputs.md");
         }
     }
+}
+
+/// A line of a table, by column.
+pub type Row = BTreeMap<String, String>;
+
+/// The lines of a table.
+pub fn table(path: impl AsRef<Path>) -> Vec<Row> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+/// A number of a line.
+pub fn number(row: &Row, column: &str) -> f64 {
+    row[column].parse().unwrap_or_else(|_| panic!("{column}: {row:?}"))
 }
 
 /// A design with a fragment dropped in as its comments say: sections in place of those of that name where the fragment says whole,
