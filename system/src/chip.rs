@@ -216,6 +216,7 @@ impl Chip {
         let plans = Plans {
             engine: &self.engine,
             fusion: *self.system.controller.fusion.get(),
+            pipelining: *self.system.controller.pipelining.get(),
             chips: options.chips,
             stationary: &stationary,
         };

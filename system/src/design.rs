@@ -82,6 +82,16 @@ pub enum Fusion {
     None,
 }
 
+/// Whether an operation works on samples while the one before it is still at others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pipelining {
+    /// Where each sample needs itself only, it begins when the first samples are there.
+    Samples,
+    /// It waits for whole tensors.
+    None,
+}
+
 /// How the published power of an ADC is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -174,6 +184,8 @@ pub struct Controller {
     pub issue_time: Value<Time>,
     /// What the vector unit does in one sweep.
     pub fusion: Value<Fusion>,
+    /// How long an operation waits for the one before it.
+    pub pipelining: Value<Pipelining>,
 }
 
 /// Off-chip memory.

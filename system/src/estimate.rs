@@ -59,8 +59,9 @@ pub(crate) fn estimate(
     let stationary = |index: usize, _: &GemmEntry| {
         chosen.get(index).copied().flatten().map(|(plan, _)| plan.stationary).ok_or_else(overflow)
     };
-    let fusion = *system.controller.fusion.get();
-    let program = Program::new(step, &Plans { engine, fusion, chips: 1, stationary: &stationary })?;
+    let (fusion, pipelining) = (*system.controller.fusion.get(), *system.controller.pipelining.get());
+    let plans = Plans { engine, fusion, pipelining, chips: 1, stationary: &stationary };
+    let program = Program::new(step, &plans)?;
     let setup = Setup::new(system, engine)?;
     let mut residency = Residency::new(&program, setup.holding);
     // Products keep their order.

@@ -114,6 +114,10 @@ impl Machine<'_> {
         let Some(product) = &mut self.products[usize::from(slot)] else { return };
         product.stored += 1;
         if product.stored < product.nest.blocks() {
+            if let Some(done) = product.progress() {
+                let task = product.task as usize;
+                self.progressed(task, done, now, scheduler);
+            }
             return;
         }
         let Some(product) = self.products[usize::from(slot)].take() else { return };

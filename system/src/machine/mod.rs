@@ -3,7 +3,9 @@
 //! | module | what it models |
 //! |---|---|
 //! | `setup` | the design's numbers in ticks and bytes |
-//! | `program` | the step as tasks: dependencies, forms and sizes of tensors |
+//! | `program` | the step as tasks: forms and sizes of tensors |
+//! | `order` | what waits for what |
+//! | `controller` | opens tasks when what they wait for is there |
 //! | `nest` | how a product is cut into blocks and slices |
 //! | `product` | open products: slices in, blocks out |
 //! | `drain` | the way from the accumulators to memory |
@@ -14,13 +16,13 @@
 //! | `ring` | the link to the next chip |
 //! | `watch` | what is waited for, for a trace |
 //! | `account` | what each of them spent |
-//!
-//! This file is the controller: it opens tasks when what they wait for is done, and ends steps.
 
 pub(crate) mod account;
+mod controller;
 mod drain;
 mod memory;
 mod nest;
+mod order;
 mod product;
 mod program;
 mod residency;
@@ -50,6 +52,7 @@ use crate::{Component, SystemError};
 pub(crate) use self::account::{Part, Spent, TaskAccount};
 pub use self::memory::Traffic;
 pub(crate) use self::nest::Nest;
+pub(crate) use self::order::Axis;
 pub(crate) use self::product::{book, cut, fetched_once, operands, room};
 pub(crate) use self::program::{Job, Plans, Program, Stored, Task};
 pub(crate) use self::residency::Residency;
@@ -163,10 +166,14 @@ pub(crate) struct Machine<'a> {
     trace: Option<Box<Trace>>,
     /// What each task still waits for.
     waits: Vec<u32>,
+    /// Samples that each task has stored.
+    progress: Vec<u64>,
     /// Products whose operands are there, in the order of the step.
     ready: BTreeSet<usize>,
     /// Products that are being set up or open.
     opening: usize,
+    /// Most of them at a time.
+    most_open: usize,
     tasks_left: usize,
     residency: Residency,
     products: Vec<Option<Product>>,
@@ -225,13 +232,7 @@ impl<'a> Machine<'a> {
             let first = u128::from(period) * u128::from(unit + 1) / u128::from(units);
             bench.schedule((first as u64).max(1), Event::Calibrate(unit as u32))?;
         }
-        for task in 0..program.tasks.len() {
-            if program.tasks[task].waits_for == 0 && !matches!(program.tasks[task].job, Job::Gemm { .. }) {
-                bench.schedule(issue, Event::Start(task as u32))?;
-            }
-        }
-        let first: Vec<u32> = bench.model_mut().first_products();
-        for task in first {
+        for task in bench.model_mut().first_tasks() {
             bench.schedule(issue, Event::Start(task))?;
         }
         bench.run()?;
@@ -267,8 +268,10 @@ impl<'a> Machine<'a> {
             program,
             trace,
             waits: Vec::new(),
+            progress: Vec::new(),
             ready: BTreeSet::new(),
             opening: 0,
+            most_open: 0,
             tasks_left: 0,
             residency: Residency::new(program, setup.holding),
             products: Vec::new(),
@@ -300,136 +303,11 @@ impl<'a> Machine<'a> {
         machine
     }
 
-    /// Before a step.
-    fn reset(&mut self) {
-        self.waits = self.program.tasks.iter().map(|task| task.waits_for).collect();
-        self.residency.reset(self.program);
-        self.tasks_left = self.program.tasks.len();
-        self.account = Account {
-            tasks: vec![TaskAccount::default(); self.program.tasks.len()],
-            spent: [0; Part::COUNT],
-        };
-        self.memory.traffic = Traffic::default();
-        self.memory.busy = 0;
-        self.memory.ports_busy = [[0; 2]; Port::COUNT];
-        self.load_busy = 0;
-        (self.drain.busy, self.ring.busy, self.calibrations, self.events) = (0, 0, 0, 0);
-        for sweeper in &mut self.sweepers {
-            sweeper.busy_ticks = 0;
-        }
-        for index in 0..self.program.tasks.len() {
-            if self.waits[index] == 0 && matches!(self.program.tasks[index].job, Job::Gemm { .. }) {
-                self.ready.insert(index);
-            }
-        }
-    }
-
-    /// Products that can be opened now; they count as open from here on.
-    fn first_products(&mut self) -> Vec<u32> {
-        let mut first = Vec::new();
-        while self.opening < self.setup.open_products
-            && let Some(task) = self.ready.pop_first()
-        {
-            self.opening += 1;
-            first.push(task as u32);
-        }
-        first
-    }
-
-    fn start(&mut self, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {
-        match self.program.tasks[task].job {
-            Job::Gemm { .. } => match self.open_product(task, now) {
-                Ok(slot) => {
-                    self.wake(now, scheduler);
-                    self.ask_for_slices(slot, now, scheduler);
-                }
-                Err(error) => {
-                    self.failed = Some(error);
-                    scheduler.stop();
-                }
-            },
-            Job::Sweep { optimiser, .. } => {
-                self.enqueue_sweep(u8::from(optimiser), task, now, scheduler);
-            }
-            Job::Reduce { .. } => self.begin_reduce(task, now, scheduler),
-        }
-    }
-
-    /// A task begins.
-    fn begin(&mut self, task: usize, now: u64) {
-        self.account.tasks[task].begin = now;
-        self.residency.begin(self.program, task);
-    }
-
-    /// A task is done: what nobody needs any more goes, what waited for it begins.
-    fn finish(&mut self, task: usize, now: u64, scheduler: &mut Scheduler<Event>) {
-        self.account.tasks[task].end = now;
-        let program = self.program;
-        let done = &program.tasks[task];
-        self.residency.end(program, task);
-        if matches!(done.job, Job::Gemm { .. }) {
-            self.opening -= 1;
-        }
-        for &next in &done.successors {
-            self.waits[next] -= 1;
-            if self.waits[next] == 0 {
-                if matches!(program.tasks[next].job, Job::Gemm { .. }) {
-                    self.ready.insert(next);
-                } else {
-                    scheduler.after(self.setup.issue, Event::Start(next as u32));
-                }
-            }
-        }
-        for task in self.first_products() {
-            scheduler.after(self.setup.issue, Event::Start(task));
-        }
-        self.tasks_left -= 1;
-        if self.tasks_left == 0 {
-            self.end_step(now, scheduler);
-        }
-    }
-
-    fn end_step(&mut self, now: u64, scheduler: &mut Scheduler<Event>) {
-        self.settle_units(now);
-        self.watch(now);
-        self.finished.push(FinishedStep {
-            begin: self.step_began,
-            end: now,
-            account: std::mem::take(&mut self.account),
-            traffic: self.memory.traffic,
-            channel_busy: self.memory.busy,
-            drain_busy: self.drain.busy,
-            lanes_busy: [0, 1].map(|lanes: usize| self.sweepers[lanes].busy_ticks),
-            link_busy: self.ring.busy,
-            load_busy: self.load_busy,
-            ports_busy: self.memory.ports_busy,
-            calibrations: self.calibrations,
-            events: self.events,
-        });
-        self.step += 1;
-        self.step_began = now;
-        if self.step >= self.steps {
-            scheduler.stop();
-            return;
-        }
-        if let Some(trace) = &mut self.trace {
-            trace.next_step();
-        }
-        self.reset();
-        for task in 0..self.program.tasks.len() {
-            if self.waits[task] == 0 && !matches!(self.program.tasks[task].job, Job::Gemm { .. }) {
-                scheduler.after(self.setup.issue, Event::Start(task as u32));
-            }
-        }
-        for task in self.first_products() {
-            scheduler.after(self.setup.issue, Event::Start(task));
-        }
-    }
-
     fn queues(&self) -> Vec<QueuePeak> {
         let setup = &self.setup;
         let queue = |queue, peak: u64, bound: u64| QueuePeak { queue, peak, bound };
         let mut queues = vec![
+            queue("controller, products open", self.most_open as u64, setup.open_products as u64),
             queue("off-chip channel, blocks", self.memory.fullest.into(), setup.queue.into()),
             queue("output, blocks of results", self.drain.fullest[0] as u64, setup.output_queue.into()),
             queue("accumulators, blocks to drain", self.drain.fullest[1] as u64, 2),

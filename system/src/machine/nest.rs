@@ -11,6 +11,7 @@
 //! orders; taken is what takes least by two times: streaming all tiles through all units, and the traffic at the bandwidth of the
 //! off-chip memory. The larger counts, and a quarter of the smaller: it overlaps, but others want the memory too. Small products that come many times are cut between their repeats instead.
 
+use super::Axis;
 use crate::engine::{Engine, TileShape};
 use crate::plan::{Plan, TileKind};
 use crate::{SystemError, plan::Stationary};
@@ -230,6 +231,56 @@ impl Nest {
         }
     }
 
+    /// The block of a slice.
+    pub fn block_of(&self, slice: u64) -> u64 {
+        slice / self.counts[2]
+    }
+
+    /// How far along an axis a block reaches: (part, whole).
+    pub fn reach(&self, axis: Axis, block: u64) -> (u64, u64) {
+        let [rows, columns, ..] = self.counts;
+        let (group, place) = (block / (rows * columns), block % (rows * columns));
+        let (row, column) =
+            if self.rows_outer { (place / columns, place % columns) } else { (place % rows, place / rows) };
+        self.extent(axis, 1 + [if self.along_rows() { row } else { column }, group][axis as usize])
+    }
+
+    /// How far along an axis everything is there once so many blocks are, in their order: (part, whole).
+    pub fn complete(&self, axis: Axis, blocks: u64) -> (u64, u64) {
+        let [rows, columns, _, groups] = self.counts;
+        let steps = match axis {
+            Axis::Repeats => blocks / (rows * columns),
+            Axis::Columns => {
+                // A column is there when the last group has it.
+                let last = blocks.saturating_sub((groups - 1) * rows * columns);
+                let (outer, inner) = if self.rows_outer { (rows, columns) } else { (columns, rows) };
+                if self.rows_outer == self.along_rows() {
+                    last / inner
+                } else {
+                    last.saturating_sub((outer - 1) * inner)
+                }
+            }
+        };
+        self.extent(axis, steps)
+    }
+
+    /// So many steps along an axis, of the whole.
+    fn extent(&self, axis: Axis, steps: u64) -> (u64, u64) {
+        let plan = &self.plan;
+        let (step, whole) = match (axis, plan.stationary) {
+            (Axis::Repeats, _) => (self.repeat_block, plan.repeats),
+            (_, Stationary::First) => (self.column_block, plan.vectors),
+            (_, Stationary::Second) => (self.row_block.saturating_mul(plan.tile_rows), plan.rows),
+            (_, Stationary::Output) => (self.column_block.saturating_mul(plan.tile_columns), plan.inner),
+        };
+        (steps.saturating_mul(step).min(whole), whole)
+    }
+
+    /// Whether the columns of the product are the rows of its grid of tiles.
+    fn along_rows(&self) -> bool {
+        self.plan.stationary == Stationary::Second
+    }
+
     /// Elements of the two operands in a slice, and of all.
     fn shares(&self, rows: [u64; 2], columns: [u64; 2], vectors: u64, repeats: u64) -> [(u64, u64); 2] {
         let plan = &self.plan;
@@ -378,5 +429,65 @@ impl Sizes {
             operands && sums * columns as f64 <= room.accumulators as f64
         };
         halves(self.plan.repeats).find(|&repeats| fits(repeats)).unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chip::tests::{chip, entry};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// After any number of blocks, what is complete along an axis is what no later block reaches into.
+        #[test]
+        fn what_is_complete_is_what_no_later_block_adds_to(
+            (m, k, n, repeats) in (1u64..300, 1u64..100, 1u64..300, 1u64..7),
+            stationary in prop::sample::select(vec![Stationary::First, Stationary::Second]),
+            (row_block, column_block, repeat_block) in (1u64..4, 1u64..60, 1u64..4),
+            rows_outer in any::<bool>(),
+        ) {
+            let plan = chip(&[]).engine().plan(&entry(m, k, n, repeats), stationary).unwrap();
+            let (rows, columns) = (plan.row_tiles.div_ceil(row_block), plan.vectors.div_ceil(column_block));
+            // Repeats share a slice only where each is one.
+            let repeat_block = if rows * columns == 1 { repeat_block } else { 1 };
+            let nest = Nest {
+                plan,
+                row_block,
+                column_block,
+                depth_block: plan.k_tiles,
+                repeat_block,
+                counts: [rows, columns, 1, repeats.div_ceil(repeat_block)],
+                rows_outer,
+                held: [false; 2],
+                estimate: 0.0,
+                traffic: 0,
+            };
+            let blocks: Vec<Slice> = (0..nest.blocks()).map(|block| nest.slice(block, &nest.no_room())).collect();
+            for axis in [Axis::Columns, Axis::Repeats] {
+                let ends: Vec<u64> = (0..nest.blocks()).map(|block| nest.reach(axis, block).0).collect();
+                let starts: Vec<u64> = ends
+                    .iter()
+                    .map(|end| ends.iter().copied().filter(|other| other < end).max().unwrap_or(0))
+                    .collect();
+                for (block, slice) in blocks.iter().enumerate() {
+                    let width = match (axis, stationary) {
+                        (Axis::Repeats, _) => (slice.rows[1] - slice.rows[0]).div_ceil(plan.row_tiles),
+                        (_, Stationary::First) => slice.vectors,
+                        _ => {
+                            let [from, to] = slice.rows.map(|row| row % plan.row_tiles);
+                            let to = if to == 0 { plan.row_tiles } else { to };
+                            (to * plan.tile_rows).min(plan.rows) - from * plan.tile_rows
+                        }
+                    };
+                    prop_assert_eq!(ends[block] - starts[block], width);
+                }
+                for done in 0..=ends.len() {
+                    let left = starts[done..].iter().copied().min();
+                    let (part, whole) = nest.complete(axis, done as u64);
+                    prop_assert_eq!(part, left.unwrap_or(whole), "{:?} {} of {:?}", axis, done, nest);
+                }
+            }
+        }
     }
 }

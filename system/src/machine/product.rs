@@ -10,7 +10,7 @@ use super::memory::Owner;
 use super::nest::{Nest, Room, Slice};
 use super::program::{Job, Stored};
 use super::units::timing_index;
-use super::{Event, Machine, Place};
+use super::{Axis, Event, Machine, Place};
 use crate::engine::{Engine, TileCount, TileShape, TileTiming};
 use crate::plan::{Plan, TileKind};
 use crate::repeats::Sampler;
@@ -70,6 +70,10 @@ pub(crate) struct Product {
     result_resident: bool,
     /// Elements of the result in memory over elements of the product.
     folded: (u64, u64),
+    /// How it goes through the samples.
+    axis: Option<Axis>,
+    /// Whether its next slice waits for samples of what it follows.
+    waits: bool,
 }
 
 impl Product {
@@ -98,7 +102,7 @@ impl Product {
                 return Err(Part::Imbalance);
             }
             let Some(held) = self.slices.get((cursor.slice - self.released) as usize) else {
-                return Err(Part::Operands);
+                return Err(if self.waits { Part::Dependencies } else { Part::Operands });
             };
             let slice = &held.slice;
             if cursor.tile.is_none() {
@@ -132,6 +136,17 @@ impl Product {
             }
             return Ok(found);
         }
+    }
+
+    /// Samples that the next slice needs of what the product follows, of `batch`.
+    fn needs(&self, batch: u64) -> u64 {
+        let Some(axis) = self.axis else { return batch };
+        super::nest::part(batch, self.nest.reach(axis, self.nest.block_of(self.asked)))
+    }
+
+    /// How far its results are stored, if they come sample by sample.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        self.axis.map(|axis| self.nest.complete(axis, self.stored))
     }
 
     /// Most slices held at a time.
@@ -217,6 +232,8 @@ impl Machine<'_> {
             result_left: tensor.bytes(),
             result_resident: self.residency.resident(result),
             folded: (tensor.elements, nest.plan.results() * nest.plan.repeats),
+            axis: self.program.tasks[task].axis,
+            waits: false,
         };
         let slot = self.products.iter().position(Option::is_none).unwrap_or(self.products.len());
         if slot == self.products.len() {
@@ -225,6 +242,13 @@ impl Machine<'_> {
         self.products[slot] = Some(product);
         self.order.push(slot as u8);
         Ok(slot as u8)
+    }
+
+    /// Where the product of a task is open.
+    pub(super) fn slot_of(&self, task: usize) -> Option<u8> {
+        let of =
+            |slot: &&u8| self.products[usize::from(**slot)].as_ref().is_some_and(|p| p.task as usize == task);
+        self.order.iter().find(of).copied()
     }
 
     /// What a product may use, with the operands where they are now.
@@ -251,10 +275,16 @@ impl Machine<'_> {
 
     /// Asks for slices while there is room for them.
     pub(super) fn ask_for_slices(&mut self, slot: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+        let Some(product) = &self.products[usize::from(slot)] else { return };
+        let (available, batch) = (self.available(product.task as usize), self.program.batch);
         let mut ready = false;
         loop {
             let Some(product) = &mut self.products[usize::from(slot)] else { return };
             if product.full() {
+                break;
+            }
+            product.waits = available < batch && available < product.needs(batch);
+            if product.waits {
                 break;
             }
             let number = product.asked;

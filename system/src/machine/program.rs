@@ -2,8 +2,9 @@
 
 use mirage_arithmetic::GemmEntry;
 
-use super::Place;
-use crate::design::Fusion;
+use super::order::Axis;
+use super::{Place, order};
+use crate::design::{Fusion, Pipelining};
 use crate::engine::Engine;
 use crate::workload::{Operation, Stage, Step, Tensor, TensorId, TensorKind, VectorKind, Work};
 use crate::{SystemError, plan::Stationary};
@@ -16,9 +17,17 @@ pub(crate) struct Task {
     pub job: Job,
     pub reads: Vec<usize>,
     pub writes: Vec<usize>,
-    /// Tasks that wait for this one.
+    /// Whether each sample of what it writes needs no other sample of what it reads.
+    pub samplewise: bool,
+    /// How a product goes through the samples.
+    pub axis: Option<Axis>,
+    /// Tasks that wait for the end of this one.
     pub successors: Vec<usize>,
-    /// Tasks that this one waits for.
+    /// Tasks that go through its results sample by sample, behind it.
+    pub followers: Vec<usize>,
+    /// Tasks that this one follows.
+    pub follows: Vec<usize>,
+    /// Tasks that this one waits for, to their end or to their first samples.
     pub waits_for: u32,
 }
 
@@ -69,6 +78,8 @@ impl Stored {
 /// All tasks of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
+    /// Samples of the step.
+    pub batch: u64,
     pub tasks: Vec<Task>,
     pub tensors: Vec<Stored>,
 }
@@ -77,6 +88,7 @@ pub(crate) struct Program {
 pub(crate) struct Plans<'a> {
     pub engine: &'a Engine,
     pub fusion: Fusion,
+    pub pipelining: Pipelining,
     /// Chips of the ring.
     pub chips: u64,
     /// Which operand of an operation is stationary.
@@ -117,55 +129,34 @@ impl Program {
                 _ => reduced(step, index, &writes),
             };
             let (layer, stage) = (operation.layer.clone(), operation.stage);
-            let task = |job, reads, writes| Task {
+            let task = |job, reads, writes, samplewise| Task {
                 layer: layer.clone(),
                 stage,
                 job,
                 reads,
                 writes,
+                samplewise,
+                axis: None,
                 successors: Vec::new(),
+                followers: Vec::new(),
+                follows: Vec::new(),
                 waits_for: 0,
             };
-            tasks.push(task(job, reads, writes));
+            let samplewise = match operation.work {
+                Work::Vector { samplewise, .. } => samplewise,
+                Work::Gemm(_) => true,
+            };
+            tasks.push(task(job, reads, writes, samplewise));
             for gradient in gradients {
                 let bytes = step.tensors[gradient].elements.saturating_mul(4);
-                tasks.push(task(Job::Reduce { bytes }, vec![gradient], vec![gradient]));
+                tasks.push(task(Job::Reduce { bytes }, vec![gradient], vec![gradient], false));
             }
         }
         let tensors = tensors(step, &tasks, plans.engine);
-        let mut program = Self { tasks, tensors };
-        program.link();
+        let mut program = Self { batch: step.batch, tasks, tensors };
+        let samples = |tensor: usize| step.tensors[tensor].kind.has_samples();
+        order::link(&mut program, plans.pipelining, &samples);
         Ok(program)
-    }
-
-    /// Finds what waits for what: a reader for the last writer before it, a writer for that and for all readers since.
-    fn link(&mut self) {
-        let mut writer: Vec<Option<usize>> = vec![None; self.tensors.len()];
-        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); self.tensors.len()];
-        for index in 0..self.tasks.len() {
-            let mut before: Vec<usize> = Vec::new();
-            for &tensor in &self.tasks[index].reads {
-                before.extend(writer[tensor]);
-            }
-            for &tensor in &self.tasks[index].writes {
-                before.extend(writer[tensor]);
-                before.extend(&readers[tensor]);
-            }
-            before.sort_unstable();
-            before.dedup();
-            for &tensor in &self.tasks[index].reads {
-                readers[tensor].push(index);
-            }
-            for &tensor in &self.tasks[index].writes {
-                writer[tensor] = Some(index);
-                readers[tensor].clear();
-            }
-            before.retain(|&other| other != index);
-            self.tasks[index].waits_for = before.len() as u32;
-            for other in before {
-                self.tasks[other].successors.push(index);
-            }
-        }
     }
 }
 
@@ -242,14 +233,15 @@ fn fused(step: &Step) -> Vec<(usize, Operation, Vec<VectorKind>)> {
             && joins(step, before, operation)
         {
             let (
-                Work::Vector { operations: sum, elements: most, .. },
-                Work::Vector { kind, operations, elements },
+                Work::Vector { operations: sum, elements: most, samplewise: all, .. },
+                Work::Vector { kind, operations, elements, samplewise },
             ) = (&mut before.work, &operation.work)
             else {
                 continue;
             };
             *sum = sum.saturating_add(*operations);
             *most = (*most).max(*elements);
+            *all &= *samplewise;
             kinds.push(*kind);
             let passed: Vec<TensorId> =
                 operation.reads.iter().copied().filter(|id| before.writes.contains(id)).collect();

@@ -43,8 +43,8 @@ pub(crate) struct Sweeper {
     queue: VecDeque<usize>,
     /// The present sweep and the next one.
     sweeps: Vec<Sweep>,
-    /// Which of them is worked on, since when.
-    busy: Option<u64>,
+    /// The task of the one that is worked on, since when.
+    busy: Option<(u32, u64)>,
     /// Results that have not left.
     leaving: u32,
     pub busy_ticks: u64,
@@ -89,7 +89,7 @@ impl Machine<'_> {
     }
 
     /// Does whatever the lanes can do now.
-    fn sweep(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+    pub(super) fn sweep(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
         let index = usize::from(lanes);
         while self.sweepers[index].sweeps.len() < OPEN
             && let Some(task) = self.sweepers[index].queue.pop_front()
@@ -115,7 +115,7 @@ impl Machine<'_> {
         if ticks > super::setup::LONGEST {
             self.overflowed = true;
         }
-        let pieces = bytes[0].max(bytes[1]).div_ceil(self.setup.piece(setup)).max(1);
+        let pieces = bytes[0].max(bytes[1]).max(inside).div_ceil(self.setup.piece(setup)).max(1);
         Sweep { task: task as u32, pieces, bytes, ticks, asked: 0, arrived: 0, done: 0, stored: 0 }
     }
 
@@ -125,12 +125,9 @@ impl Machine<'_> {
             let sweeper = &mut self.sweepers[usize::from(lanes)];
             let waiting: u64 = sweeper.sweeps.iter().map(|sweep| sweep.asked - sweep.done).sum();
             sweeper.fullest[0] = sweeper.fullest[0].max(waiting);
-            let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.asked < sweep.pieces) else {
-                return;
-            };
-            if waiting >= staging {
-                return;
-            }
+            let next = self.sweepers[usize::from(lanes)].sweeps.iter().position(|sweep| self.can_ask(sweep));
+            let Some(place) = next.filter(|_| waiting < staging) else { return };
+            let sweep = &mut self.sweepers[usize::from(lanes)].sweeps[place];
             let bytes = sweep.share(sweep.bytes[0], sweep.asked);
             sweep.asked += 1;
             let task = sweep.task;
@@ -143,6 +140,13 @@ impl Machine<'_> {
         }
     }
 
+    /// Whether a sweep's next piece is there to be fetched.
+    fn can_ask(&self, sweep: &Sweep) -> bool {
+        let (task, batch) = (sweep.task as usize, self.program.batch);
+        let needs = || super::nest::part(batch, (sweep.asked + 1, sweep.pieces));
+        sweep.asked < sweep.pieces && self.available(task) >= needs()
+    }
+
     fn work(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
         let index = usize::from(lanes);
         let staging = self.setup.lanes[index].staging;
@@ -150,29 +154,25 @@ impl Machine<'_> {
         if sweeper.busy.is_some() || sweeper.leaving >= staging {
             return;
         }
-        let Some(sweep) = sweeper.sweeps.iter().find(|sweep| sweep.done < sweep.pieces) else { return };
-        if sweep.arrived > sweep.done {
-            sweeper.busy = Some(now);
-            scheduler.after(sweep.share(sweep.ticks, sweep.done), Event::Piece(lanes));
-        }
+        let Some(sweep) = sweeper.sweeps.iter().find(|sweep| sweep.arrived > sweep.done) else { return };
+        sweeper.busy = Some((sweep.task, now));
+        scheduler.after(sweep.share(sweep.ticks, sweep.done), Event::Piece(lanes));
     }
 
     /// The lanes are through with a piece.
     pub(super) fn piece_done(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
         let sweeper = &mut self.sweepers[usize::from(lanes)];
-        let begun = sweeper.busy.take().unwrap_or(now);
+        let Some((task, begun)) = sweeper.busy.take() else { return };
         sweeper.busy_ticks += now - begun;
-        let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.done < sweep.pieces) else { return };
+        let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.task == task) else { return };
         let bytes = sweep.share(sweep.bytes[1], sweep.done);
         sweep.done += 1;
-        let task = sweep.task;
         self.account.tasks[task as usize].busy += u128::from(now - begun);
         if let Some(trace) = &mut self.trace {
             trace.span(Track::Lanes(lanes), "sweep", Some(task), begun, now);
         }
         if bytes == 0 {
-            sweep.stored += 1;
-            self.close_sweeps(lanes, now, scheduler);
+            self.stored(lanes, task, now, scheduler);
         } else {
             sweeper.leaving += 1;
             sweeper.fullest[1] = sweeper.fullest[1].max(u64::from(sweeper.leaving));
@@ -193,20 +193,22 @@ impl Machine<'_> {
     pub(super) fn piece_stored(&mut self, lanes: u8, task: u32, now: u64, scheduler: &mut Scheduler<Event>) {
         let sweeper = &mut self.sweepers[usize::from(lanes)];
         sweeper.leaving -= 1;
-        if let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.task == task) {
-            sweep.stored += 1;
-        }
-        self.close_sweeps(lanes, now, scheduler);
+        self.stored(lanes, task, now, scheduler);
         self.sweep(lanes, now, scheduler);
     }
 
-    /// Ends the sweeps all of whose results are stored.
-    fn close_sweeps(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
-        while let Some(place) =
-            self.sweepers[usize::from(lanes)].sweeps.iter().position(|sweep| sweep.stored == sweep.pieces)
-        {
-            let sweep = self.sweepers[usize::from(lanes)].sweeps.remove(place);
-            self.finish(sweep.task as usize, now, scheduler);
+    /// One more piece of a sweep's results is stored; the last one ends it.
+    fn stored(&mut self, lanes: u8, task: u32, now: u64, scheduler: &mut Scheduler<Event>) {
+        let sweeps = &mut self.sweepers[usize::from(lanes)].sweeps;
+        let Some(place) = sweeps.iter().position(|sweep| sweep.task == task) else { return };
+        let sweep = &mut sweeps[place];
+        sweep.stored += 1;
+        let done = (sweep.stored, sweep.pieces);
+        if sweep.stored == sweep.pieces {
+            sweeps.remove(place);
+            self.finish(task as usize, now, scheduler);
+        } else {
+            self.progressed(task as usize, done, now, scheduler);
         }
     }
 }

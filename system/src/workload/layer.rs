@@ -35,6 +35,23 @@ pub enum Kind {
     Other,
 }
 
+/// A normalisation, by what its mean and variance are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Norm {
+    /// None.
+    None,
+    /// The whole batch (Ioffe and Szegedy, arXiv 1502.03167): no sample can be normalised before all are there.
+    Batch,
+    /// Each sample, or a part of it (layer normalisation, Ba et al., arXiv 1607.06450; group, instance and response normalisation).
+    Layer,
+}
+
+impl Norm {
+    /// Normalisations by their text in a layer table.
+    pub(crate) const TEXTS: [(&'static str, Self); 3] =
+        [("no", Self::None), ("batch", Self::Batch), ("layer", Self::Layer)];
+}
+
 impl Kind {
     /// Kinds by their text in a layer table.
     pub(crate) const TEXTS: [(&'static str, Self); 13] = [
@@ -115,8 +132,8 @@ pub struct Layer {
     pub groups: u64,
     /// Whether it has a bias.
     pub bias: bool,
-    /// Whether a normalisation with scale and shift follows (counted in the parameters).
-    pub norm: bool,
+    /// The normalisation that follows, with scale and shift (counted in the parameters).
+    pub norm: Norm,
     /// Whether its weights belong to another row (counted once).
     pub tied: Tied,
     /// Whether training needs the gradient of its input (not so for the first layer).
@@ -146,7 +163,7 @@ impl Layer {
             dilation: [1; 2],
             groups: 1,
             bias: false,
-            norm: false,
+            norm: Norm::None,
             tied: Tied::No,
             input_gradient: true,
             activation: Activation::None,
@@ -234,7 +251,7 @@ impl Layer {
     /// [`SystemError::Overflow`] beyond 2^64.
     pub fn parameters(&self) -> Result<u64, SystemError> {
         let weights = if self.tied == Tied::No { self.weights()? } else { 0 };
-        let vectors = u64::from(self.bias) + 2 * u64::from(self.norm);
+        let vectors = u64::from(self.bias) + 2 * u64::from(self.norm != Norm::None);
         let extra = self.multiply(&[vectors, self.out_channels])?;
         weights.checked_add(extra).ok_or_else(|| self.overflow())
     }

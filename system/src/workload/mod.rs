@@ -10,7 +10,7 @@ mod tests;
 mod training;
 pub mod vector;
 
-pub use layer::{Kind, Layer, Network, Source, Tied};
+pub use layer::{Kind, Layer, Network, Norm, Source, Tied};
 pub use library::{NETWORKS, all, builtin};
 pub use step::{Operation, Stage, Step, Tensor, TensorId, TensorKind, Work};
 pub use vector::{Activation, Optimiser, VectorKind};

@@ -86,6 +86,8 @@ pub enum Work {
         elements: u64,
         /// Operations on all of them together.
         operations: u64,
+        /// Whether a sample of what comes out needs no other sample of what comes in.
+        samplewise: bool,
     },
 }
 
@@ -119,6 +121,14 @@ pub enum TensorKind {
     WeightGradient,
     /// States of the optimiser.
     OptimiserState,
+}
+
+impl TensorKind {
+    /// Whether it holds something for each sample of the batch.
+    #[must_use]
+    pub fn has_samples(self) -> bool {
+        matches!(self, Self::Input | Self::Activation | Self::Gradient)
+    }
 }
 
 impl Step {

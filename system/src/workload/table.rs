@@ -3,7 +3,7 @@
 use mirage_design::closest;
 
 use super::vector::{Activation, Optimiser};
-use super::{Kind, Layer, Network, Source, TableError, Tied};
+use super::{Kind, Layer, Network, Norm, Source, TableError, Tied};
 
 /// The columns that every layer table has, in this order.
 const COLUMNS: [&str; 15] = [
@@ -164,7 +164,7 @@ fn parse_layer(line: &str, optional: &[&str], before: &[Layer]) -> Result<Layer,
         )?,
         groups: size("groups")?,
         bias: parse_flag("bias", field("bias"))?,
-        norm: parse_flag("norm", field("norm"))?,
+        norm: parse_word("norm", field("norm"), &Norm::TEXTS)?,
         tied: parse_tied(field("tied"), before)?,
         input_gradient: parse_flag("input_gradient", field("input_gradient"))?,
         activation: match field("activation") {

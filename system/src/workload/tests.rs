@@ -71,7 +71,7 @@ fn a_residual_block_by_hand() {
         let vectors = step.operations.iter().filter(|o| o.layer == layer);
         vectors
             .filter_map(|o| match o.work {
-                Work::Vector { kind, elements, operations } => {
+                Work::Vector { kind, elements, operations, .. } => {
                     Some((kind.name(), o.stage, elements, operations))
                 }
                 Work::Gemm(_) => None,
@@ -155,7 +155,7 @@ fn tied_weights_are_one_tensor_whose_gradients_are_summed() {
 fn a_table_without_inputs_gives_its_products_and_what_follows_each() {
     let header = "layer,kind,in_channels,out_channels,in_height,in_width,kernel_height,kernel_width,stride,padding,groups,bias,norm,tied,input_gradient";
     let text = format!(
-        "{header}\na,conv,3,8,9,9,3,3,2,0,1,no,yes,no,no\nb,linear,5,7,1,1,1,1,1,0,1,yes,no,no,yes\n"
+        "{header}\na,conv,3,8,9,9,3,3,2,0,1,no,batch,no,no\nb,linear,5,7,1,1,1,1,1,0,1,yes,no,no,yes\n"
     );
     let network = Network::parse(&text, "old.csv").unwrap();
     assert!(!network.linked());

@@ -6,7 +6,7 @@ use mirage_arithmetic::{GemmEntry, Pass};
 
 use super::step::{Operation, Stage, Step, Tensor, TensorId, TensorKind, Work};
 use super::vector::{LOSS, NORMALISATION, Optimiser, SOFTMAX, VectorKind};
-use super::{Activation, Kind, Layer, Network, Source, Tied};
+use super::{Activation, Kind, Layer, Network, Norm, Source, Tied};
 use crate::SystemError;
 
 impl Network {
@@ -107,7 +107,13 @@ impl<'a> Builder<'a> {
         writes: Reads,
     ) -> Result<(), SystemError> {
         let operations = layer.multiply(&[elements, per_element])?;
-        self.push(layer, stage, Work::Vector { kind, elements, operations }, reads, writes);
+        let samplewise = match kind {
+            VectorKind::Normalisation => layer.norm == Norm::Layer,
+            // Of operators that are not known it is not known either.
+            VectorKind::Optimiser | VectorKind::Other => false,
+            _ => true,
+        };
+        self.push(layer, stage, Work::Vector { kind, elements, operations, samplewise }, reads, writes);
         Ok(())
     }
 
@@ -186,7 +192,7 @@ impl<'a> Builder<'a> {
             self.vector(at, (VectorKind::Activation, elements, 1), &[now, bias], &[sum])?;
             (now, own, trace.bias) = (sum, true, Some(bias));
         }
-        if layer.norm {
+        if layer.norm != Norm::None {
             let parameters = layer.multiply(&[2, layer.out_channels])?;
             let scale = self.tensor(format!("{}.scale", layer.name), TensorKind::Weight, parameters);
             let normal = self.changed(now, false, format!("{}.norm", layer.name));

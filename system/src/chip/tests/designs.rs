@@ -97,7 +97,7 @@ fn network() -> impl Strategy<Value = Network> {
             let yes = |flag| if flag { "yes" } else { "no" };
             text += &format!(
                 "l{index},conv,{channels},{out},{size},{size},3,3,{stride},1,1,{},{},no,{},{},\n",
-                yes(!norm), yes(norm), yes(index > 0), if relu { "relu" } else { "none" }
+                yes(!norm), if norm { ["batch", "layer"][index % 2] } else { "no" }, yes(index > 0), if relu { "relu" } else { "none" }
             );
             channels = out;
             size = (size + 2 - 3) / stride + 1;
@@ -119,7 +119,7 @@ proptest! {
         (open, prefetch, outputs) in (1u32..4, 1u32..4, 1u32..4),
         (banks, ports, working) in (1u32..5, 1u32..4, 1u32..101),
         (sram, accumulators) in (0u32..8, 0u32..8),
-        choices in prop::array::uniform6(any::<bool>()),
+        choices in prop::array::uniform7(any::<bool>()),
         detected in prop_oneof![Just(0.0), 0.0..0.01, 0.0..1.0],
         (chips, steps, dataflow) in (1u64..4, 1u32..3, 0usize..4),
     ) {
@@ -150,6 +150,7 @@ proptest! {
             ("controller.prefetch", prefetch.to_string()),
             ("controller.output_queue", outputs.to_string()),
             ("controller.fusion", pick(1, "none", "chains")),
+            ("controller.pipelining", pick(6, "none", "samples")),
             ("programming", pick(2, "blocking", "shadow")),
             ("stall", pick(3, "unit", "row")),
             ("hold", pick(4, "until-checked", "none")),

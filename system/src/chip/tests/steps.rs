@@ -37,7 +37,12 @@ fn bytes_in_are_bytes_out() {
     let vector = |reads: &[usize], writes: &[usize]| Operation {
         layer: "sweep".into(),
         stage: Stage::Forward,
-        work: Work::Vector { kind: VectorKind::Other, elements: 1 << 22, operations: 1 << 22 },
+        work: Work::Vector {
+            kind: VectorKind::Other,
+            elements: 1 << 22,
+            operations: 1 << 22,
+            samplewise: false,
+        },
         reads: reads.iter().map(|&id| TensorId(id)).collect(),
         writes: writes.iter().map(|&id| TensorId(id)).collect(),
     };
@@ -87,7 +92,8 @@ fn bytes_in_are_bytes_out() {
 fn independent_work_overlaps_and_dependent_work_waits() {
     let network = builtin("vgg16").unwrap();
     let step = network.step(2, Optimiser::Momentum).unwrap();
-    let result = run_step(&chip(&[("dataflow", "OPT2")]), &step);
+    let whole = [("dataflow", "OPT2"), ("controller.pipelining", "none")];
+    let result = run_step(&chip(&whole), &step);
     let find = |layer: &str, stage, work: &str| {
         result
             .layers
@@ -110,6 +116,98 @@ fn independent_work_overlaps_and_dependent_work_waits() {
     // Updates of late layers are done while early ones still go backward.
     let update = result.layers.iter().find(|l| l.stage == Stage::Update).unwrap();
     assert!(update.begin < result.network.seconds);
+}
+
+/// A product and a sweep over its result, on a chip where nothing else takes time: side by side they take as long as the longer one
+/// and one block or piece of the other; one after the other, as long as both.
+#[test]
+fn a_sweep_follows_a_product_through_the_batch() {
+    let step = |samplewise: bool, operations: u64| {
+        let tensor = |name: &str, kind, elements| Tensor { name: name.into(), kind, elements };
+        let operation = |work, reads: &[usize], writes: usize| Operation {
+            layer: "layer".into(),
+            stage: Stage::Forward,
+            work,
+            reads: reads.iter().map(|&id| TensorId(id)).collect(),
+            writes: vec![TensorId(writes)],
+        };
+        let elements = 128 << 16;
+        let kind = VectorKind::Activation;
+        Step {
+            network: "net".into(),
+            batch: 256,
+            operations: vec![
+                operation(Work::Gemm(entry(128, 256, 1 << 16, 1)), &[0, 1], 2),
+                operation(Work::Vector { kind, elements, operations, samplewise }, &[2], 3),
+            ],
+            tensors: vec![
+                tensor("weight", TensorKind::Weight, 128 * 256),
+                tensor("data", TensorKind::Input, 256 << 16),
+                tensor("sum", TensorKind::Activation, elements),
+                tensor("result", TensorKind::Activation, elements),
+            ],
+        }
+    };
+    // Sixteen blocks of results.
+    let blocks = with(&FAST, &[("sram.accumulators", "4 MB")]);
+    let whole = with(&blocks, &[("controller.pipelining", "none")]);
+    for operations in [1 << 24, 1 << 26, 1 << 28] {
+        let time = |changes: &[(&str, &str)], samplewise| {
+            let result = run_step(&chip(changes), &step(samplewise, operations));
+            let ends: Vec<f64> = result.layers.iter().map(|l| l.begin + l.seconds).collect();
+            assert!(result.layers[1].begin >= result.layers[0].begin && ends[1] >= ends[0]);
+            (result.network.seconds, [0, 1].map(|task: usize| ends[task] - result.layers[task].begin))
+        };
+        let (apart, [product, sweep]) = time(&whole, true);
+        assert!((apart / (product + sweep) - 1.0).abs() < 1e-3, "{apart} {product} {sweep}");
+        assert_eq!(time(&blocks, false).0, apart);
+        let (together, [beside, _]) = time(&blocks, true);
+        assert!((beside / product - 1.0).abs() < 1e-3, "the product goes on as before: {beside} {product}");
+        let (longer, shorter) = (product.max(sweep), product.min(sweep));
+        assert!(together >= longer && together < longer + shorter / 8.0, "{together} {product} {sweep}");
+    }
+}
+
+/// What waits for the statistics of a whole batch, and what does not.
+#[test]
+fn samples_are_followed_where_data_allow() {
+    let layers = |name: &str| {
+        let step = builtin(name).unwrap().step(64, Optimiser::Momentum).unwrap();
+        let result = run_step(&chip(&[]), &step);
+        let whole = run_step(&chip(&[("controller.pipelining", "none")]), &step);
+        println!("{name}: {} s, of whole tensors {} s", result.network.seconds, whole.network.seconds);
+        assert!(result.network.seconds < whole.network.seconds);
+        assert_eq!(result.network.macs, whole.network.macs);
+        result.layers
+    };
+    let end = |l: &LayerResult| l.begin + l.seconds;
+    let find = |layers: &[LayerResult], layer: &str, stage, product: bool| {
+        let found = |l: &&LayerResult| l.layer == layer && l.stage == stage && l.product.is_some() == product;
+        layers.iter().find(found).unwrap().clone()
+    };
+    // Without normalisation each layer is a few samples behind the one before.
+    let vgg = layers("vgg16");
+    let (first, relu) = (&vgg[0], &vgg[1]);
+    let second = vgg.iter().filter(|l| l.product.is_some()).nth(1).unwrap();
+    assert!(relu.begin < end(first) && second.begin < end(relu) && end(second) >= end(relu));
+    // A gradient of parameters sums over the batch: it waits for the whole gradient that it is made from.
+    let dx = find(&vgg, &second.layer, Stage::InputGradient, true);
+    let dw = find(&vgg, &first.layer, Stage::WeightGradient, true);
+    assert!(dw.begin >= end(&dx), "{dw:?}");
+    // Behind a convolution a batch normalisation waits for all of it, and the next convolution follows the normalisation.
+    let resnet = layers("resnet18");
+    let convolution = find(&resnet, "conv1", Stage::Forward, true);
+    let norm = find(&resnet, "conv1", Stage::Forward, false);
+    assert!(norm.begin >= end(&convolution));
+    let pool = find(&resnet, "maxpool", Stage::Forward, false);
+    let next = find(&resnet, "layer1.0.conv1", Stage::Forward, true);
+    assert!(pool.begin < end(&norm) && next.begin < end(&pool));
+    // A layer normalisation does not wait.
+    let transformer = layers("transformer");
+    let sum = find(&transformer, "encoder.0.self.out", Stage::Forward, false);
+    let norm = find(&transformer, "encoder.0.self.add", Stage::Forward, false);
+    assert!(sum.work.ends_with("element-wise") && norm.work == "normalisation");
+    assert!(norm.begin < end(&sum), "{norm:?} {sum:?}");
 }
 
 #[test]

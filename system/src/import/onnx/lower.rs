@@ -11,7 +11,7 @@ use super::node::Op;
 use super::shape::{Shape, Trouble, elements, text};
 use super::value::{From, Value};
 use crate::Network;
-use crate::workload::{Activation, Kind, Layer, Optimiser, Source};
+use crate::workload::{Activation, Kind, Layer, Norm, Optimiser, Source};
 
 /// Operators that the import knows without a shape rule of their own, or that change which elements there are.
 const MOVES: [&str; 9] =
@@ -207,7 +207,7 @@ impl<'a> Importer<'a> {
         let before =
             layer.inputs.iter().any(|source| matches!(source, Source::Layer(index) if self.trained[*index]));
         layer.input_gradient = before || layer.kind == Kind::Product;
-        self.trained.push(before || layer.kind.has_weights() || layer.bias || layer.norm);
+        self.trained.push(before || layer.kind.has_weights() || layer.bias || layer.norm != Norm::None);
         let base = layer.name.clone();
         let mut copy = 2;
         while !self.names.insert(layer.name.clone()) {
@@ -263,13 +263,15 @@ impl<'a> Importer<'a> {
             return Ok(());
         }
         let normal = name.ends_with("Normalization") || name == "LRN";
+        // All but this one go through each sample for itself.
+        let norm = if name == "BatchNormalization" { Norm::Batch } else { Norm::Layer };
         if normal
             && let Some((index, layer)) = self.open(reading, first)
             && layer.activation == Activation::None
-            && !layer.norm
+            && layer.norm == Norm::None
             && layer.out_channels == channels
         {
-            layer.norm = true;
+            layer.norm = norm;
             self.trained[index] = true;
             self.set(output, shape, index);
             return Ok(());
@@ -279,7 +281,7 @@ impl<'a> Importer<'a> {
             bias.map(|value| value.shape.as_ref().map_or(Ok(1), |shape| elements(shape))).transpose()?;
         if let Some(count) = bias
             && let Some((index, layer)) = self.open(reading, first)
-            && (layer.activation, layer.norm, layer.bias) == (Activation::None, false, false)
+            && (layer.activation, layer.norm, layer.bias) == (Activation::None, Norm::None, false)
             && layer.out_channels == count
         {
             layer.bias = true;
@@ -296,7 +298,7 @@ impl<'a> Importer<'a> {
             }
             _ if normal => {
                 let mut layer = spread(Kind::Identity, channels, total);
-                layer.norm = true;
+                layer.norm = norm;
                 layer
             }
             (_, Some(count)) if count > 0 && total.is_multiple_of(count) => {

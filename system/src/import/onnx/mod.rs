@@ -25,7 +25,7 @@ use self::shape::{Shape, Trouble, size};
 use self::value::{From, Value};
 use super::{ImportError, Imported};
 use crate::Network;
-use crate::workload::Kind;
+use crate::workload::{Kind, Norm};
 
 /// Reads an ONNX model. `file` is used in messages, its stem as the name of the network; `axes` gives sizes to axes that
 /// have a name instead of one. [`Imported::assumed`] says which batches were taken to be 1.
@@ -83,7 +83,7 @@ pub fn read_onnx(bytes: &[u8], file: &str, axes: &[(String, u64)]) -> Result<Imp
 /// What to say of convolutions with biases where nothing is normalised.
 fn folded(network: &Network) -> Option<String> {
     let biased = network.layers.iter().any(|l| l.kind == Kind::Convolution && l.bias);
-    let normalised = network.layers.iter().any(|l| l.norm);
+    let normalised = network.layers.iter().any(|l| l.norm != Norm::None);
     (biased && !normalised).then(|| {
         "its convolutions have biases and nothing is normalised: if the network has batch normalisation, this export for inference folded it \
          into the weights, and training's sweeps for it are missing here; export it for training, without folding constants"
