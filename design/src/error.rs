@@ -114,3 +114,8 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .min_by_key(|(d, _)| *d)
         .map(|(_, c)| c)
 }
+
+/// "; did you mean `x`?" for the candidate that is [closest] to `name`, or nothing: the end of a message.
+pub fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    closest(name, candidates).map_or(String::new(), |near| format!("; did you mean `{near}`?"))
+}

@@ -47,7 +47,7 @@ mod value;
 
 pub use document::{Document, Provenance, parse_section};
 pub use edit::{Scalar, quantity};
-pub use error::{DesignError, closest};
+pub use error::{DesignError, closest, hint};
 pub use quantity::{
     Angle, Area, Capacity, Current, DataRate, Decibel, Energy, Frequency, Length, Power, PropagationLoss,
     Ratio, RelativeIntensityNoise, Resistance, Responsivity, Temperature, TemperatureDifference, ThermoOptic,

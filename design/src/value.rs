@@ -5,7 +5,7 @@ use std::ops::{Deref, Range};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::{DesignError, closest};
+use crate::{DesignError, hint};
 
 /// How sure a number is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +99,19 @@ impl<T> Value<T> {
     /// The error that this value is wrong, with its place; `reason` continues the sentence "this value …".
     pub fn invalid(&self, reason: impl fmt::Display) -> DesignError {
         DesignError::new(format!("this value {reason}")).with_span(self.span.clone())
+    }
+}
+
+impl<T: PartialOrd + fmt::Display> Value<T> {
+    /// Whether it lies in a range, both ends included.
+    ///
+    /// # Errors
+    /// At the value, with the range.
+    pub fn within(&self, smallest: T, largest: T) -> Result<(), DesignError> {
+        if (&smallest..=&largest).contains(&self.get()) {
+            return Ok(());
+        }
+        Err(self.invalid(format!("must lie between {smallest} and {largest}")))
     }
 }
 
@@ -249,8 +262,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bare<T> {
                             mark = Some(text.parse().map_err(de::Error::custom)?);
                         }
                         other => {
-                            let hint = closest(other, FIELDS.iter().copied());
-                            let hint = hint.map_or(String::new(), |h| format!("; did you mean `{h}`?"));
+                            let hint = hint(other, FIELDS.iter().copied());
                             return Err(de::Error::custom(format!(
                                 "unknown key `{other}` in a value's table (it has value, sigma, source, mark){hint}"
                             )));

@@ -84,7 +84,7 @@ impl AreaSection {
         if !(1.0..=1e15).contains(&self.sram_block.si()) {
             return Err(self.sram_block.invalid("must lie between 1 B and 1 PB"));
         }
-        crate::design::within(&self.interleave, 1, 1 << 16)
+        self.interleave.within(1, 1 << 16)
     }
 }
 

@@ -13,7 +13,7 @@
 use mirage_design::{Area, DesignError, Energy, Frequency, Value};
 use serde::Deserialize;
 
-use crate::design::{Dataflow, Programming, within};
+use crate::design::{Dataflow, Programming};
 
 /// Whose energy and area of a multiply-accumulate the chip is taken to have in the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -224,8 +224,8 @@ impl Baselines {
     /// # Errors
     /// [`DesignError`] at the value that is out of range.
     pub fn check(&self) -> Result<(), DesignError> {
-        within(&self.rows, 1, 1 << 16)?;
-        within(&self.columns, 1, 1 << 16)?;
+        self.rows.within(1, 1 << 16)?;
+        self.columns.within(1, 1 << 16)?;
         for energy in
             [&self.mirage_energy_per_mac].into_iter().chain(self.formats().map(|f| &f.energy_per_mac))
         {

@@ -10,8 +10,6 @@ use crate::energy::scaled_adc;
 
 mod check;
 
-pub(crate) use check::within;
-
 /// What a unit does while its phase shifters are programmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -167,9 +167,9 @@ impl TrainingSection {
         self.deep.as_ref().map_or(Ok(()), DeepSection::check)?;
         self.language.as_ref().map_or(Ok(()), LanguageSection::check)?;
         self.translation.as_ref().map_or(Ok(()), LanguageSection::check)?;
-        within(&self.epochs, 1, 10_000)?;
-        within(&self.batch, 1, LARGEST_BATCH)?;
-        within(&self.record_every, 1, u32::MAX)?;
+        self.epochs.within(1, 10_000)?;
+        self.batch.within(1, LARGEST_BATCH)?;
+        self.record_every.within(1, u32::MAX)?;
         let rate = &self.learning_rate;
         if !(1e-9..=100.0).contains(&**rate) {
             return Err(rate.invalid("must lie between 1e-9 and 100"));
@@ -180,7 +180,7 @@ impl TrainingSection {
         }
         self.optimiser.as_ref().map_or(Ok(()), OptimiserSection::check)?;
         self.schedule.as_ref().map_or(Ok(()), |schedule| schedule.check(*self.epochs))?;
-        self.augment.as_ref().map_or(Ok(()), |augment| within(&augment.frame, 0, LARGEST_FRAME))?;
+        self.augment.as_ref().map_or(Ok(()), |augment| augment.frame.within(0, LARGEST_FRAME))?;
         self.sweep.as_ref().map_or(Ok(()), crate::SweepSection::check)
     }
 
@@ -295,13 +295,6 @@ fn below_one(value: &Value<f64>) -> Result<(), DesignError> {
         return Ok(());
     }
     Err(value.invalid("must be at least 0 and below 1"))
-}
-
-pub(crate) fn within(value: &Value<u32>, lowest: u32, highest: u32) -> Result<(), DesignError> {
-    if (lowest..=highest).contains(&**value) {
-        return Ok(());
-    }
-    Err(value.invalid(format!("must lie between {lowest} and {highest}")))
 }
 
 #[cfg(test)]

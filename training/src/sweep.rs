@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use crate::TrainConfig;
 use crate::arithmetic::{Arithmetic, RunError, recoded};
-use crate::config::within;
 use crate::error::did_you_mean;
 use crate::plan::Plan;
 use crate::record::Label;
@@ -283,9 +282,9 @@ impl SweepSection {
         if let Some(rate) = self.rates.iter().find(|rate| !(**rate > 0.0 && **rate < 1.0)) {
             return Err(self.rates.invalid(format!("holds {rate}; a rate must be above 0 and below 1")));
         }
-        within(&self.seeds, 1, 1000)?;
-        within(&self.epochs, 1, 10_000)?;
-        within(&self.repeats, 1, 255)
+        self.seeds.within(1, 1000)?;
+        self.epochs.within(1, 10_000)?;
+        self.repeats.within(1, 255)
     }
 
     /// The sweep on the given arithmetic and settings, with seeds counted up from that of `config`.

@@ -95,8 +95,7 @@ impl Given {
             };
             let name = name.trim();
             let setting = known.iter().find(|s| s.name == name).ok_or_else(|| {
-                let near = mirage_design::closest(name, known.iter().map(|s| s.name));
-                let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+                let near = mirage_design::hint(name, known.iter().map(|s| s.name));
                 let names: Vec<&str> = known.iter().map(|s| s.name).collect();
                 wrong(format!("`{name}` is no setting here: {}{near}", names.join(", ")))
             })?;

@@ -108,8 +108,7 @@ impl Kind {
     pub fn named(name: &str) -> Result<&'static Kind, CalibrationError> {
         KINDS.iter().find(|k| k.name == name).ok_or_else(|| {
             let names: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
-            let near = mirage_design::closest(name, names.iter().copied());
-            let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            let near = mirage_design::hint(name, names.iter().copied());
             CalibrationError::Setting(format!(
                 "`{name}` is no kind of measurement: {}{near}",
                 names.join(", ")

@@ -67,8 +67,7 @@ impl FromStr for NoiseSeed {
             Some((name, seed)) => {
                 let names = NoiseSource::ALL.map(NoiseSource::name);
                 let unknown = || {
-                    let hint = mirage_design::closest(name, names)
-                        .map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+                    let hint = mirage_design::hint(name, names);
                     format!("`{name}` is no source of noise: use {}{hint}", names.join(", "))
                 };
                 (Some(NoiseSource::named(name).ok_or_else(unknown)?), seed)

@@ -57,9 +57,3 @@ impl fmt::Display for CircuitError {
 }
 
 impl std::error::Error for CircuitError {}
-
-/// "; did you mean `x`?", or nothing.
-pub(crate) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    let near = mirage_design::closest(name, candidates);
-    near.map_or(String::new(), |near| format!("; did you mean `{near}`?"))
-}

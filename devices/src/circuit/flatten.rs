@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{CircuitError, hint};
+use super::error::CircuitError;
 use super::netlist::{Cell, Instance, Netlist};
 use super::node::Node;
 use crate::component::{Component, ComponentError, Kind, Library, Settings, Value, port_index};
+use mirage_design::hint;
 
 /// Parts beyond which a circuit is refused, and cells within cells.
 const MOST: usize = 300_000;

@@ -180,7 +180,7 @@ impl Circuit {
     /// the ports of a part depend.
     pub fn set(&mut self, part: &str, setting: &str, value: Value) -> Result<(), CircuitError> {
         let Some(index) = self.flat.parts.iter().position(|p| p.name == part) else {
-            let hint = error::hint(part, self.flat.parts.iter().map(|p| p.name.as_str()));
+            let hint = mirage_design::hint(part, self.flat.parts.iter().map(|p| p.name.as_str()));
             return Err(self.error(CircuitError::new(format!("no instance `{part}`{hint}"))));
         };
         let old = &self.groups[self.group_of[index]];

@@ -77,7 +77,7 @@ impl Netlist {
     /// A name that no cell has.
     pub fn with_top(mut self, name: &str) -> Result<Self, CircuitError> {
         let Some(index) = self.cells.iter().position(|c| c.name == name) else {
-            let hint = super::error::hint(name, self.cells.iter().map(|c| c.name.as_str()));
+            let hint = mirage_design::hint(name, self.cells.iter().map(|c| c.name.as_str()));
             return Err(
                 CircuitError::new(format!("no cell is named `{name}`{hint}")).in_file(self.file.as_deref())
             );

@@ -1,10 +1,11 @@
-use super::error::{CircuitError, hint};
+use super::error::CircuitError;
 use super::forward::Forward;
 use super::general::General;
 use super::graph::{Element, Graph, Wanted};
 use super::lanes::{Planar, Shared};
 use super::{Circuit, Response};
 use crate::component::{Points, Scattering};
+use mirage_design::hint;
 
 /// Values of a response beyond which it is refused: 4 GiB.
 pub(super) const MOST_VALUES: usize = 1 << 28;

@@ -1,8 +1,9 @@
 //! From the tree of a netlist's text to its cells.
 
-use super::error::{CircuitError, hint};
+use super::error::CircuitError;
 use super::netlist::{Cell, Instance, Net, Port};
 use super::node::{Content, Key, Node};
+use mirage_design::hint;
 
 /// Keys of a cell that are kept and written again, but mean nothing to a circuit.
 const KEPT: [&str; 10] = [

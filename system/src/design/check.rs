@@ -11,9 +11,9 @@ impl System {
     /// # Errors
     /// [`DesignError`] at the value that is out of range.
     pub fn check(&self) -> Result<(), DesignError> {
-        within(&self.units, 1, 1 << 16)?;
-        within(&self.rows, 1, 1 << 16)?;
-        within(&self.exponent_bits, 1, 16)?;
+        self.units.within(1, 1 << 16)?;
+        self.rows.within(1, 1 << 16)?;
+        self.exponent_bits.within(1, 16)?;
         if *self.batch.get() == 0 {
             return Err(self.batch.invalid("must be at least 1"));
         }
@@ -85,14 +85,14 @@ impl System {
         if !(0.01..=1.0).contains(&sram.working.si()) {
             return Err(sram.working.invalid("must lie between 1 % and 100 %"));
         }
-        within(&sram.banks, 1, 1 << 16)?;
-        within(&sram.ports, 1, 1 << 10)
+        sram.banks.within(1, 1 << 16)?;
+        sram.ports.within(1, 1 << 10)
     }
 
     fn check_memory(&self) -> Result<(), DesignError> {
         let memory = &self.memory;
-        within(&memory.channels, 1, 1 << 12)?;
-        within(&memory.queue, 1, 1 << 12)?;
+        memory.channels.within(1, 1 << 12)?;
+        memory.queue.within(1, 1 << 12)?;
         carries(&memory.bandwidth)?;
         carries(&self.links.bandwidth)?;
         for time in [&memory.latency, &self.links.latency, &self.recalibration.duration] {
@@ -125,8 +125,8 @@ impl System {
     }
 
     fn check_vector(&self, unit: &VectorUnit) -> Result<(), DesignError> {
-        within(&unit.lanes, 1, 1 << 24)?;
-        within(&unit.staging, 1, 1 << 10)?;
+        unit.lanes.within(1, 1 << 24)?;
+        unit.staging.within(1, 1 << 10)?;
         carries(&unit.bandwidth)?;
         if unit.clock.si().fract() != 0.0 || !(1.0..=1e12).contains(&unit.clock.si()) {
             return Err(unit.clock.invalid("must be a whole number of hertz between 1 Hz and 1 THz"));
@@ -136,9 +136,9 @@ impl System {
 
     fn check_controller(&self) -> Result<(), DesignError> {
         let controller = &self.controller;
-        within(&controller.open_products, 1, 16)?;
-        within(&controller.prefetch, 1, 64)?;
-        within(&controller.output_queue, 1, 1 << 10)?;
+        controller.open_products.within(1, 16)?;
+        controller.prefetch.within(1, 64)?;
+        controller.output_queue.within(1, 1 << 10)?;
         if controller.issue_time.si() > 1.0 {
             return Err(controller.issue_time.invalid("must be at most 1 s"));
         }
@@ -191,11 +191,4 @@ fn carries(bandwidth: &Value<DataRate>) -> Result<(), DesignError> {
         return Err(bandwidth.invalid("must be at least 1 B/s, or nothing ever arrives"));
     }
     Ok(())
-}
-
-pub(crate) fn within(value: &Value<u32>, smallest: u32, largest: u32) -> Result<(), DesignError> {
-    if (smallest..=largest).contains(value.get()) {
-        return Ok(());
-    }
-    Err(value.invalid(format!("must lie between {smallest} and {largest}")))
 }

@@ -1,6 +1,6 @@
 //! Reads layer tables: strict, with the line of what is wrong.
 
-use mirage_design::closest;
+use mirage_design::hint;
 
 use super::vector::{Activation, Optimiser};
 use super::{Kind, Layer, Network, Norm, Source, TableError, Tied};
@@ -110,8 +110,7 @@ fn check_header(line: &str) -> Result<Vec<&'static str>, String> {
     let mut optional = Vec::new();
     for field in &fields[COLUMNS.len()..] {
         let Some(known) = OPTIONAL.iter().find(|column| *column == field) else {
-            let hint =
-                closest(field, OPTIONAL).map_or(String::new(), |near| format!(", did you mean `{near}`?"));
+            let hint = hint(field, OPTIONAL);
             return Err(format!(
                 "unknown column `{field}`: after `{}` come {}{hint}",
                 COLUMNS[COLUMNS.len() - 1],
@@ -212,8 +211,7 @@ fn parse_word<T: Copy>(what: &str, field: &str, texts: &[(&'static str, T)]) -> 
         return Ok(*value);
     }
     let known: Vec<&str> = texts.iter().map(|(text, _)| *text).collect();
-    let hint = closest(field, known.iter().copied())
-        .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
+    let hint = hint(field, known.iter().copied());
     Err(format!("`{field}` is no {what} (use {}){hint}", known.join(", ")))
 }
 
@@ -263,8 +261,7 @@ fn parse_inputs(field: &str, before: &[Layer]) -> Result<Vec<Source>, String> {
 }
 
 fn nearest(name: &str, before: &[Layer]) -> String {
-    let near = closest(name, before.iter().map(|layer| layer.name.as_str()));
-    near.map_or(String::new(), |near| format!(", did you mean `{near}`?"))
+    hint(name, before.iter().map(|layer| layer.name.as_str()))
 }
 
 fn check_shape(layer: &Layer) -> Result<(), String> {
@@ -400,7 +397,7 @@ mod tests {
             (
                 "# source: none",
                 "# optimiser: adan",
-                "t.csv:2: `adan` is no optimiser (use momentum, adam), did you mean `adam`?",
+                "t.csv:2: `adan` is no optimiser (use momentum, adam); did you mean `adam`?",
             ),
             ("c,conv", "c,konv", "t.csv:5: `konv` is no kind of layer"),
             ("c,conv,4", "c,conv,0", "`0` in column `in_channels`"),

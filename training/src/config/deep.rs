@@ -3,7 +3,7 @@
 use mirage_design::{DesignError, Value};
 use serde::Deserialize;
 
-use super::{AugmentSection, LARGEST_BATCH, LARGEST_FRAME, ScheduleSection, below_one, within};
+use super::{AugmentSection, LARGEST_BATCH, LARGEST_FRAME, ScheduleSection, below_one};
 use crate::augment::Augment;
 use crate::optimiser::Method;
 use crate::schedule::Schedule;
@@ -45,9 +45,9 @@ impl DeepSection {
     /// # Errors
     /// Names the value that is out of range, and the range.
     pub fn check(&self) -> Result<(), DesignError> {
-        within(&self.epochs, 1, 10_000)?;
-        within(&self.batch, 1, LARGEST_BATCH)?;
-        within(&self.record_every, 1, u32::MAX)?;
+        self.epochs.within(1, 10_000)?;
+        self.batch.within(1, LARGEST_BATCH)?;
+        self.record_every.within(1, u32::MAX)?;
         if !(1e-9..=100.0).contains(&*self.learning_rate) {
             return Err(self.learning_rate.invalid("must lie between 1e-9 and 100"));
         }
@@ -56,7 +56,7 @@ impl DeepSection {
             return Err(self.weight_decay.invalid("must lie between 0 and 1"));
         }
         self.schedule.as_ref().map_or(Ok(()), |schedule| schedule.check(*self.epochs))?;
-        self.augment.as_ref().map_or(Ok(()), |augment| within(&augment.frame, 0, LARGEST_FRAME))
+        self.augment.as_ref().map_or(Ok(()), |augment| augment.frame.within(0, LARGEST_FRAME))
     }
 
     /// The plain numbers. Call after [`Self::check`].

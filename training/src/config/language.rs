@@ -3,7 +3,7 @@
 use mirage_design::{DesignError, Value};
 use serde::Deserialize;
 
-use super::{LARGEST_BATCH, OptimiserSection, ScheduleSection, below_one, one_of, within};
+use super::{LARGEST_BATCH, OptimiserSection, ScheduleSection, below_one, one_of};
 use crate::augment::Augment;
 use crate::optimiser::{Method, Moments};
 use crate::schedule::Schedule;
@@ -54,15 +54,15 @@ impl LanguageSection {
     /// Names the value that is out of range, and the range.
     pub fn check(&self) -> Result<(), DesignError> {
         one_of(&self.level, "a level", &Level::NAMES.map(|(name, _)| name))?;
-        within(&self.length, 2, LONGEST)?;
-        within(&self.vocabulary, 8, LARGEST_VOCABULARY)?;
+        self.length.within(2, LONGEST)?;
+        self.vocabulary.within(8, LARGEST_VOCABULARY)?;
         if !(0.001..=0.5).contains(&*self.held_out) {
             return Err(self.held_out.invalid("must lie between 0.001 and 0.5"));
         }
         below_one(&self.dropout)?;
-        within(&self.epochs, 1, 10_000)?;
-        within(&self.batch, 1, LARGEST_BATCH)?;
-        within(&self.record_every, 1, u32::MAX)?;
+        self.epochs.within(1, 10_000)?;
+        self.batch.within(1, LARGEST_BATCH)?;
+        self.record_every.within(1, u32::MAX)?;
         if !(1e-9..=100.0).contains(&*self.learning_rate) {
             return Err(self.learning_rate.invalid("must lie between 1e-9 and 100"));
         }
