@@ -344,7 +344,7 @@ fn published_rows(largest: Option<&NetworkResult>) -> Vec<serde_json::Value> {
         .map(|f| {
             json!({
                 "quantity": f.quantity, "published": format!("{} {}", number(f.value), f.unit),
-                "ours": ours(&f.quantity).unwrap_or_else(|| "not compared yet".into()),
+                "ours": ours(&f.quantity).unwrap_or_else(|| "see mirage reproduce".into()),
                 "mark": f.mark.to_string(), "source": f.source,
             })
         })
