@@ -422,7 +422,13 @@ mod tests {
                 assert!((0.95..1.15).contains(&energy), "{name} {}: {energy}", contender.name());
                 assert_eq!(samples.estimate(&step).unwrap(), estimate);
                 let followed = samples.simulate(&step, &Options::default()).unwrap().network;
-                assert!(followed.seconds <= events.seconds && followed.seconds >= followed.bound, "{name}");
+                let gain = followed.seconds / events.seconds;
+                // What follows takes its place among the open products, which now and then costs what it gains.
+                assert!(
+                    gain < 1.02 && followed.seconds >= followed.bound,
+                    "{name} {}: {gain}",
+                    contender.name()
+                );
                 // Standing power for less time; but more tensors live side by side, so a little more may leave the chip.
                 assert!(followed.joules() < 1.001 * events.joules(), "{name} {}", contender.name());
             }

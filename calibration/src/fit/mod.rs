@@ -61,6 +61,8 @@ const MANY: usize = 100;
 /// Chi-squared over its degrees of freedom from which on it is said where the residuals themselves tell the scatter. Laplace's law,
 /// with tails as heavy as ripple makes them, gives 1.9.
 const TAILS: f64 = 1.5;
+/// Times by which blocks in their places must widen intervals for it to be said.
+const TOLD: f64 = 1.5;
 /// Probability of a larger chi-squared, below which the stated scatter is not believed.
 const UNBELIEVABLE: f64 = 1e-3;
 
@@ -231,7 +233,9 @@ fn conclude(
         let (scores, gain) = (information.scores(), information.gain());
         let found = block_bootstrap(scores, &gain, &problem.runs, c, options.resamples, seed);
         // Independent errors are the least that there is.
-        let wider = (0..information.free.len()).all(|j| found.covariance[(j, j)] >= covariance[(j, j)]);
+        let wider = |least: &DMatrix<f64>, other: &DMatrix<f64>| {
+            (0..information.free.len()).all(|j| other[(j, j)] >= least[(j, j)])
+        };
         let short = match found.short > 1.0 {
             true => format!(
                 "; the ripple is so slow that blocks of its length do not fit: standard errors are {:.2} times larger for it",
@@ -248,7 +252,22 @@ fn conclude(
             short
         ));
         freedom = found.blocks.saturating_sub(p).max(1) as f64;
-        covariance = if wider { found.covariance } else { larger(&covariance, &found.covariance) };
+        let join = |least: &DMatrix<f64>, other: DMatrix<f64>| {
+            if wider(least, &other) { other } else { larger(least, &other) }
+        };
+        covariance = join(&covariance, found.covariance);
+        // Where the model errs in places, what is drawn from elsewhere tells too little of them.
+        if let Some(blocks) = information.covariance_of_blocks(&problem.runs, found.block) {
+            let growth = |j: usize| (blocks[(j, j)] / covariance[(j, j)]).sqrt();
+            let most = (0..information.free.len()).map(growth).fold(1.0, f64::max);
+            if most > TOLD {
+                notes.push(format!(
+                    "residuals are larger, or lie to one side, where parameters are read from: standard errors are up to {most:.1} times those of \
+                     the bootstrap, from the blocks where they stand"
+                ));
+            }
+            covariance = join(&covariance, blocks);
+        }
     }
     if !matches!(problem.spread, Spread::Known(_)) && chi2 > TAILS * dof as f64 {
         notes.push(format!(

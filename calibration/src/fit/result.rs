@@ -53,6 +53,16 @@ pub struct Covariance {
     pub rows: Vec<Vec<f64>>,
 }
 
+impl Covariance {
+    /// Correlation of two estimates; none where one is unknown or has no error.
+    pub fn correlation(&self, one: &str, other: &str) -> Option<f64> {
+        let place = |name: &str| self.names.iter().position(|n| n == name);
+        let (i, j) = (place(one)?, place(other)?);
+        let correlation = self.rows[i][j] / (self.rows[i][i] * self.rows[j][j]).sqrt();
+        correlation.is_finite().then_some(correlation)
+    }
+}
+
 impl Fit {
     /// Takes out parameters of a fit that mean nothing outside of it.
     pub fn forget(&mut self, names: &[&str]) {
@@ -173,6 +183,17 @@ impl Solution {
         self.fit.parameters.push(estimate);
         self.added.push((name.into(), slopes));
         self.covary();
+    }
+
+    /// The same of something that is never negative, and may be known to a factor only: the interval is that of its logarithm.
+    pub fn add_positive(&mut self, name: &str, unit: &str, f: impl Fn(&[f64]) -> f64) {
+        self.add(name, unit, f);
+        if let Some(estimate) = self.fit.parameters.last_mut()
+            && let Some(error) = estimate.standard_error
+        {
+            let factor = (self.reach * error / estimate.value).exp();
+            (estimate.lower, estimate.upper) = (Some(estimate.value / factor), Some(estimate.value * factor));
+        }
     }
 
     pub(super) fn estimate(&self, name: &str, unit: &str, value: f64, error: Option<f64>) -> Estimate {

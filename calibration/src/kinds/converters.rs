@@ -13,10 +13,10 @@ use nalgebra::DMatrix;
 use rand::RngExt;
 use rayon::prelude::*;
 
-/// Corners of the speed-limited slope that are tried, decades of the rate.
-const CORNERS: std::ops::RangeInclusive<u32> = 14..=40;
-/// Quarter decades: a corner of c stands for 10^(c/4) samples/s.
-const QUARTER: f64 = 0.25;
+/// Corners of the speed-limited slope that are tried first, half decades of the rate in samples/s.
+const CORNERS: std::ops::RangeInclusive<u32> = 7..=20;
+/// Decades within which the best corner is then found.
+const NEAR: f64 = 0.02;
 
 const RATE: Setting = Setting {
     name: "rate",
@@ -242,16 +242,33 @@ impl Envelope {
     /// The envelope that a share `tau` of the converters lies above.
     fn fit(converters: &[Converter], tau: f64) -> Option<Self> {
         let merit: Vec<f64> = converters.iter().map(schreier).collect();
-        let one = |corner: u32| {
-            let decades = QUARTER * f64::from(corner);
+        let one = |decades: f64| {
             let row = |c: &Converter| [1.0, c.year - 2020.0, (c.rate.log10() - decades).max(0.0)];
             let rows: Vec<[f64; 3]> = converters.iter().map(row).collect();
             let features = DMatrix::from_fn(rows.len(), 3, |i, j| rows[i][j]);
             let (at, loss) = linear(&features, &merit, 1.0 - tau)?;
-            Some((loss, Envelope([at[0], at[1], -at[2], 10f64.powf(decades)])))
+            Some((loss, decades, Envelope([at[0], at[1], -at[2], 10f64.powf(decades)])))
         };
-        let all = CORNERS.filter_map(one);
-        all.min_by(|a, b| a.0.total_cmp(&b.0)).map(|best| best.1)
+        let coarse = CORNERS.filter_map(|corner| one(0.5 * f64::from(corner)));
+        let mut best = coarse.min_by(|a, b| a.0.total_cmp(&b.0))?;
+        // By golden sections of what lies between its neighbours.
+        let golden = 0.5 * (5f64.sqrt() - 1.0);
+        let (mut low, mut high) = (best.1 - 0.5, best.1 + 0.5);
+        let cut = |low: f64, high: f64| [high - golden * (high - low), low + golden * (high - low)];
+        let mut tried = cut(low, high).map(one);
+        while high - low > NEAR {
+            let cost = tried.each_ref().map(|found| found.as_ref().map_or(f64::INFINITY, |f| f.0));
+            best = tried.iter().flatten().fold(best, |best, &f| if f.0 < best.0 { f } else { best });
+            let [_, second] = cut(low, high);
+            if cost[0] <= cost[1] {
+                high = second;
+                tried = [one(cut(low, high)[0]), tried[0]];
+            } else {
+                low = cut(low, high)[0];
+                tried = [tried[1], one(cut(low, high)[1])];
+            }
+        }
+        Some(best.2)
     }
 
     fn at(&self, rate: f64, year: f64) -> f64 {
@@ -297,8 +314,8 @@ fn envelope_table(found: Envelope, many: &[[f64; 4]], all: &[Converter]) -> Tabl
     let (first, last) = all.iter().fold((f64::MAX, f64::MIN), |(l, h), c| (l.min(c.year), h.max(c.year)));
     let mut rows = Vec::new();
     for year in [first, (0.5 * (first + last)).round(), last] {
-        for quarter in CORNERS.step_by(2) {
-            let rate = 10f64.powf(QUARTER * f64::from(quarter));
+        for half in CORNERS {
+            let rate = 10f64.powf(0.5 * f64::from(half));
             let values: Vec<f64> = many.iter().map(|e| Envelope(*e).at(rate, year)).collect();
             let row =
                 [year, rate, found.at(rate, year), quantile(values.clone(), 0.025), quantile(values, 0.975)];

@@ -153,8 +153,8 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     let loss = devices.estimate("loss", along.values[0], scatter, unit.unit, &source);
     let why = format!("are the files in the order of their {}, and all of them {}?", unit.order, unit.what);
     not_gain(&loss, &source, &why)?;
-    let mut slope = along.fit.parameters[1].clone();
-    slope.name = "loss_slope".into();
+    let tilts = powers.iter().map(|p| tilt(p, &nanometres, middle));
+    let slope = slope(&line, &tilts.collect::<Vec<_>>(), &along.fit.parameters[1]);
     let intercept = Estimate {
         name: "couplers".into(),
         value: levels.iter().sum::<f64>() / levels.len() as f64 + along.values[0] * line.mean,
@@ -163,6 +163,11 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
     };
     let couplers = devices.intercept(&line, intercept);
     let mut all = vec![devices.note.clone()];
+    if slope.standard_error.is_none() {
+        all.push(
+            "loss_slope has no interval: with two structures nothing tells how much of it is couplers whose response is not the same".into(),
+        );
+    }
     all.extend(along.fit.notes.iter().map(|n| format!("along the spectrum: {n}")));
     all.extend(notes(&traces));
     let table = by_wavelength(&losses, &nanometres, &devices, unit);
@@ -197,6 +202,36 @@ fn run(inputs: &[Input], given: &Given, amounts: &[f64], unit: &Amount) -> Resul
         fragment: Fragment::default(),
         files: Vec::new(),
     })
+}
+
+/// What a spectrum changes by for each nm, by least squares.
+fn tilt(power: &[f64], nanometres: &[f64], middle: f64) -> f64 {
+    let mean = power.iter().sum::<f64>() / power.len() as f64;
+    let [up, width] = nanometres.iter().zip(power).fold([0.0; 2], |[up, width], (nm, p)| {
+        [up + (nm - middle) * (p - mean), width + (nm - middle).powi(2)]
+    });
+    up / width
+}
+
+/// How the loss changes along the spectrum, with the interval that the tilts of the structures leave: their couplers' responses
+/// differ, and a tilt of one is the same all along its spectrum. None where there are two.
+fn slope(line: &Line, tilts: &[f64], along: &Estimate) -> Estimate {
+    let (sigma, dof) = line.scatter(tilts);
+    let reach = (dof > 0).then(|| reach(dof));
+    let error = reach.map(|_| sigma / line.width.sqrt());
+    let end = |side: f64| reach.zip(error).map(|(reach, error)| along.value + side * reach * error);
+    Estimate {
+        name: "loss_slope".into(),
+        standard_error: error,
+        lower: end(-1.0),
+        upper: end(1.0),
+        ..along.clone()
+    }
+}
+
+/// Standard errors in half a 95 % interval of so many degrees of freedom.
+fn reach(dof: usize) -> f64 {
+    StudentsT::new(0.0, 1.0, dof as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
 }
 
 /// Loss along the spectrum: a line, whose scatter is correlated as ripple is.
@@ -246,6 +281,14 @@ impl Line {
     fn slope(&self, values: impl Iterator<Item = f64>) -> f64 {
         self.amounts.iter().zip(values).map(|(x, y)| (x - self.mean) * y).sum::<f64>() / self.width
     }
+
+    /// Standard deviation of values about their line (0 without degrees of freedom), and the degrees of freedom.
+    fn scatter(&self, values: &[f64]) -> (f64, usize) {
+        let (dof, slope) = (values.len() - 2, self.slope(values.iter().copied()));
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let off = values.iter().zip(&self.amounts).map(|(y, x)| (y - mean - slope * (x - self.mean)).powi(2));
+        ((off.sum::<f64>() / dof.max(1) as f64).sqrt(), dof)
+    }
 }
 
 /// How well structures agree apart from what they hold: couplers, above all.
@@ -255,6 +298,8 @@ struct Devices {
     /// Standard error of the slope from it.
     error: f64,
     reach: f64,
+    /// Whether it was taken from elsewhere, and so does not hold what these spectra scatter by.
+    assumed: bool,
     chi2: f64,
     dof: usize,
     note: String,
@@ -262,11 +307,8 @@ struct Devices {
 
 impl Devices {
     fn new(line: &Line, levels: &[f64], given: Option<f64>, usual: f64) -> Self {
-        let dof = levels.len() - 2;
-        let slope = line.slope(levels.iter().copied());
-        let mean = levels.iter().sum::<f64>() / levels.len() as f64;
-        let off = levels.iter().zip(&line.amounts).map(|(y, x)| (y - mean - slope * (x - line.mean)).powi(2));
-        let squares: f64 = off.sum();
+        let (scatter, dof) = line.scatter(levels);
+        let squares = scatter.powi(2) * dof.max(1) as f64;
         let normal = 1.959_963_984_540_054;
         let (sigma, reach, note) = match (given, dof) {
             (None, 0) => (
@@ -286,23 +328,22 @@ impl Devices {
                 ),
             ),
             (None, dof) => {
-                let sigma = (squares / dof as f64).sqrt();
-                let reach = StudentsT::new(0.0, 1.0, dof as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975));
                 let note = format!(
                     "structures scatter about the line by {} dB (standard deviation, {dof} degrees of freedom): the interval holds that",
-                    short(sigma)
+                    short(scatter)
                 );
-                (sigma, reach, note)
+                (scatter, reach(dof), note)
             }
         };
         let chi2 = if sigma > 0.0 { squares / sigma.powi(2) } else { 0.0 };
-        Self { sigma, error: sigma / line.width.sqrt(), reach, chi2, dof, note }
+        let assumed = given.is_some() || dof == 0;
+        Self { sigma, error: sigma / line.width.sqrt(), reach, assumed, chi2, dof, note }
     }
 
     /// An estimate of the slope. The scatter along the spectrum is part of the scatter between structures where that is
     /// estimated, and comes on top where it is assumed.
     fn estimate(&self, name: &str, value: f64, along: f64, unit: &str, source: &str) -> Estimate {
-        let error = self.error.hypot(along);
+        let error = if self.assumed { self.error.hypot(along) } else { self.error };
         Estimate {
             name: name.into(),
             value,

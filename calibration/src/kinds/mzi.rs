@@ -285,6 +285,13 @@ fn finish(mut solution: crate::fit::Solution, measured: &Measured, given: &Given
             .into(),
     ];
     solution.fit.notes.extend(all);
+    if measured.reference.is_none() {
+        solution.fit.notes.push(
+            "the slope of the group index rests on a polynomial for the couplers' response, above all where they give little light: its interval \
+             holds for that; --set band=.., another envelope_degree or a --reference show how far it moves"
+                .into(),
+        );
+    }
     solution.fit.notes.extend(notes(std::slice::from_ref(trace)));
     let curves = [(trace.name.clone(), trace.nanometres.as_slice(), trace.dbm.len())];
     Outcome::of(solution, &curves, "power (dBm)", &trace.dbm)

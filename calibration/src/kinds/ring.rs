@@ -410,9 +410,9 @@ fn finish(mut solution: Solution, measured: &Measured, given: &Given) -> Result<
     let ring = |p: &[f64]| at(&all(p), centre, centre);
     let q = |ring: AddDrop, p: &[f64]| ring.width().map_or(f64::NAN, |w| quality(w, p[1], length, centre));
     solution.add("free_spectral_range", "nm", |p| centre.powi(2) / (p[1] * length) * 1e9);
-    solution.add("loaded_q", "", |p| q(ring(p), p));
-    solution.add("intrinsic_q", "", |p| q(AddDrop { bus: 0.0, drop: 0.0, ..ring(p) }, p));
-    solution.add("linewidth", "pm", |p| centre / q(ring(p), p) * 1e12);
+    solution.add_positive("loaded_q", "", |p| q(ring(p), p));
+    solution.add_positive("intrinsic_q", "", |p| q(AddDrop { bus: 0.0, drop: 0.0, ..ring(p) }, p));
+    solution.add_positive("linewidth", "pm", |p| centre / q(ring(p), p) * 1e12);
     solution.add("extinction", "dB", |p| {
         let power = |phase: f64| ring(p).fields(phase).map_or(f64::NAN, |f| f.through.norm_sqr());
         10.0 * (power(PI) / power(0.0)).log10()

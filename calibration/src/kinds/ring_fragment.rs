@@ -10,6 +10,8 @@ use std::f64::consts::TAU;
 /// Share of the free spectral range by which the ring is taken to move when light shall pass: short of half, where the next
 /// resonance is as near.
 const MOVED: f64 = 0.4;
+/// Correlation beyond which two numbers of a fragment are said to go together.
+const TOGETHER: f64 = 0.5;
 
 /// The ring of the design, described by its own parameters, with all that a design needs beside them. `length` is that of a round
 /// trip, `centre` the wavelength for which the numbers hold, both in m.
@@ -20,8 +22,15 @@ pub(super) fn fragment(fit: &Fit, shape: Shape, length: f64, centre: f64) -> Fra
         estimate.map(|estimate| Line::from(Measured::new(key, estimate, unit, how).at(condition)))
     };
     let (how, percent) = ("fit of the ring", ("%", 100.0));
+    let together = fit.covariance.as_ref().and_then(|c| c.correlation("coupling_drop", "round_trip_loss"));
+    let together = together.filter(|c| c.abs() > TOGETHER).map_or(how.to_owned(), |c| {
+        format!(
+            "{how}; known in sum with round_trip_loss, by which it has a correlation of {c:.2}, better than alone: draws of a spread are \
+             independent and scatter the width of the resonances more than was measured"
+        )
+    });
     let detour = match shape {
-        Shape::AddDrop => measured("coupling_detour", "coupling_drop", percent, how),
+        Shape::AddDrop => measured("coupling_detour", "coupling_drop", percent, &together),
         Shape::Equal => measured(
             "coupling_detour",
             "coupling_bus",

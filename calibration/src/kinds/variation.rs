@@ -8,7 +8,7 @@
 
 use super::data::{Data, one_of, whole};
 use super::given::{Form, Given, Setting};
-use super::outcome::{Outcome, Series, Table};
+use super::outcome::{Outcome, Series, Table, short};
 use super::{Files, Input, Kind};
 use crate::CalibrationError;
 use crate::draws::{Domain, generator, normals};
@@ -467,9 +467,11 @@ fn report(
             let spread = if quantity == "width" { process.width } else { process.thickness };
             let (sigma, length) = (1e9 * spread.deviation, 1e3 * spread.correlation);
             notes.push(format!(
-                "{}, {quantity}: sigma {sigma} nm ({}), correlation length {length} mm ({})",
+                "{}, {quantity}: sigma {} nm ({}), correlation length {} mm ({})",
                 process.name,
+                short(sigma),
                 within(sigma, law.sigma),
+                short(length),
                 within(length, law.length)
             ));
         }

@@ -41,6 +41,7 @@ impl Drain {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Finished {
     pub slot: u8,
+    pub block: u64,
     /// When its last sum leaves the pipeline.
     pub ready: u64,
     /// Results as they lie in memory.
@@ -82,13 +83,13 @@ impl Machine<'_> {
         }
         self.drain.present = None;
         self.halves += 1;
-        let slot = finished.slot;
+        let (slot, block) = (finished.slot, finished.block);
         if finished.bytes == 0 {
-            self.block_stored(slot, now, scheduler);
+            self.block_stored(slot, block, now, scheduler);
         } else if let Some(product) = &self.products[usize::from(slot)] {
             let (task, place) = (product.task, product.places[2]);
             self.transfer(
-                (Owner::Output { slot }, task),
+                (Owner::Output { slot, block }, task),
                 (place.port(), true),
                 finished.bytes,
                 now,
@@ -102,18 +103,18 @@ impl Machine<'_> {
     }
 
     /// A block's results lie in off-chip memory.
-    pub(super) fn output_stored(&mut self, slot: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+    pub(super) fn output_stored(&mut self, slot: u8, block: u64, now: u64, scheduler: &mut Scheduler<Event>) {
         self.drain.outputs -= 1;
-        self.block_stored(slot, now, scheduler);
+        self.block_stored(slot, block, now, scheduler);
         if matches!(self.drain.present, Some((_, None))) {
             self.drained(now, scheduler);
         }
     }
 
-    fn block_stored(&mut self, slot: u8, now: u64, scheduler: &mut Scheduler<Event>) {
+    fn block_stored(&mut self, slot: u8, block: u64, now: u64, scheduler: &mut Scheduler<Event>) {
         let Some(product) = &mut self.products[usize::from(slot)] else { return };
-        product.stored += 1;
-        if product.stored < product.nest.blocks() {
+        product.stored.add(block);
+        if product.stored.first < product.nest.blocks() {
             if let Some(done) = product.progress() {
                 let task = product.task as usize;
                 self.progressed(task, done, now, scheduler);

@@ -18,11 +18,11 @@ pub(crate) enum Owner {
     /// A slice of an open product.
     Slice { slot: u8, slice: u64 },
     /// A finished block of results of an open product.
-    Output { slot: u8 },
+    Output { slot: u8, block: u64 },
     /// Operands of a sweep: which lanes, which task.
-    Piece { lanes: u8, task: u32 },
+    Piece { lanes: u8, task: u32, piece: u64 },
     /// Results of a sweep.
-    Store { lanes: u8, task: u32 },
+    Store { lanes: u8, task: u32, piece: u64 },
     /// A gradient on its way to the ring, and back.
     Gradient { task: u32, back: bool },
 }
@@ -228,9 +228,9 @@ impl Machine<'_> {
         }
         match owner {
             Owner::Slice { slot, slice } => self.slice_arrived(slot, slice, now, scheduler),
-            Owner::Output { slot } => self.output_stored(slot, now, scheduler),
-            Owner::Piece { lanes, task } => self.piece_arrived(lanes, task, now, scheduler),
-            Owner::Store { lanes, task } => self.piece_stored(lanes, task, now, scheduler),
+            Owner::Output { slot, block } => self.output_stored(slot, block, now, scheduler),
+            Owner::Piece { lanes, task, piece } => self.piece_arrived(lanes, (task, piece), now, scheduler),
+            Owner::Store { lanes, task, piece } => self.piece_stored(lanes, (task, piece), now, scheduler),
             Owner::Gradient { task, back: false } => self.reduce(task, now, scheduler),
             Owner::Gradient { task, back: true } => self.finish(task as usize, now, scheduler),
         }

@@ -435,7 +435,7 @@ impl Sizes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chip::tests::{chip, entry};
+    use crate::chip::tests::entry;
     use proptest::prelude::*;
 
     proptest! {
@@ -443,19 +443,21 @@ mod tests {
         #[test]
         fn what_is_complete_is_what_no_later_block_adds_to(
             (m, k, n, repeats) in (1u64..300, 1u64..100, 1u64..300, 1u64..7),
-            stationary in prop::sample::select(vec![Stationary::First, Stationary::Second]),
+            stationary in prop::sample::select(vec![Stationary::First, Stationary::Second, Stationary::Output]),
             (row_block, column_block, repeat_block) in (1u64..4, 1u64..60, 1u64..4),
             rows_outer in any::<bool>(),
         ) {
-            let plan = chip(&[]).engine().plan(&entry(m, k, n, repeats), stationary).unwrap();
-            let (rows, columns) = (plan.row_tiles.div_ceil(row_block), plan.vectors.div_ceil(column_block));
+            let plan = Plan::new(&entry(m, k, n, repeats), stationary, 32, 16).unwrap();
+            let sums = plan.sums_columns();
+            let extent = if sums { plan.vectors } else { plan.k_tiles };
+            let (rows, columns) = (plan.row_tiles.div_ceil(row_block), extent.div_ceil(column_block));
             // Repeats share a slice only where each is one.
             let repeat_block = if rows * columns == 1 { repeat_block } else { 1 };
             let nest = Nest {
                 plan,
                 row_block,
                 column_block,
-                depth_block: plan.k_tiles,
+                depth_block: if sums { plan.k_tiles } else { plan.vectors },
                 repeat_block,
                 counts: [rows, columns, 1, repeats.div_ceil(repeat_block)],
                 rows_outer,
@@ -474,6 +476,9 @@ mod tests {
                     let width = match (axis, stationary) {
                         (Axis::Repeats, _) => (slice.rows[1] - slice.rows[0]).div_ceil(plan.row_tiles),
                         (_, Stationary::First) => slice.vectors,
+                        (_, Stationary::Output) => {
+                            (slice.columns[1] * plan.tile_columns).min(plan.inner) - slice.columns[0] * plan.tile_columns
+                        }
                         _ => {
                             let [from, to] = slice.rows.map(|row| row % plan.row_tiles);
                             let to = if to == 0 { plan.row_tiles } else { to };

@@ -3,6 +3,8 @@
 //! A reader waits for the last writer before it, a writer for that and for all readers since. Where both go through the batch sample
 //! by sample, the reader *follows* the writer: it begins when the first samples are there and never overtakes it.
 
+use std::collections::BTreeSet;
+
 use mirage_arithmetic::GemmEntry;
 
 use super::program::{Job, Program, Task};
@@ -16,6 +18,25 @@ pub(crate) enum Axis {
     Columns,
     /// Its repeats.
     Repeats,
+}
+
+/// What is there of a row of pieces that may come in another order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Prefix {
+    /// So many from the first on.
+    pub first: u64,
+    /// Others, beyond a gap.
+    ahead: BTreeSet<u64>,
+}
+
+impl Prefix {
+    /// One more is there.
+    pub fn add(&mut self, piece: u64) {
+        self.ahead.insert(piece);
+        while self.ahead.remove(&self.first) {
+            self.first += 1;
+        }
+    }
 }
 
 /// Finds what waits for what. `has_samples` tells of a tensor whether it holds something for each sample.
@@ -99,5 +120,24 @@ fn gives_samples(task: &Task) -> bool {
             !kinds.iter().any(|kind| matches!(kind, VectorKind::Other | VectorKind::Optimiser))
         }
         Job::Reduce { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// In any order, what is there from the first on is what comes before the first that is missing.
+        #[test]
+        fn pieces_in_any_order(order in Just((0u64..12).collect::<Vec<_>>()).prop_shuffle()) {
+            let mut prefix = Prefix::default();
+            for (count, piece) in order.iter().enumerate() {
+                prefix.add(*piece);
+                let missing = (0..12).find(|p| !order[..=count].contains(p));
+                prop_assert_eq!(prefix.first, missing.unwrap_or(12));
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::account::{Part, TaskAccount};
 use super::drain::Finished;
 use super::memory::Owner;
 use super::nest::{Nest, Room, Slice};
+use super::order::Prefix;
 use super::program::{Job, Stored};
 use super::units::timing_index;
 use super::{Axis, Event, Machine, Place};
@@ -61,9 +62,10 @@ pub(crate) struct Product {
     /// Slices that are done with, and asked for.
     released: u64,
     asked: u64,
-    /// Blocks that have accumulators, and that are stored.
+    /// Blocks that have accumulators.
     begun: u64,
-    pub stored: u64,
+    /// Blocks that are stored.
+    pub stored: Prefix,
     /// Bytes of the result, and how many are not yet sent off.
     result_bytes: u64,
     result_left: u64,
@@ -146,7 +148,7 @@ impl Product {
 
     /// How far its results are stored, if they come sample by sample.
     pub fn progress(&self) -> Option<(u64, u64)> {
-        self.axis.map(|axis| self.nest.complete(axis, self.stored))
+        self.axis.map(|axis| self.nest.complete(axis, self.stored.first))
     }
 
     /// Most slices held at a time.
@@ -227,7 +229,7 @@ impl Machine<'_> {
             released: 0,
             asked: 0,
             begun: 0,
-            stored: 0,
+            stored: Prefix::default(),
             result_bytes: tensor.bytes(),
             result_left: tensor.bytes(),
             result_resident: self.residency.resident(result),
@@ -339,7 +341,7 @@ impl Machine<'_> {
             product.result_left -= bytes;
             let bytes = if product.result_resident { 0 } else { bytes };
             let ready = now + self.timing.pipeline;
-            self.drain.push(Finished { slot, ready, elements, bytes });
+            self.drain.push(Finished { slot, block: slice.block, ready, elements, bytes });
         }
         self.drain_next(now, scheduler);
         self.ask_for_slices(slot, now, scheduler);

@@ -17,7 +17,7 @@ pub(crate) struct Task {
     pub job: Job,
     pub reads: Vec<usize>,
     pub writes: Vec<usize>,
-    /// Whether each sample of what it writes needs no other sample of what it reads.
+    /// Of a sweep: whether each sample of what it writes needs no other sample of what it reads. Products have an axis instead.
     pub samplewise: bool,
     /// How a product goes through the samples.
     pub axis: Option<Axis>,
@@ -144,7 +144,7 @@ impl Program {
             };
             let samplewise = match operation.work {
                 Work::Vector { samplewise, .. } => samplewise,
-                Work::Gemm(_) => true,
+                Work::Gemm(_) => false,
             };
             tasks.push(task(job, reads, writes, samplewise));
             for gradient in gradients {

@@ -10,11 +10,12 @@ use mirage_events::Scheduler;
 
 use super::account::Track;
 use super::memory::Owner;
+use super::order::Prefix;
 use super::program::Job;
 use super::setup::Lanes;
 use super::{Event, Machine, Port};
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Sweep {
     task: u32,
     pieces: u64,
@@ -24,9 +25,9 @@ struct Sweep {
     ticks: u64,
     /// Pieces asked for, there, worked on, gone.
     asked: u64,
-    arrived: u64,
+    arrived: Prefix,
     done: u64,
-    stored: u64,
+    stored: Prefix,
 }
 
 impl Sweep {
@@ -66,6 +67,8 @@ impl Sweeper {
         let reason = match self.busy {
             Some(_) => return None,
             None if self.leaving >= lanes.staging => "waiting for results to leave",
+            // Nothing is on its way: what it follows has not come so far.
+            None if self.sweeps.iter().all(|sweep| sweep.asked == sweep.done) => "waiting for other work",
             None => "waiting for operands",
         };
         Some((reason, Some(sweep.task)))
@@ -116,7 +119,8 @@ impl Machine<'_> {
             self.overflowed = true;
         }
         let pieces = bytes[0].max(bytes[1]).max(inside).div_ceil(self.setup.piece(setup)).max(1);
-        Sweep { task: task as u32, pieces, bytes, ticks, asked: 0, arrived: 0, done: 0, stored: 0 }
+        let (arrived, stored) = (Prefix::default(), Prefix::default());
+        Sweep { task: task as u32, pieces, bytes, ticks, asked: 0, arrived, done: 0, stored }
     }
 
     fn ask_for_pieces(&mut self, lanes: u8, now: u64, scheduler: &mut Scheduler<Event>) {
@@ -128,14 +132,20 @@ impl Machine<'_> {
             let next = self.sweepers[usize::from(lanes)].sweeps.iter().position(|sweep| self.can_ask(sweep));
             let Some(place) = next.filter(|_| waiting < staging) else { return };
             let sweep = &mut self.sweepers[usize::from(lanes)].sweeps[place];
-            let bytes = sweep.share(sweep.bytes[0], sweep.asked);
+            let (task, piece) = (sweep.task, sweep.asked);
+            let bytes = sweep.share(sweep.bytes[0], piece);
             sweep.asked += 1;
-            let task = sweep.task;
             if bytes == 0 {
-                sweep.arrived += 1;
+                sweep.arrived.add(piece);
             } else {
                 let port = [Port::Vector, Port::Optimiser][usize::from(lanes)];
-                self.transfer((Owner::Piece { lanes, task }, task), (port, false), bytes, now, scheduler);
+                self.transfer(
+                    (Owner::Piece { lanes, task, piece }, task),
+                    (port, false),
+                    bytes,
+                    now,
+                    scheduler,
+                );
             }
         }
     }
@@ -154,7 +164,9 @@ impl Machine<'_> {
         if sweeper.busy.is_some() || sweeper.leaving >= staging {
             return;
         }
-        let Some(sweep) = sweeper.sweeps.iter().find(|sweep| sweep.arrived > sweep.done) else { return };
+        let Some(sweep) = sweeper.sweeps.iter().find(|sweep| sweep.arrived.first > sweep.done) else {
+            return;
+        };
         sweeper.busy = Some((sweep.task, now));
         scheduler.after(sweep.share(sweep.ticks, sweep.done), Event::Piece(lanes));
     }
@@ -165,46 +177,59 @@ impl Machine<'_> {
         let Some((task, begun)) = sweeper.busy.take() else { return };
         sweeper.busy_ticks += now - begun;
         let Some(sweep) = sweeper.sweeps.iter_mut().find(|sweep| sweep.task == task) else { return };
-        let bytes = sweep.share(sweep.bytes[1], sweep.done);
+        let piece = sweep.done;
+        let bytes = sweep.share(sweep.bytes[1], piece);
         sweep.done += 1;
         self.account.tasks[task as usize].busy += u128::from(now - begun);
         if let Some(trace) = &mut self.trace {
             trace.span(Track::Lanes(lanes), "sweep", Some(task), begun, now);
         }
         if bytes == 0 {
-            self.stored(lanes, task, now, scheduler);
+            self.stored(lanes, (task, piece), now, scheduler);
         } else {
             sweeper.leaving += 1;
             sweeper.fullest[1] = sweeper.fullest[1].max(u64::from(sweeper.leaving));
             let port = [Port::Vector, Port::Optimiser][usize::from(lanes)];
-            self.transfer((Owner::Store { lanes, task }, task), (port, true), bytes, now, scheduler);
+            self.transfer((Owner::Store { lanes, task, piece }, task), (port, true), bytes, now, scheduler);
         }
         self.sweep(lanes, now, scheduler);
     }
 
-    pub(super) fn piece_arrived(&mut self, lanes: u8, task: u32, now: u64, scheduler: &mut Scheduler<Event>) {
+    pub(super) fn piece_arrived(
+        &mut self,
+        lanes: u8,
+        (task, piece): (u32, u64),
+        now: u64,
+        scheduler: &mut Scheduler<Event>,
+    ) {
         let sweeps = &mut self.sweepers[usize::from(lanes)].sweeps;
         if let Some(sweep) = sweeps.iter_mut().find(|sweep| sweep.task == task) {
-            sweep.arrived += 1;
+            sweep.arrived.add(piece);
         }
         self.work(lanes, now, scheduler);
     }
 
-    pub(super) fn piece_stored(&mut self, lanes: u8, task: u32, now: u64, scheduler: &mut Scheduler<Event>) {
+    pub(super) fn piece_stored(
+        &mut self,
+        lanes: u8,
+        which: (u32, u64),
+        now: u64,
+        scheduler: &mut Scheduler<Event>,
+    ) {
         let sweeper = &mut self.sweepers[usize::from(lanes)];
         sweeper.leaving -= 1;
-        self.stored(lanes, task, now, scheduler);
+        self.stored(lanes, which, now, scheduler);
         self.sweep(lanes, now, scheduler);
     }
 
     /// One more piece of a sweep's results is stored; the last one ends it.
-    fn stored(&mut self, lanes: u8, task: u32, now: u64, scheduler: &mut Scheduler<Event>) {
+    fn stored(&mut self, lanes: u8, (task, piece): (u32, u64), now: u64, scheduler: &mut Scheduler<Event>) {
         let sweeps = &mut self.sweepers[usize::from(lanes)].sweeps;
         let Some(place) = sweeps.iter().position(|sweep| sweep.task == task) else { return };
         let sweep = &mut sweeps[place];
-        sweep.stored += 1;
-        let done = (sweep.stored, sweep.pieces);
-        if sweep.stored == sweep.pieces {
+        sweep.stored.add(piece);
+        let done = (sweep.stored.first, sweep.pieces);
+        if sweep.stored.first == sweep.pieces {
             sweeps.remove(place);
             self.finish(task as usize, now, scheduler);
         } else {

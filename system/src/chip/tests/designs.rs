@@ -87,20 +87,33 @@ fn what_would_take_for_ever_is_refused() {
     }
 }
 
-/// A random small network.
+/// A random small network: convolutions, some with a branch around them, and attention of the last one's positions to each other.
 fn network() -> impl Strategy<Value = Network> {
-    let layer = (1u64..40, 1u64..3, prop::bool::ANY, prop::bool::ANY);
-    prop::collection::vec(layer, 1..5).prop_map(|layers| {
+    let layer = (1u64..40, 1u64..3, prop::bool::ANY, prop::bool::ANY, prop::bool::ANY);
+    (prop::collection::vec(layer, 1..5), prop::bool::ANY).prop_map(|(layers, attention)| {
         let mut text = String::from("# network: random\nlayer,kind,in_channels,out_channels,in_height,in_width,kernel_height,kernel_width,stride,padding,groups,bias,norm,tied,input_gradient,activation,inputs\n");
-        let (mut channels, mut size) = (3, 12);
-        for (index, (out, stride, norm, relu)) in layers.into_iter().enumerate() {
+        let (mut channels, mut size, mut last) = (3, 12, "data".to_owned());
+        for (index, (out, stride, norm, relu, branch)) in layers.into_iter().enumerate() {
             let yes = |flag| if flag { "yes" } else { "no" };
+            let branch = branch && index > 0;
+            let (out, stride) = if branch { (channels, 1) } else { (out, stride) };
             text += &format!(
-                "l{index},conv,{channels},{out},{size},{size},3,3,{stride},1,1,{},{},no,{},{},\n",
+                "l{index},conv,{channels},{out},{size},{size},3,3,{stride},1,1,{},{},no,{},{},{last}\n",
                 yes(!norm), if norm { ["batch", "layer"][index % 2] } else { "no" }, yes(index > 0), if relu { "relu" } else { "none" }
             );
             channels = out;
             size = (size + 2 - 3) / stride + 1;
+            if branch {
+                text += &format!("a{index},add,{channels},{channels},{size},{size},1,1,1,0,1,no,no,no,yes,relu,l{index} {last}\n");
+                last = format!("a{index}");
+            } else {
+                last = format!("l{index}");
+            }
+        }
+        if attention {
+            let positions = size * size;
+            text += &format!("m,matmul,{channels},{positions},{positions},1,1,1,1,0,1,no,no,no,yes,none,{last} {last}\n");
+            text += &format!("s,softmax,{positions},{positions},{positions},1,1,1,1,0,1,no,no,no,yes,none,m\n");
         }
         Network::parse(&text, "random.csv").expect("a network")
     })
@@ -113,10 +126,10 @@ proptest! {
     #[test]
     fn random_designs_come_to_their_end(
         network in network(),
-        batch in 1u64..5,
+        batch in 1u64..8,
         (units, rows, group) in (1u32..12, 1u32..40, 1usize..40),
         (channels, queue, block, staging) in (1u32..6, 1u32..4, 1u32..9, 1u32..4),
-        (open, prefetch, outputs) in (1u32..4, 1u32..4, 1u32..4),
+        (open, prefetch, outputs) in (1u32..7, 1u32..4, 1u32..4),
         (banks, ports, working) in (1u32..5, 1u32..4, 1u32..101),
         (sram, accumulators) in (0u32..8, 0u32..8),
         choices in prop::array::uniform7(any::<bool>()),
