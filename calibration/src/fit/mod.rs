@@ -257,10 +257,12 @@ fn conclude(
         };
         covariance = join(&covariance, found.covariance);
         // Where the model errs in places, what is drawn from elsewhere tells too little of them.
-        if let Some(blocks) = information.covariance_of_blocks(&problem.runs, found.block) {
+        if let Some((blocks, say)) = information.covariance_of_blocks(&problem.runs, found.block) {
             let growth = |j: usize| (blocks[(j, j)] / covariance[(j, j)]).sqrt();
             let most = (0..information.free.len()).map(growth).fold(1.0, f64::max);
             if most > TOLD {
+                let grown = (0..information.free.len()).filter(|j| growth(*j) > TOLD);
+                freedom = grown.map(|j| (say[j] - 1.0).max(1.0)).fold(freedom, f64::min);
                 notes.push(format!(
                     "residuals are larger, or lie to one side, where parameters are read from: standard errors are up to {most:.1} times those of \
                      the bootstrap, from the blocks where they stand"
