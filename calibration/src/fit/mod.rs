@@ -52,6 +52,8 @@ use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 const NEAR: f64 = 0.03;
 /// Standard errors from which on a Newton step finds it, where descents are costly.
 const CLOSE: f64 = 10.0;
+/// How far from its end a range is entered again, as a share of it.
+const OFF_END: f64 = 1e-4;
 /// Descents from the point where the last one stopped.
 const DESCENTS: usize = 8;
 /// Standard deviations beyond which a residual is called an outlier.
@@ -187,7 +189,10 @@ fn settle(
         minimum = match newton {
             Some(next) => next,
             None => {
-                standard.minimise(&minimum.at, loss, descent < 2 && standard.costly()).ok_or_else(lost)?
+                // A descent can stick at an end of a range that the data pull away from.
+                let inside = |u: f64| if descent > 1 { u.clamp(OFF_END, 1.0 - OFF_END) } else { u };
+                let rough = descent < 2 && standard.costly();
+                standard.minimise(&minimum.at.map(inside), loss, rough).ok_or_else(lost)?
             }
         };
     }
