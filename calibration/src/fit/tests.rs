@@ -235,6 +235,41 @@ fn the_bootstrap_widens_intervals_where_residuals_are_correlated() {
     assert!(hits.iter().all(|h| (930..=970).contains(h)), "{hits:?} of 1000");
 }
 
+/// Twelve bumps whose heights scatter by 0.3 about the one that is fitted, in ripple as above: what says how high they are stands in the
+/// bumps, a tenth of the data. Their mean has a standard error of 0.3/sqrt(12) and eleven degrees of freedom; residuals drawn from
+/// anywhere would make it less than half of that.
+#[test]
+fn residuals_count_where_they_stand() {
+    let bump = |i: usize| (-0.5 * ((i % 100) as f64 / 5.0 - 10.0).powi(2)).exp();
+    let model = |p: &[f64], out: &mut [f64]| {
+        out.iter_mut().enumerate().for_each(|(i, y)| *y = p[0] + p[1] * bump(i));
+    };
+    let one = |seed: u64| {
+        let mut random = Pcg64::seed_from_u64(seed);
+        let heights: Vec<f64> = (0..12).map(|_| 1.0 + 0.3 * normal(&mut random)).collect();
+        let mut state = normal(&mut random);
+        let data: Vec<f64> = (0..1200)
+            .map(|i| {
+                state = 0.8 * state + 0.6 * normal(&mut random);
+                heights[i / 100] * bump(i) + 0.02 * state
+            })
+            .collect();
+        let parameters = parameters(&[("offset", -9.0, 9.0), ("height", -9.0, 9.0)]);
+        let problem =
+            Problem { parameters, data: &data, spread: Spread::Equal, runs: vec![1200], model: &model };
+        let found = fit(&problem, &Options::new("x").from(vec![0.0, 0.0])).unwrap();
+        let height = found.fit.parameters[1].clone();
+        let hit = (height.lower.unwrap()..=height.upper.unwrap()).contains(&1.0);
+        (usize::from(hit), height.standard_error.unwrap())
+    };
+    let all: Vec<_> = (0..300).map(one).collect();
+    let hits: usize = all.iter().map(|a| a.0).sum();
+    let error = all.iter().map(|a| a.1).sum::<f64>() / 300.0;
+    // Give or take 3.3 standard deviations of 300 throws.
+    assert!((273..=297).contains(&hits), "{hits} of 300");
+    assert!((error / (0.3 / 12f64.sqrt()) - 1.0).abs() < 0.1, "{error}");
+}
+
 #[test]
 fn a_known_scatter_that_is_too_small_is_not_believed() {
     let x: Vec<f64> = (0..40).map(f64::from).collect();
