@@ -429,8 +429,8 @@ mod tests {
                     "{name} {}: {gain}",
                     contender.name()
                 );
-                // Standing power for less time; but more tensors live side by side, so a little more may leave the chip.
-                assert!(followed.joules() < 1.001 * events.joules(), "{name} {}", contender.name());
+                // Standing power for that time; and more tensors live side by side, so a little more may leave the chip.
+                assert!(followed.joules() < 1.02 * events.joules(), "{name} {}", contender.name());
             }
         }
     }
