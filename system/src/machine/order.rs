@@ -107,7 +107,7 @@ fn takes_samples(task: &Task, tensor: usize) -> bool {
             Some(Axis::Repeats) => true,
             None => false,
         },
-        Job::Sweep { .. } => task.samplewise,
+        Job::Sweep { samplewise, .. } => samplewise,
         Job::Reduce { .. } => false,
     }
 }

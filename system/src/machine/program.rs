@@ -17,8 +17,6 @@ pub(crate) struct Task {
     pub job: Job,
     pub reads: Vec<usize>,
     pub writes: Vec<usize>,
-    /// Of a sweep: whether each sample of what it writes needs no other sample of what it reads. Products have an axis instead.
-    pub samplewise: bool,
     /// How a product goes through the samples.
     pub axis: Option<Axis>,
     /// Tasks that wait for the end of this one.
@@ -42,6 +40,8 @@ pub(crate) enum Job {
         kinds: Vec<VectorKind>,
         operations: u64,
         optimiser: bool,
+        /// Whether each sample of what it writes needs no other sample of what it reads.
+        samplewise: bool,
     },
     /// All-reduce of so many bytes over the ring.
     Reduce {
@@ -116,10 +116,10 @@ impl Program {
                     let stationary = (plans.stationary)(index, entry)?;
                     Job::Gemm { entry: entry.clone(), stationary, before: *count - 1 }
                 }
-                Work::Vector { kind, operations, .. } => {
+                Work::Vector { kind, operations, samplewise, .. } => {
                     let kinds = if kinds.is_empty() { vec![*kind] } else { kinds };
                     let optimiser = *kind == VectorKind::Optimiser;
-                    Job::Sweep { kinds, operations: *operations, optimiser }
+                    Job::Sweep { kinds, operations: *operations, optimiser, samplewise: *samplewise }
                 }
             };
             let ids = |ids: &[TensorId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
@@ -129,27 +129,22 @@ impl Program {
                 _ => reduced(step, index, &writes),
             };
             let (layer, stage) = (operation.layer.clone(), operation.stage);
-            let task = |job, reads, writes, samplewise| Task {
+            let task = |job, reads, writes| Task {
                 layer: layer.clone(),
                 stage,
                 job,
                 reads,
                 writes,
-                samplewise,
                 axis: None,
                 successors: Vec::new(),
                 followers: Vec::new(),
                 follows: Vec::new(),
                 waits_for: 0,
             };
-            let samplewise = match operation.work {
-                Work::Vector { samplewise, .. } => samplewise,
-                Work::Gemm(_) => false,
-            };
-            tasks.push(task(job, reads, writes, samplewise));
+            tasks.push(task(job, reads, writes));
             for gradient in gradients {
                 let bytes = step.tensors[gradient].elements.saturating_mul(4);
-                tasks.push(task(Job::Reduce { bytes }, vec![gradient], vec![gradient], false));
+                tasks.push(task(Job::Reduce { bytes }, vec![gradient], vec![gradient]));
             }
         }
         let tensors = tensors(step, &tasks, plans.engine);

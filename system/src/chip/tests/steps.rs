@@ -148,7 +148,7 @@ fn a_sweep_follows_a_product_through_the_batch() {
             ],
         }
     };
-    // Sixteen blocks of results.
+    // Many blocks of results: half of the accumulators of eight units hold a small part of them.
     let blocks = with(&FAST, &[("sram.accumulators", "4 MB")]);
     let whole = with(&blocks, &[("controller.pipelining", "none")]);
     for operations in [1 << 24, 1 << 26, 1 << 28] {
