@@ -133,7 +133,7 @@ fn compare(shape: &Shape, name: &str, threads: usize, cases: &[Case]) {
     let (mut fp32, mut times) = (f64::INFINITY, vec![f64::INFINITY; cases.len()]);
     let mut memory = vec![0; cases.len()];
     let macs = m * k * n;
-    let repeats = (1_500_000_000 / macs).clamp(5, 200);
+    let repeats = (1_500_000_000 / macs).clamp(40, 200);
     for _ in 0..repeats {
         fp32 = fp32.min(time(clock, || sgemm(a, b, &mut c)));
         for (i, case) in cases.iter().enumerate() {

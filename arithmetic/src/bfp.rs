@@ -39,7 +39,7 @@ pub enum FormatError {
 /// Block floating point: a group of values shares the exponent of its largest, each keeps a sign and a few mantissa bits.
 ///
 /// With e = floor(log2 max|x|) the shared scale is 2^(e - b + 1) and q = round(x / scale), clamped to ±(2^b - 1), since
-/// 1.99 would otherwise round to 2^b. A group of zeros carries the smallest scale, so that an error in it stays small.
+/// 1.99 would otherwise round to 2^b. A group of zeros has the scale 0: whatever is read of it counts for nothing.
 /// Subnormals are ordinary values here. A group with a NaN or an infinity has no meaning in this format: its scale becomes
 /// NaN, and so does every output it touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,10 @@ pub struct BfpFormat {
     pub rounding: Rounding,
 }
 
-/// Exponent of the scale of a group that is not finite.
+/// Stands for the exponent of the scale of a group of zeros, which is 0.
+pub(crate) const ZERO: i16 = i16::MIN;
+
+/// Stands for the exponent of the scale of a group that is not finite, which is NaN.
 pub(crate) const POISON: i16 = i16::MAX;
 
 impl BfpFormat {
@@ -99,11 +102,6 @@ impl BfpFormat {
         Ok(())
     }
 
-    /// Exponent of the scale of a group of zeros: one below that of the smallest subnormal, so that it tells such a group.
-    pub(crate) fn zero_exponent(self) -> i16 {
-        -149 - i16::from(self.mantissa_bits)
-    }
-
     /// Groups in a row of `k` values; the last may be short and is filled with zeros.
     pub fn groups(self, k: usize) -> usize {
         k.div_ceil(self.group)
@@ -126,7 +124,7 @@ impl Quantised {
         let (rows, k, format) = (matrix.rows(), matrix.cols(), rounder.format);
         let (g, groups) = (format.group, format.groups(k));
         let mut mantissas = vec![0; rows * groups * g];
-        let mut exponents = vec![format.zero_exponent(); rows * groups];
+        let mut exponents = vec![ZERO; rows * groups];
         let mut gathered = Vec::with_capacity(k);
         for row in 0..rows {
             gathered.clear();
@@ -168,11 +166,14 @@ impl Quantised {
     }
 }
 
-/// x times 2^(a + b), rounded once; exact where the result is normal. NaN when either exponent is that of a group that is not finite.
+/// x times the scales with these exponents, rounded once; exact where the result is normal.
 #[inline]
 pub(crate) fn scale(x: f32, a: i16, b: i16) -> f32 {
     if a == POISON || b == POISON {
         return f32::NAN;
+    }
+    if a == ZERO || b == ZERO {
+        return 0.0;
     }
     // |x| < 2^24 and |a + b| < 400: exact in f64, so that the only rounding is the one to f32.
     (f64::from(x) * pow2(i32::from(a) + i32::from(b))) as f32
@@ -201,7 +202,7 @@ impl Rounder {
     pub fn group(self, values: &[f32], out: &mut [i16], row: usize, col: usize) -> i16 {
         let top = values.iter().fold(0u32, |m, x| m.max(x.to_bits() & 0x7fff_ffff));
         if top == 0 {
-            return self.format.zero_exponent();
+            return ZERO;
         }
         if top >= f32::INFINITY.to_bits() {
             return POISON;
@@ -284,7 +285,7 @@ mod tests {
 
     #[test]
     fn zeros_subnormals_and_the_largest_f32() {
-        assert_eq!(one(&[0.0, -0.0], 4, Rounding::NearestEven).exponent(0, 0), -153);
+        assert_eq!(one(&[0.0, -0.0], 4, Rounding::NearestEven).exponent(0, 0), ZERO);
         let tiny = f32::from_bits(1);
         let q = one(&[tiny, -3.0 * tiny], 4, Rounding::NearestEven);
         assert_eq!((q.value(0, 0), q.value(0, 1)), (tiny, -3.0 * tiny));

@@ -20,7 +20,7 @@
 use std::ops::Range;
 
 use crate::channel::ChannelTable;
-use crate::philox::{MANY, Words, philox, philox_many, uniform};
+use crate::philox::{MANY, Words, philox, philox_many, philox_row, uniform};
 use crate::{Pass, Site};
 
 /// Reads in a block of a gap stream.
@@ -274,14 +274,14 @@ impl Drawer {
     fn first(&mut self, block: Block<'_>, rows: Range<usize>) {
         for modulus in 0..block.moduli as u32 {
             for start in rows.clone().step_by(MANY) {
-                let row: Words = std::array::from_fn(|i| (start as u32).wrapping_add(i as u32));
-                let counters = [[0; MANY], row, [block.block as u32; MANY], [modulus; MANY]];
-                let words = philox_many(counters, block.key);
+                let words =
+                    philox_row([0, start as u32, block.block as u32, modulus], [0, 1, 0, 0], block.key);
                 // Whether there is one is not foreseeable: so each stream is written down, and kept or overwritten.
                 let (mut some, mut count) = ([0; MANY], 0);
                 for i in 0..MANY.min(rows.end - start) {
-                    some[count] = row[i];
-                    count += usize::from(words[0][i] >= block.stream(row[i], modulus).least);
+                    let row = (start + i) as u32;
+                    some[count] = row;
+                    count += usize::from(words[0][i] >= block.stream(row, modulus).least);
                 }
                 let active = |&row: &u32| Active { row, modulus, number: 0, at: 0 };
                 self.active.extend(some[..count].iter().map(active));
@@ -338,18 +338,26 @@ pub(crate) struct Repeat([Words; 4]);
 
 impl Repeat {
     pub fn new(id: StreamId, position: u64, attempt: u32) -> Self {
-        let (mut index, block) = ([0; MANY], (position / BLOCK) as u32);
-        for (i, index) in index.iter_mut().enumerate() {
-            *index = (id.modulus + i as u32) | attempt << 8;
-        }
-        let counters = [[(position % BLOCK) as u32; MANY], [id.row; MANY], [block; MANY], index];
-        Self(philox_many(counters, id.key))
+        let block = (position / BLOCK) as u32;
+        let counter = [(position % BLOCK) as u32, id.row, block, id.modulus + (attempt << 8)];
+        Self(philox_row(counter, [0, 0, 0, 1], id.key))
     }
 
     /// Uniform number that tells whether the modulus with the number `modulus` + i is wrong.
     #[inline]
     pub fn wrong(&self, i: usize) -> f64 {
         uniform(self.0[0][i], self.0[1][i])
+    }
+
+    /// Whether [`Repeat::wrong`] may be below the number that `bound` is of.
+    #[inline]
+    pub fn below(&self, i: usize, bound: u32) -> bool {
+        self.0[0][i] <= bound
+    }
+
+    /// High words above this make uniform numbers that are not below `rate`.
+    pub fn bound(rate: f64) -> u32 {
+        (rate * 2f64.powi(32)) as u32
     }
 
     /// Quantile of the residue that is read then.

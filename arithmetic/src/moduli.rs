@@ -154,6 +154,20 @@ impl Moduli {
         self.wrap((sum % u128::from(self.product)) as u64)
     }
 
+    /// The signed value that comes of a value in the signed range when its residue at `index` changes; both residues lie below the
+    /// modulus.
+    pub(crate) fn changed(&self, value: i64, index: usize, from: u32, to: u32) -> i64 {
+        let delta = u64::from(if to < from { to + self.moduli[index] - from } else { to - from });
+        match &self.small {
+            // The sum is below M + m M: less than what sums of residues may be, or of a single modulus.
+            Some(weights) => {
+                let value = (if value < 0 { value + self.product as i64 } else { value }) as u64;
+                self.wrap(self.by_product.remainder(value + delta * weights[index]))
+            }
+            None => self.add(value, self.shift_of(index, delta as i64)),
+        }
+    }
+
     /// What a change by `delta` of the residue at `index` adds to the value, in the signed range.
     pub fn shift_of(&self, index: usize, delta: i64) -> i64 {
         let delta = delta.rem_euclid(i64::from(self.moduli[index])) as u128;
@@ -220,6 +234,28 @@ mod tests {
     fn single_slips_move_the_value_as_published_in_the_notes() {
         let m = Moduli::mirage();
         assert_eq!([0, 1, 2].map(|i| m.shift_of(i, 1).abs()), [15840, 1023, 15872]);
+    }
+
+    #[test]
+    fn a_changed_residue_moves_the_value_as_the_theorem_says() {
+        for moduli in [&[31, 32, 33][..], &[3], &[4095, 4096], &[127, 128, 129], &[4091, 4093, 4095, 4096]] {
+            let moduli = Moduli::new(moduli).unwrap();
+            let (last, step) = (moduli.psi(), (moduli.psi() / 40).max(1));
+            let all = (-last..=last).step_by(step as usize).chain([last, 0, -last]);
+            for value in all {
+                for index in 0..moduli.len() {
+                    let (mut residues, from) = (moduli.residues(value), moduli.residue(value, index));
+                    for to in 0..moduli.as_slice()[index].min(40) {
+                        residues[index] = to;
+                        assert_eq!(
+                            moduli.changed(value, index, from, to),
+                            moduli.signed(&residues),
+                            "{value} {to}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     proptest! {

@@ -31,9 +31,54 @@ pub(crate) type Words = [u32; MANY];
 #[inline]
 pub(crate) fn philox_many(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, as was just asked; the function has no other precondition.
-        return unsafe { many_avx2(counters, key) };
+    {
+        // SAFETY (both): the processor has the instructions, as is just asked; the functions have no other precondition.
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+            return unsafe { many_avx512(counters, key) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            return unsafe { many_avx2(counters, key) };
+        }
+    }
+    many(counters, key)
+}
+
+/// [`philox`] for counters in a row: each is the one before plus `step`, word by word. They never pass through memory, for which
+/// a single draw would have to wait.
+#[inline]
+pub(crate) fn philox_row(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY (both): as in `philox_many`.
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+            return unsafe { row_avx512(counter, step, key) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            return unsafe { row_avx2(counter, step, key) };
+        }
+    }
+    row(counter, step, key)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn row_avx512(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
+    row(counter, step, key)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn row_avx2(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
+    row(counter, step, key)
+}
+
+#[inline(always)]
+fn row(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
+    let mut counters = [[0; MANY]; 4];
+    for (words, (first, step)) in counters.iter_mut().zip(counter.into_iter().zip(step)) {
+        for (i, word) in words.iter_mut().enumerate() {
+            *word = first.wrapping_add(step.wrapping_mul(i as u32));
+        }
     }
     many(counters, key)
 }
@@ -41,6 +86,12 @@ pub(crate) fn philox_many(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn many_avx2(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
+    many(counters, key)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn many_avx512(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
     many(counters, key)
 }
 
@@ -108,10 +159,14 @@ mod tests {
         for seed in 0..100 {
             let counters = [word(4 * seed), word(4 * seed + 1), word(4 * seed + 2), word(4 * seed + 3)];
             let (words, plain) = (philox_many(counters, [13, u32::MAX]), many(counters, [13, u32::MAX]));
+            let (start, step) = (counters.map(|c| c[0]), counters.map(|c| c[1]));
+            let row = philox_row(start, step, [13, u32::MAX]);
             for i in 0..MANY {
                 let one = philox(counters.map(|c| c[i]), [13, u32::MAX]);
                 assert_eq!(words.map(|w| w[i]), one);
                 assert_eq!(plain.map(|w| w[i]), one);
+                let at = |w: usize| start[w].wrapping_add(step[w].wrapping_mul(i as u32));
+                assert_eq!(row.map(|w| w[i]), philox([at(0), at(1), at(2), at(3)], [13, u32::MAX]));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::packed::{First, Line, Second, Word};
-use super::tile::{Patch, Place, Sums, of_block};
+use super::tile::{Patch, Place, Sums, of_block, of_group};
 
 /// Rows of A at once: as many as registers hold sums for.
 pub(super) const ROWS: usize = 3;
@@ -81,7 +81,9 @@ fn groups_of<const R: usize, const PATCHED: bool>(
     let mut acc = [[_mm256_setzero_ps(); 2]; R];
     let mut rows: [&[u32]; R] = [&[]; R];
     for r in 0..R {
-        acc[r] = load_sums(&sums[r]);
+        if at.groups.start > 0 {
+            acc[r] = load_sums(&sums[r]);
+        }
         rows[r] = a.row(at.row + r, at.groups.clone());
     }
     let panel = b.panel(at.panel, at.groups.clone());
@@ -96,16 +98,15 @@ fn groups_of<const R: usize, const PATCHED: bool>(
                 for r in 0..R {
                     words[r] = &rows[r][group * (steps + 2)..][..steps + 2];
                 }
-                let dots = match word {
+                let mut dots = match word {
                     Word::Bytes => bytes(words, &lines[..steps], run),
                     Word::Halves => halves(words, &lines[..steps]),
                 };
-                let before = acc;
+                if PATCHED {
+                    patch(&mut dots, first + group, &mut patches);
+                }
                 for r in 0..R {
                     add(&mut acc[r], dots[r], words[r][steps], words[r][steps + 1], &lines[steps]);
-                }
-                if PATCHED {
-                    patches = patch(&mut acc, before, first + group, patches);
                 }
             }
         }
@@ -140,44 +141,37 @@ fn groups_of_16<const R: usize, const PATCHED: bool>(
                 settled!(sums[0], sums[1]);
             }
         }
-        let before = *acc;
+        let mut dots = sums;
         for r in 0..R {
-            let [.., s, c] = words[r][group];
-            add(&mut acc[r], widened(sums[r]), s, c, &lines[4]);
-            settled!(acc[r][0], acc[r][1]);
+            dots[r] = widened(sums[r]);
         }
         if PATCHED {
-            patches = patch(acc, before, first + group, patches);
+            patch(&mut dots, first + group, &mut patches);
+        }
+        for r in 0..R {
+            let [.., s, c] = words[r][group];
+            add(&mut acc[r], dots[r], s, c, &lines[4]);
+            settled!(acc[r][0], acc[r][1]);
         }
     }
 }
 
-/// Puts right what was added in a group where a read is wrong; returns the patches of later groups.
+/// Adds the errors of the group's patches to dot products.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn patch<'a, const R: usize>(
-    acc: &mut [Floats; R],
-    before: [Floats; R],
-    group: usize,
-    mut patches: &'a [Patch],
-) -> &'a [Patch] {
+fn patch<const R: usize>(dots: &mut [Ints; R], group: usize, patches: &mut &[Patch]) {
     let lanes = [_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)];
-    while let [patch, later @ ..] = patches {
-        if patch.group as usize != group {
-            break;
-        }
-        let product = _mm256_set1_ps(patch.product);
+    while let Some(patch) = of_group(patches, group) {
+        let error = _mm256_set1_epi32(patch.error());
         for r in 0..R {
-            // Rows of other numbers have no such lane. The row is no index, so that sums can stay in registers.
+            // Rows of other numbers have no such lane. The row is no index, so that dot products can stay in registers.
             let lane = if usize::from(patch.row) == r { i32::from(patch.lane) } else { -1 };
             for v in 0..2 {
-                let here = _mm256_castsi256_ps(_mm256_cmpeq_epi32(lanes[v], _mm256_set1_epi32(lane)));
-                acc[r][v] = _mm256_blendv_ps(acc[r][v], _mm256_add_ps(before[r][v], product), here);
+                let here = _mm256_cmpeq_epi32(lanes[v], _mm256_set1_epi32(lane));
+                dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_and_si256(error, here));
             }
         }
-        patches = later;
     }
-    patches
 }
 
 /// Any number of words of bytes, `run` at once in i16.
@@ -238,16 +232,15 @@ fn widened(sums: Ints) -> Ints {
     [_mm256_madd_epi16(sums[0], ones), _mm256_madd_epi16(sums[1], ones)]
 }
 
-/// Scales the dot products of a group and adds them to the sums; `s` and `c` are the bits of the first operand's scale and
-/// correction.
+/// Scales the dot products of a group and adds them to the sums; `s` and `c` are the first operand's scale and correction.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn add(acc: &mut Floats, dots: Ints, s: u32, c: u32, second: &Line) {
-    let (s, c) = (_mm256_set1_ps(f32::from_bits(s)), _mm256_set1_ps(f32::from_bits(c)));
+    let (s, c) = (_mm256_set1_epi32(s as i32), _mm256_set1_epi32(c as i32));
     let second = load(second);
     for v in 0..2 {
-        let scaled = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[v]), s, c);
-        acc[v] = _mm256_fmadd_ps(scaled, _mm256_castsi256_ps(second[v]), acc[v]);
+        let dots = _mm256_cvtepi32_ps(_mm256_add_epi32(dots[v], c));
+        acc[v] = _mm256_fmadd_ps(dots, _mm256_castsi256_ps(_mm256_add_epi32(s, second[v])), acc[v]);
     }
 }
 

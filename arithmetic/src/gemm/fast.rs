@@ -3,7 +3,7 @@
 //!
 //! A is packed as a whole. B is packed in *slabs* of columns that fit the second-level cache, once each, and every *strip* of
 //! rows meets a slab panel by panel. The reads that the channel hit are known before a tile is formed, and so are the wrong
-//! products that come of them: the tile is cut at each, as a [`Patch`], and nothing is formed twice.
+//! products that come of them: as [`Patch`]es they go along with the tile, and nothing is formed twice.
 
 use rayon::prelude::*;
 
@@ -11,11 +11,13 @@ use super::pack::Packer;
 use super::packed::{First, LANES, Layout, Second, Span, dot};
 use super::queue::{Hit, Meeting, Queue};
 use super::read::Reads;
-use super::tile::{Patch, Place, Sums, any_exponent};
+use super::tile::{Patch, Place, Sums, Tile, any_row};
 use super::{EmulatedGemm, canonical};
-use crate::bfp::scale;
+use crate::bfp::ZERO;
 use crate::{Counters, Matrix, Site};
+use std::hint::black_box;
 use std::ops::Range;
+use std::slice;
 
 /// The most rows of C in one unit of work.
 const STRIP: usize = 96;
@@ -125,7 +127,6 @@ impl<'a> Worker<'a> {
         for start in (0..panels.len()).step_by(WRITTEN) {
             let several = start..panels.len().min(start + WRITTEN);
             self.find(second, &meeting, several.clone());
-            sums.clear();
             sums.resize(several.len() * count, [0.0; LANES]);
             let mut patches = &self.patches[..];
             for (panel, sums) in several.zip(sums.chunks_exact_mut(count)) {
@@ -150,7 +151,9 @@ impl<'a> Worker<'a> {
         for panel in panels {
             let (before, of_panel) =
                 (self.patches.len(), OfPanel { first: self.first, second, meeting, panel });
-            for hits in self.queue.panel(&self.reads, meeting, panel).chunk_by(Hit::same_read) {
+            let hits = self.queue.panel(&self.reads, meeting, panel);
+            of_panel.fetch(hits);
+            for hits in hits.chunk_by(Hit::same_read) {
                 self.patches.extend(of_panel.patch(hits, &mut self.reads));
             }
             self.counts.push(self.patches.len() - before);
@@ -186,25 +189,48 @@ struct OfPanel<'a> {
 }
 
 impl OfPanel<'_> {
+    /// Brings the rows of all hits into the cache: the waits for them overlap, which they do not later on, when what is done
+    /// with one row must be known before the next is asked for.
+    fn fetch(&self, hits: &[Hit]) {
+        let first = |hit: &Hit| {
+            let (row, group) = self.place(hit);
+            self.first.row(row, group..group + 1)[0]
+        };
+        black_box(hits.iter().map(first).fold(0, |all, word| all ^ word));
+    }
+
+    /// Row and group.
+    fn place(&self, hit: &Hit) -> (usize, usize) {
+        let Meeting { rows, block, chunk, .. } = self.meeting;
+        (rows.start + hit.block() * block + hit.row(), hit.chunk() * chunk + hit.group())
+    }
+
     /// What is wrong of a read with these candidates.
     fn patch(&self, hits: &[Hit], reads: &mut Reads<'_>) -> Option<Patch> {
         let (hit, meeting) = (&hits[0], self.meeting);
-        let (group, lane) = (hit.chunk() * meeting.chunk + hit.group(), hit.lane());
-        let row = meeting.rows.start + hit.block() * meeting.block + hit.row();
-        let truth = i64::from(dot(self.first, self.second, row, group, (self.panel, lane)));
+        let ((row, group), lane) = (self.place(hit), hit.lane());
+        let truth = dot(self.first, self.second, row, group, (self.panel, lane));
         let column = (meeting.panels.start + self.panel) * LANES + lane;
         let candidates = hits.iter().map(|hit| (hit.modulus(), hit.quantiles));
-        let value = reads.value(row, column, group, truth, candidates);
-        (value != truth).then(|| {
-            let ea = self.first.exponents[row * meeting.groups + group];
-            let eb = self.second.exponents[self.panel * meeting.groups + group][lane];
-            let (block, row, lane) = (hit.block() as u16, hit.row() as u8, lane as u8);
-            Patch { block, row, lane, group: group as u32, product: scale(value as f32, ea, eb) }
+        let value = reads.value(row, column, group, truth.into(), candidates);
+        (value != truth.into() && !(truth == 0 && self.of_zeros(row, group, lane))).then_some(Patch {
+            block: hit.block() as u16,
+            row: hit.row() as u8,
+            lane: lane as u8,
+            group: group as u32,
+            truth,
+            value,
         })
+    }
+
+    /// Whether a group of either operand is one of zeros.
+    fn of_zeros(&self, row: usize, group: usize, lane: usize) -> bool {
+        self.first.exponents[row * self.first.groups + group] == ZERO
+            || self.second.exponents[self.panel * self.second.groups + group][lane] == ZERO
     }
 }
 
-/// Adds a tile to the sums of its rows, with vectors where exponents let them.
+/// Adds a tile to the sums of its rows, with vectors where they hold what there is.
 fn add(
     gemm: &EmulatedGemm,
     (first, second): (&First, &Second),
@@ -214,18 +240,37 @@ fn add(
     sums: &mut [Sums],
 ) {
     let (tile, block, of_second) = (gemm.path.tile(), gemm.path.rows(), second.spans[at.panel]);
-    if span.fits(of_second) {
+    if span.fits(of_second) && patches.iter().all(Patch::narrow) {
         tile(first, second, at, patches, sums);
         return;
     }
-    for (r, sums) in sums.chunks_mut(1).enumerate() {
+    for (r, sums) in sums.iter_mut().enumerate() {
         let row = at.row + r;
-        let tile = if first.spans[row].fits(of_second) { tile } else { any_exponent };
         let mine = |patch: &&Patch| usize::from(patch.block) * block + usize::from(patch.row) == r;
         let patches: Vec<Patch> =
             patches.iter().filter(mine).map(|patch| Patch { block: 0, row: 0, ..*patch }).collect();
-        tile(first, second, Place { row, ..at.clone() }, &patches, sums);
+        let at = Place { row, ..at.clone() };
+        if first.spans[row].fits(of_second) {
+            cut(tile, (first, second), at, &patches, sums);
+        } else {
+            any_row(first, second, at, &patches, sums);
+        }
     }
+}
+
+/// Adds groups to the sums of a row by `tile`, but by themselves those that have patches which are not narrow.
+fn cut(tile: Tile, (first, second): (&First, &Second), at: Place, mut patches: &[Patch], sums: &mut Sums) {
+    let place = |groups| Place { groups, ..at };
+    let mut start = at.groups.start;
+    while let Some(patch) = patches.iter().find(|patch| !patch.narrow()) {
+        let (before, rest) = patches.split_at(patches.partition_point(|p| p.group < patch.group));
+        let (here, later) = rest.split_at(rest.partition_point(|p| p.group == patch.group));
+        let group = patch.group as usize;
+        tile(first, second, place(start..group), before, slice::from_mut(sums));
+        any_row(first, second, place(group..group + 1), here, sums);
+        (start, patches) = (group + 1, later);
+    }
+    tile(first, second, place(start..at.groups.end), patches, slice::from_mut(sums));
 }
 
 /// Writes sums to C, of which `out` is the rest of a row.

@@ -14,6 +14,8 @@ mod reference;
 mod round;
 #[cfg(target_arch = "x86_64")]
 mod round_avx2;
+#[cfg(target_arch = "x86_64")]
+mod round_avx512;
 mod seats;
 mod tile;
 

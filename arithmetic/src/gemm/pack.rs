@@ -9,9 +9,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::CpuPath;
-use super::packed::{First, LANES, Layout, Line, Second, Span, Word};
+use super::packed::{First, LANES, Layout, Line, ONE, Second, Span, Word};
 use super::round::{self, Across, Cell, Lanes, Scale, Sink};
-use crate::bfp::{POISON, Rounder};
+use crate::bfp::{Rounder, ZERO};
 use crate::{Matrix, Rounding};
 
 /// What quantising an operand needs.
@@ -104,7 +104,7 @@ impl Packer<'_> {
             for lane in 0..spans.len() {
                 let at = lane * groups + group;
                 let words = &mut words[at * size..][..size];
-                let correction = correction(self.layout.offset() * sums[lane], scales[lane]);
+                let correction = correction(self.layout.offset(), sums[lane]);
                 match (<&mut [u32; 6]>::try_from(&mut *words), &steps[..]) {
                     // The usual size is known to the compiler.
                     (Ok(words), [x, y, z, w]) => {
@@ -142,7 +142,7 @@ impl Packer<'_> {
             for (p, ((lines, exponents), span)) in panels {
                 if columns(p).len() < LANES {
                     lines.fill(Line::ZERO);
-                    exponents.fill([self.layout.format.zero_exponent(); LANES]);
+                    exponents.fill([ZERO; LANES]);
                 }
                 for (lane, column) in columns(p).enumerate() {
                     let mut sink = Lane { lines: lines.as_chunks_mut().0, exponents, lane };
@@ -158,7 +158,8 @@ impl Packer<'_> {
                 self.cell(columns(p), group, self.layout.offset(), &mut scratch);
                 let (cell, at) = (&scratch.cell, p * groups + group);
                 let lines = &mut lines[at * size..][..size];
-                for (line, words) in lines.iter_mut().zip(cell.words.iter().chain([&cell.scales])) {
+                let scales = cell.scales.map(|scale| scale.wrapping_add(ONE));
+                for (line, words) in lines.iter_mut().zip(cell.words.iter().chain([&scales])) {
                     line.0 = *words;
                 }
                 exponents[at] = cell.exponents;
@@ -225,9 +226,9 @@ impl Packer<'_> {
         mantissas.fill(0);
         let e = self.rounder.group(along, &mut mantissas[..columns.len()], row, columns.start);
         cell.exponents[lane] = e;
-        cell.scales[lane] = self.layout.scale(e).to_bits();
+        cell.scales[lane] = Layout::scale(e);
         cell.sums[lane] = mantissas.iter().map(|&q| i32::from(q)).sum();
-        if e != POISON && e != self.layout.format.zero_exponent() {
+        if e != ZERO {
             cell.low[lane] = cell.low[lane].min(e);
             cell.high[lane] = cell.high[lane].max(e);
         }
@@ -238,9 +239,9 @@ impl Packer<'_> {
     }
 }
 
-/// Bits of what takes the second operand's offset away again: `sum` is that of the first's mantissas, times the offset.
-fn correction(sum: i32, scale: u32) -> u32 {
-    (-(sum as f32) * f32::from_bits(scale)).to_bits()
+/// What takes the second operand's offset away again: `sum` is that of the first's mantissas.
+fn correction(offset: i32, sum: i32) -> u32 {
+    -(offset * sum) as u32
 }
 
 /// A row of the first operand.
@@ -253,7 +254,7 @@ struct Row<'a> {
 impl Sink for Row<'_> {
     #[inline(always)]
     fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], scale: Scale, sum: i32) {
-        self.words[group] = [x, y, z, w, scale.bits, correction(self.offset * sum, scale.bits)];
+        self.words[group] = [x, y, z, w, scale.bits, correction(self.offset, sum)];
         self.exponents[group] = scale.exponent;
     }
 }
@@ -268,7 +269,7 @@ struct Lane<'a> {
 impl Sink for Lane<'_> {
     #[inline(always)]
     fn put(&mut self, group: usize, [x, y, z, w]: [u32; 4], scale: Scale, _: i32) {
-        for (line, word) in self.lines[group].iter_mut().zip([x, y, z, w, scale.bits]) {
+        for (line, word) in self.lines[group].iter_mut().zip([x, y, z, w, scale.bits.wrapping_add(ONE)]) {
             line.0[self.lane] = word;
         }
         self.exponents[group][self.lane] = scale.exponent;

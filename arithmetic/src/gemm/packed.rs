@@ -9,11 +9,13 @@
 //! ```
 //!
 //! Processors multiply unsigned by signed bytes. Bytes of the second operand therefore have the largest mantissa L added, and
-//! the *correction* takes L times the sum of the first operand's mantissas away again, scaled as they are. Scales are f32 powers
-//! of two; that of a group of zeros is 0, that of a group that is not finite NaN.
+//! the *correction*, which a dot product begins with, is -L times the sum of the first operand's mantissas. Scales are powers of
+//! two, the second operand's as f32. The first operand's are exponents in the place where f32 has them, so that the sum of both
+//! words, as integers, is the f32 that scales a product: an addition that does not wait for the units that multiply. Groups of
+//! zeros have the scale 1.
 
 use crate::BfpFormat;
-use crate::bfp::POISON;
+use crate::bfp::ZERO;
 
 /// Columns of a panel.
 pub(super) const LANES: usize = 16;
@@ -80,15 +82,9 @@ impl Layout {
         (320 / self.panel_group()).clamp(1, 64)
     }
 
-    /// The f32 that stands for the scale 2^e; 2^e itself where [`Span::fits`] lets it be used.
-    pub fn scale(self, e: i16) -> f32 {
-        match e {
-            POISON => f32::NAN,
-            e if e == self.format.zero_exponent() => 0.0,
-            e if e < -149 => 0.0,
-            e if e < -126 => f32::from_bits(1 << (e + 149)),
-            e => f32::from_bits(((i32::from(e) + 127) as u32) << 23),
-        }
+    /// The scale 2^e of a group of the first operand. It has a meaning where [`Span::fits`] lets it be used.
+    pub fn scale(e: i16) -> u32 {
+        if e == ZERO { 0 } else { (i32::from(e) << 23) as u32 }
     }
 }
 
@@ -123,22 +119,18 @@ impl Word {
             }
         }
     }
-
-    /// The same with `offset` taken away from each mantissa of the second.
-    #[inline(always)]
-    fn dot_without(self, first: u32, second: u32, offset: i32) -> i32 {
-        match self {
-            Self::Bytes => {
-                let [x, y] = [first, second].map(u32::to_le_bytes);
-                let part = |i: usize| i32::from(x[i] as i8) * (i32::from(y[i]) - offset);
-                part(0) + part(1) + part(2) + part(3)
-            }
-            Self::Halves => self.dot(first, second),
-        }
-    }
 }
 
-/// The lowest and the highest exponent of groups that are neither zero nor without meaning.
+/// Bits of the f32 1: added to a scale of the first operand, they make it one of the second.
+pub(super) const ONE: u32 = 1f32.to_bits();
+
+/// The scale of a product of a group: that of the first operand times that of the second.
+#[inline(always)]
+pub(super) fn scale(first: u32, second: u32) -> f32 {
+    f32::from_bits(first.wrapping_add(second))
+}
+
+/// The lowest and the highest exponent of groups that are not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     low: i16,
@@ -161,18 +153,20 @@ impl Span {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
-    /// Whether f32 holds every scaled dot product of groups with these exponents exactly.
+    /// Whether f32 holds every scaled dot product of groups with these exponents exactly, and the scale itself as a normal number.
     ///
-    /// A dot product is an integer of 24 bits, or was rounded to as many. Times 2^e it is exact when e is at least -149,
-    /// the exponent of the smallest subnormal, and at most 100. The first operand's scale is applied by itself.
+    /// A dot product is an integer, rounded to 24 bits. Times 2^e it is exact when e is at least -126 and at most 96.
+    /// Each operand may have groups of zeros, which the other's meet by themselves.
     pub fn fits(self, second: Self) -> bool {
-        let (first, none) = (self, |s: Self| s.low > s.high);
-        let alone =
-            (none(first) || (first.low >= -149 && first.high <= 100)) && (none(second) || second.low >= -149);
-        alone
-            && (none(first)
-                || none(second)
-                || (first.low + second.low >= -149 && first.high + second.high <= 100))
+        let sum = |x, y| i32::from(x) + i32::from(y);
+        let exact = |low, high| low > high || (low >= -126 && high <= 96);
+        let both = (sum(self.low, second.low), sum(self.high, second.high));
+        let alone = |s: Self| exact(s.low.into(), s.high.into());
+        alone(self) && alone(second) && (self.empty() || second.empty() || exact(both.0, both.1))
+    }
+
+    fn empty(self) -> bool {
+        self.low > self.high
     }
 }
 
@@ -180,7 +174,7 @@ impl Span {
 pub(super) struct First {
     pub layout: Layout,
     pub groups: usize,
-    /// By row and group: words, the bits of the scale, and those of the correction.
+    /// By row and group: words, the scale, and the correction.
     pub words: Vec<u32>,
     /// By row and group.
     pub exponents: Vec<i16>,
@@ -239,22 +233,39 @@ impl Second {
 /// The true dot product of one group of a row and a column.
 pub(super) fn dot(a: &First, b: &Second, row: usize, group: usize, (panel, lane): (usize, usize)) -> i32 {
     let Layout { word, steps, .. } = a.layout;
-    let first = &a.row(row, group..group + 1)[..steps];
-    let second = &b.panel(panel, group..group + 1)[..steps];
-    let offset = a.layout.offset();
-    if let (Word::Bytes, Ok(x), Ok(y)) = (word, <&[u32; 4]>::try_from(first), <&[Line; 4]>::try_from(second))
+    let first = a.row(row, group..group + 1);
+    let second = b.panel(panel, group..group + 1);
+    if let (Word::Bytes, Ok(&[x, y, z, w, _, c]), Ok(lines)) =
+        (word, <&[u32; 6]>::try_from(first), <&[Line; 5]>::try_from(second))
     {
-        // The usual size is known to the compiler.
-        let (mut xs, mut ys) = ([0u8; 16], [0u8; 16]);
-        for i in 0..4 {
-            xs[4 * i..][..4].copy_from_slice(&x[i].to_le_bytes());
-            ys[4 * i..][..4].copy_from_slice(&y[i].0[lane].to_le_bytes());
-        }
-        let mut dot = 0;
-        for i in 0..16 {
-            dot += i32::from(i16::from(xs[i] as i8)) * i32::from(i16::from(ys[i]) - offset as i16);
-        }
-        return dot;
+        let [p, q, r, s, _] = lines.each_ref().map(|line| line.0[lane]);
+        return dot_of_16([x, y, z, w], [p, q, r, s]) + c as i32;
     }
-    first.iter().zip(second).map(|(&x, y)| word.dot_without(x, y.0[lane], offset)).sum()
+    let correction = first[steps + 1] as i32;
+    first[..steps].iter().zip(second).map(|(&x, y)| word.dot(x, y.0[lane])).sum::<i32>() + correction
+}
+
+/// Products of four words of bytes; the usual size, with what each processor of the kind has.
+#[cfg(target_arch = "x86_64")]
+fn dot_of_16(first: [u32; 4], second: [u32; 4]) -> i32 {
+    use std::arch::x86_64::*;
+    let join = |[x, y, z, w]: [u32; 4]| {
+        // SAFETY (all): SSE2 is a part of x86-64.
+        unsafe { _mm_setr_epi32(x as i32, y as i32, z as i32, w as i32) }
+    };
+    let (x, y) = (join(first), join(second));
+    unsafe {
+        let zero = _mm_setzero_si128();
+        // Signed bytes go to the high halves and are shifted down.
+        let low = _mm_madd_epi16(_mm_srai_epi16(_mm_unpacklo_epi8(zero, x), 8), _mm_unpacklo_epi8(y, zero));
+        let high = _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(zero, x), 8), _mm_unpackhi_epi8(y, zero));
+        let sum = _mm_add_epi32(low, high);
+        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b01_00_11_10));
+        _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b10_11_00_01)))
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn dot_of_16(first: [u32; 4], second: [u32; 4]) -> i32 {
+    first.into_iter().zip(second).map(|(x, y)| Word::Bytes.dot(x, y)).sum()
 }

@@ -14,7 +14,11 @@ pub(super) struct Reads<'a> {
     groups: usize,
     by_row: bool,
     pub counters: Counters,
-    /// Residues as they are and as they were read.
+    /// A draw that is not below this means a right residue, in a repeat too.
+    sure: u32,
+    /// Moduli whose residue was read wrong, and how.
+    wrong: Vec<(usize, u32)>,
+    /// Residues as they are and as they were read, where somebody asks for them.
     right: Vec<u32>,
     read: Vec<u32>,
 }
@@ -25,14 +29,24 @@ struct At {
     row: usize,
     group: usize,
     position: u64,
+    truth: i64,
 }
 
 impl<'a> Reads<'a> {
     pub fn new(gemm: &'a EmulatedGemm, site: Site, groups: usize) -> Self {
         let key = key(gemm.config.seed, site, Domain::Errors);
-        let none = vec![0; gemm.config.moduli.len()];
-        let by_row = gemm.seats.as_ref().is_some_and(Seats::by_row);
-        Self { gemm, key, groups, by_row, counters: Counters::default(), right: none.clone(), read: none }
+        let seats = gemm.seats.as_ref();
+        Self {
+            gemm,
+            key,
+            groups,
+            by_row: seats.is_some_and(Seats::by_row),
+            counters: Counters::default(),
+            sure: Repeat::bound(seats.map_or(0.0, Seats::largest_rate)),
+            wrong: Vec::new(),
+            right: Vec::new(),
+            read: Vec::new(),
+        }
     }
 
     /// Whether any read can be wrong.
@@ -55,8 +69,8 @@ impl<'a> Reads<'a> {
     /// row on any unit: those of a single bad unit are many, and most are told here, before anything is formed for them.
     #[inline]
     pub fn possible(&self, candidate: &Candidate, group: usize) -> bool {
-        let at = At { row: candidate.row as usize, group, position: candidate.position };
-        !self.by_row || candidate.quantiles.possible(self.table(at, candidate.modulus as usize).0)
+        let row = candidate.row as usize;
+        !self.by_row || candidate.quantiles.possible(self.table((row, group), candidate.modulus as usize).0)
     }
 
     /// Draws all candidates of a row of `positions` reads, in the order of their positions.
@@ -71,9 +85,10 @@ impl<'a> Reads<'a> {
         all
     }
 
-    fn table(&self, at: At, index: usize) -> (&'a ChannelTable, &'a [f64]) {
+    /// The table of a row and a group.
+    fn table(&self, (row, group): (usize, usize), index: usize) -> (&'a ChannelTable, &'a [f64]) {
         let seats = self.gemm.seats.as_ref().expect("candidates exist only with a channel");
-        seats.table(&self.gemm.config, at.row, at.group, self.groups, index)
+        seats.table(&self.gemm.config, row, group, self.groups, index)
     }
 
     /// The value that a read of the true value `truth` ends with, given the candidates at its position, each with its modulus.
@@ -86,35 +101,33 @@ impl<'a> Reads<'a> {
         hits: impl Iterator<Item = (usize, Quantiles)>,
     ) -> i64 {
         let moduli = &self.gemm.config.moduli;
-        let at = At { row, group, position: column as u64 * self.groups as u64 + group as u64 };
-        for (index, (right, read)) in self.right.iter_mut().zip(&mut self.read).enumerate() {
-            *right = moduli.residue(truth, index);
-            *read = *right;
-        }
-        let mut changed = false;
+        let at = At { row, group, position: column as u64 * self.groups as u64 + group as u64, truth };
+        let mut value = truth;
+        self.wrong.clear();
         for (index, quantiles) in hits {
-            let right = self.right[index];
-            if let Some(r) = quantiles.read(self.table(at, index).0, right) {
-                self.read[index] = r;
+            let right = moduli.residue(truth, index);
+            if let Some(r) = quantiles.read(self.table((at.row, at.group), index).0, right) {
                 self.counters.wrong += 1;
-                changed |= r != right;
+                if r != right {
+                    value = moduli.changed(value, index, right, r);
+                    self.wrong.push((index, r));
+                }
             }
         }
-        if !changed {
+        if self.wrong.is_empty() {
             return truth;
         }
         self.counters.groups_hit += 1;
-        let (value, known) = self.settle(at);
+        let (value, known) = self.settle(at, value);
         self.counters.silent += u64::from(value != truth && !known);
         value
     }
 
-    /// Rebuilds the value and does what the protection says; the flag tells whether somebody knows that it is wrong. What is given
-    /// up is zero, as if the group were not there: of a read that is lost, the mean is the best guess, and the bound the worst.
-    fn settle(&mut self, at: At) -> (i64, bool) {
+    /// Does with a value that was read what the protection says; the flag tells whether somebody knows that it is wrong. What is
+    /// given up is zero, as if the group were not there: of a read that is lost, the mean is the best guess, and the bound the worst.
+    fn settle(&mut self, at: At, value: i64) -> (i64, bool) {
         let config = &self.gemm.config;
         let bound = config.format.bound();
-        let mut value = config.moduli.signed(&self.read);
         if value.abs() <= bound || config.protection == Protection::None {
             return (value, false);
         }
@@ -124,14 +137,16 @@ impl<'a> Reads<'a> {
             Protection::Saturate => return (value.clamp(-bound, bound), true),
             Protection::ReadAgain { repeats } | Protection::Correct { repeats, .. } => repeats,
         };
+        if self.gemm.decoder.is_some() {
+            self.form(at.truth);
+        }
         if let Some(value) = self.decoded() {
             self.counters.corrected += 1;
             return (value, false);
         }
         for attempt in 1..=repeats {
             self.counters.repeated += 1;
-            self.read_again(at, attempt);
-            value = config.moduli.signed(&self.read);
+            let value = self.read_again(at, attempt);
             if value.abs() <= bound {
                 return (value, false);
             }
@@ -143,6 +158,17 @@ impl<'a> Reads<'a> {
         (0, true)
     }
 
+    /// Forms the residues of the first read.
+    fn form(&mut self, truth: i64) {
+        let moduli = &self.gemm.config.moduli;
+        self.right.clear();
+        self.right.extend((0..moduli.len()).map(|index| moduli.residue(truth, index)));
+        self.read.clone_from(&self.right);
+        for &(index, r) in &self.wrong {
+            self.read[index] = r;
+        }
+    }
+
     /// The value that redundant moduli make of the residues as they were read.
     fn decoded(&self) -> Option<i64> {
         match self.gemm.decoder.as_ref()?.decode(&self.read) {
@@ -151,15 +177,26 @@ impl<'a> Reads<'a> {
         }
     }
 
-    /// All residues of a repeat, `attempt` from 1. Static errors persist: a table carries P(wrong again | wrong) for that, and what
+    /// The value of a repeat, `attempt` from 1. Static errors persist: a table carries P(wrong again | wrong) for that, and what
     /// goes beyond the rate of fresh errors returns the residue of before.
-    fn read_again(&mut self, at: At, attempt: u32) {
-        for start in (0..self.read.len()).step_by(MANY) {
-            let id = StreamId { key: self.key, row: at.row as u32, modulus: start as u32 };
-            let draws = Repeat::new(id, at.position, attempt);
-            for (i, index) in (start..self.read.len()).take(MANY).enumerate() {
+    fn read_again(&mut self, at: At, attempt: u32) -> i64 {
+        let count = self.gemm.config.moduli.len();
+        // Nearly every repeat is right, which is known before any residue is.
+        let may_err = |start: usize| {
+            let draws = self.repeat(at, start, attempt);
+            (0..MANY.min(count - start)).any(|i| draws.below(i, self.sure))
+        };
+        if !(0..count).step_by(MANY).any(may_err) {
+            return at.truth;
+        }
+        if attempt == 1 {
+            self.form(at.truth);
+        }
+        for start in (0..count).step_by(MANY) {
+            let draws = self.repeat(at, start, attempt);
+            for (i, index) in (start..count).take(MANY).enumerate() {
                 let (right, before, u) = (self.right[index], self.read[index], draws.wrong(i));
-                let (table, again) = self.table(at, index);
+                let (table, again) = self.table((at.row, at.group), index);
                 let last = again.len().saturating_sub(1);
                 self.read[index] = match again.get((attempt as usize - 1).min(last)) {
                     _ if u < table.rate(right) => table.pick(right, draws.which(i)),
@@ -168,5 +205,12 @@ impl<'a> Reads<'a> {
                 };
             }
         }
+        self.gemm.config.moduli.signed(&self.read)
+    }
+
+    /// The draws of a repeat for the moduli from that of the number `start` on.
+    fn repeat(&self, at: At, start: usize, attempt: u32) -> Repeat {
+        let id = StreamId { key: self.key, row: at.row as u32, modulus: start as u32 };
+        Repeat::new(id, at.position, attempt)
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Only ordinary groups are taken, whose scale's inverse is a normal f32, and groups of zeros; the functions refuse all others,
 //! and the caller takes [`Rounder::group`](crate::bfp::Rounder::group), whose results these have bit for bit. Beside the plain
-//! code, AVX2 has functions of its own for words of bytes.
+//! code, AVX2 and AVX-512 have functions of their own for words of bytes.
 
 use super::CpuPath;
 use super::packed::{LANES, Layout, Span, Word};
-use crate::bfp::ROUND;
+use crate::bfp::{ROUND, ZERO};
 
 /// Something for each of sixteen rows.
 pub(super) type Lanes<T> = [T; LANES];
@@ -16,7 +16,7 @@ pub(super) struct Cell {
     /// By step and lane.
     pub words: Vec<Lanes<u32>>,
     pub exponents: Lanes<i16>,
-    /// Bits of the scales.
+    /// Scales as the first operand has them.
     pub scales: Lanes<u32>,
     /// Sums of the mantissas.
     pub sums: Lanes<i32>,
@@ -29,7 +29,7 @@ pub(super) struct Cell {
 #[derive(Clone, Copy)]
 pub(super) struct Scale {
     pub exponent: i16,
-    /// Bits of 2^exponent, and of its inverse; 0 for a group of zeros.
+    /// 2^exponent as the first operand has it, and bits of its inverse; 0 for a group of zeros.
     pub bits: u32,
     pub inverse: u32,
 }
@@ -51,7 +51,7 @@ impl Cell {
         let zeros = layout.word.join(std::iter::repeat_n(offset, layout.word.values()));
         self.words.clear();
         self.words.resize(layout.steps, [zeros; LANES]);
-        self.exponents = [layout.format.zero_exponent(); LANES];
+        self.exponents = [ZERO; LANES];
         self.scales = [0; LANES];
         self.sums = [0; LANES];
     }
@@ -93,6 +93,10 @@ pub(super) fn across(
     offset: i32,
     cell: &mut Cell,
 ) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if path == CpuPath::Avx512 && layout.word == Word::Bytes && layout.steps == super::round_avx512::STEPS {
+        return super::round_avx512::across(layout, values, offset, cell);
+    }
     #[cfg(target_arch = "x86_64")]
     if path != CpuPath::Portable && layout.word == Word::Bytes {
         return super::round_avx2::across(layout, values, offset, cell);
@@ -156,13 +160,11 @@ fn nearest(scaled: f32, largest: i32) -> i32 {
 pub(super) fn scale_of(layout: Layout, top: u32) -> Scale {
     let (biased, b) = ((top >> 23) as i32, i32::from(layout.format.mantissa_bits));
     let exponent = biased - 126 - b;
-    // The lowest exponent of an ordinary group is -127: a subnormal.
-    let bits = if exponent < -126 { 1 << 22 } else { ((exponent + 127) as u32) << 23 };
     let inverse = ((253 + b - biased) as u32) << 23;
     if top == 0 {
-        Scale { exponent: layout.format.zero_exponent(), bits: 0, inverse: 0 }
+        Scale { exponent: ZERO, bits: 0, inverse: 0 }
     } else {
-        Scale { exponent: exponent as i16, bits, inverse }
+        Scale { exponent: exponent as i16, bits: (exponent << 23) as u32, inverse }
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) struct Seats {
     rows: u32,
     /// By unit, row and modulus: the table, and P(wrong again | wrong) of each further attempt; none if they are independent.
     tables: Vec<(Arc<ChannelTable>, Vec<f64>)>,
+    largest: f64,
 }
 
 impl Seats {
@@ -33,12 +34,21 @@ impl Seats {
                 tables.push((table, channel.again_at(place, modulus).unwrap_or_default().to_vec()));
             }
         }
-        Ok(Self { by_row, rows, tables })
+        let rates = |(table, again): &(Arc<ChannelTable>, Vec<f64>)| {
+            again.iter().copied().fold(table.largest_rate(), f64::max)
+        };
+        let largest = tables.iter().map(rates).fold(0.0, f64::max);
+        Ok(Self { by_row, rows, tables, largest })
     }
 
     /// Whether tables differ from row to row.
     pub fn by_row(&self) -> bool {
         self.by_row
+    }
+
+    /// The largest probability that any read is wrong, repeats included.
+    pub fn largest_rate(&self) -> f64 {
+        self.largest
     }
 
     /// The streams of each row of the chip: the largest rate over the units that may form its groups.

@@ -1,14 +1,14 @@
 //! Tiles: some rows of A times one panel of B over some groups, added to sums in ascending order of the groups.
 //!
-//! Every path does the same arithmetic. With u the sum of a group's products of bytes, c its correction, and s and t the scales
-//! of both groups, a group adds (s (u - c)) t to the sum. u - c is the dot product, an integer that f32 holds, and both scalings
-//! are exact ([`Span::fits`](super::packed::Span::fits)); so it is all one whether a processor rounds after each step or fuses
-//! multiplication and addition: the only rounding is that of the sum.
+//! Every path does the same arithmetic. With u the sum of a group's products of bytes, c its correction, and s the scale of
+//! both groups, a group adds (u + c) s to the sum. u + c is the dot product, an integer, and scaling is exact
+//! ([`Span::fits`](super::packed::Span::fits)); so it is all one whether a processor rounds after each step or fuses
+//! multiplication and addition: the only rounding is that of the sum. Where a read is wrong, its dot product begins with
+//! the error besides, and so ends at what was read.
 
 use std::ops::Range;
 
-use super::packed::{First, LANES, Second};
-use crate::bfp::scale;
+use super::packed::{First, LANES, Second, dot, scale};
 
 /// Sums of the columns of a panel, for one row.
 pub(super) type Sums = [f32; LANES];
@@ -22,7 +22,7 @@ pub(super) struct Place {
     pub groups: Range<usize>,
 }
 
-/// A product that is read wrong: it takes the place of the true one in one element.
+/// A dot product that is read wrong.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patch {
     /// The block of rows in its tile, and the row in that block; a block has as many rows as the path takes at once.
@@ -30,11 +30,25 @@ pub(super) struct Patch {
     pub row: u8,
     pub lane: u8,
     pub group: u32,
-    /// Scaled as the sums are.
-    pub product: f32,
+    pub truth: i32,
+    pub value: i64,
 }
 
-/// Adds a tile's groups to the sums of its rows; patches are in the order of block and group.
+impl Patch {
+    /// Whether vectors hold what is read: less than 2^22, so that a sum with 1.5 2^23 is exact as well.
+    pub fn narrow(&self) -> bool {
+        self.value.unsigned_abs() < 1 << 22
+    }
+
+    /// What the dot product has too much. Sums wrap, so that this may.
+    #[inline(always)]
+    pub fn error(&self) -> i32 {
+        (self.value as i32).wrapping_sub(self.truth)
+    }
+}
+
+/// Adds a tile's groups to the sums of its rows, which are zeros before the first group, whatever there was; patches are narrow
+/// and in the order of block and group.
 pub(super) type Tile = fn(&First, &Second, Place, &[Patch], &mut [Sums]);
 
 /// The patches of the block of number `block`, which stand at the head of `left`; they are taken from there.
@@ -46,75 +60,71 @@ pub(super) fn of_block<'a>(left: &mut &'a [Patch], block: usize) -> &'a [Patch] 
     here
 }
 
-/// Adds groups to the sums of a block by `add`, cut where patches lie: the groups before, then the group by itself, after which
-/// the wrong product is added to what there was before, then the groups after it.
+/// The patches at the head of `left` that lie in a group, with which the search goes on in the next; they are taken from there.
 #[inline(always)]
-pub(super) fn cut<const R: usize>(
-    groups: Range<usize>,
-    patches: &[Patch],
-    sums: &mut [Sums; R],
-    add: impl Fn(Range<usize>, &mut [Sums; R]),
-) {
-    let mut next = groups.start;
-    for patches in patches.chunk_by(|x, y| x.group == y.group) {
-        let group = patches[0].group as usize;
-        if next < group {
-            add(next..group, sums);
-        }
-        let before = *sums;
-        add(group..group + 1, sums);
-        for patch in patches {
-            let (row, lane) = (usize::from(patch.row), usize::from(patch.lane));
-            sums[row][lane] = before[row][lane] + patch.product;
-        }
-        next = group + 1;
-    }
-    if next < groups.end {
-        add(next..groups.end, sums);
+pub(super) fn of_group<'a>(left: &mut &'a [Patch], group: usize) -> Option<&'a Patch> {
+    let (patch, rest) = left.split_first()?;
+    (patch.group as usize == group).then(|| {
+        *left = rest;
+        patch
+    })
+}
+
+fn begin(groups: &Range<usize>, sums: &mut Sums) {
+    if groups.start == 0 {
+        *sums = [0.0; LANES];
     }
 }
 
 /// For any processor.
 pub(super) fn portable(a: &First, b: &Second, at: Place, mut patches: &[Patch], sums: &mut [Sums]) {
-    for (r, sums) in sums.as_chunks_mut::<1>().0.iter_mut().enumerate() {
-        cut(at.groups.clone(), of_block(&mut patches, r), sums, |groups, sums| {
-            portable_row(a, b, (at.row + r, at.panel), groups, &mut sums[0]);
-        });
+    for (r, sums) in sums.iter_mut().enumerate() {
+        portable_row(a, b, (at.row + r, at.panel), at.groups.clone(), of_block(&mut patches, r), sums);
     }
 }
 
-fn portable_row(a: &First, b: &Second, (row, panel): (usize, usize), groups: Range<usize>, sums: &mut Sums) {
+fn portable_row(
+    a: &First,
+    b: &Second,
+    (row, panel): (usize, usize),
+    groups: Range<usize>,
+    mut patches: &[Patch],
+    sums: &mut Sums,
+) {
     let (word, steps) = (a.layout.word, a.layout.steps);
-    let panel = b.panel(panel, groups.clone());
-    let row = a.row(row, groups);
-    let groups = row.chunks_exact(a.layout.row_group()).zip(panel.chunks_exact(b.layout.panel_group()));
-    for (first, second) in groups {
-        let mut dots = [0i32; LANES];
+    let panel = b.panel(panel, groups.clone()).chunks_exact(b.layout.panel_group());
+    let row = a.row(row, groups.clone()).chunks_exact(a.layout.row_group());
+    begin(&groups, sums);
+    for (group, (first, second)) in groups.zip(row.zip(panel)) {
+        let mut dots = [first[steps + 1] as i32; LANES];
+        while let Some(patch) = of_group(&mut patches, group) {
+            let dot = &mut dots[usize::from(patch.lane)];
+            *dot = dot.wrapping_add(patch.error());
+        }
         for (&x, line) in first[..steps].iter().zip(second) {
             for (dot, &y) in dots.iter_mut().zip(&line.0) {
-                *dot += word.dot(x, y);
+                *dot = dot.wrapping_add(word.dot(x, y));
             }
         }
-        let (s, c) = (f32::from_bits(first[steps]), f32::from_bits(first[steps + 1]));
         for ((sum, dot), &t) in sums.iter_mut().zip(dots).zip(&second[steps].0) {
-            *sum += (dot as f32 * s + c) * f32::from_bits(t);
+            *sum += dot as f32 * scale(first[steps], t);
         }
     }
 }
 
-/// For exponents of all kinds, as the reference does it; blocks of one row.
-pub(super) fn any_exponent(a: &First, b: &Second, at: Place, mut patches: &[Patch], sums: &mut [Sums]) {
-    for (r, sums) in sums.as_chunks_mut::<1>().0.iter_mut().enumerate() {
-        let row = at.row + r;
-        cut(at.groups.clone(), of_block(&mut patches, r), sums, |groups, sums| {
-            for group in groups {
-                let ea = a.exponents[row * a.groups + group];
-                let eb = &b.exponents[at.panel * b.groups + group];
-                for (lane, sum) in sums[0].iter_mut().enumerate() {
-                    let dot = super::packed::dot(a, b, row, group, (at.panel, lane));
-                    *sum += scale(dot as f32, ea, eb[lane]);
-                }
-            }
-        });
+/// A row with exponents of all kinds or patches that are not narrow, as the reference does it; all patches are the row's.
+pub(super) fn any_row(a: &First, b: &Second, at: Place, mut patches: &[Patch], sums: &mut Sums) {
+    begin(&at.groups, sums);
+    for group in at.groups {
+        let ea = a.exponents[at.row * a.groups + group];
+        let eb = &b.exponents[at.panel * b.groups + group];
+        let mut dots: [i64; LANES] =
+            std::array::from_fn(|lane| dot(a, b, at.row, group, (at.panel, lane)).into());
+        while let Some(patch) = of_group(&mut patches, group) {
+            dots[usize::from(patch.lane)] = patch.value;
+        }
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += crate::bfp::scale(dots[lane] as f32, ea, eb[lane]);
+        }
     }
 }
