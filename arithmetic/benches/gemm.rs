@@ -5,8 +5,8 @@
 //! turns, and the best of each counts, so that a busy machine disturbs both alike. *Memory* is the largest amount taken beside the
 //! operands and the result, in units of the operands' size.
 //!
-//! Beside the shapes there are, each with products of its own to compare with: a chip one of whose rows is bad, the path that any
-//! processor has, two threads (by the clock on the wall), and other formats.
+//! Beside the shapes there are, each with products of its own to compare with: a chip one of whose rows is bad, paths of narrower
+//! instructions, two threads (by the clock on the wall), and other formats.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -93,8 +93,13 @@ fn main() {
             case("rows 1e-8, one 1e-2", chip(1e-8, 1e-2)),
         ],
     ));
-    let portable = |p| emulated(p).on(CpuPath::Portable).expect("what any processor has");
-    tables.push((square("portable", 256), 1, [None, Some(1e-4)].map(|p| case(rate(p), portable(p))).into()));
+    // Narrower instructions than this processor has.
+    for (path, what, n) in [(CpuPath::Portable, "portable", 256), (CpuPath::Avx2, "AVX2", 1024)] {
+        if path.available() && path != CpuPath::best() {
+            let on = |p| case(rate(p), emulated(p).on(path).expect("it was asked for"));
+            tables.push((square(what, n), 1, [None, Some(1e-4)].map(on).into()));
+        }
+    }
     tables.push((square("two threads", 1024), 2, rates()));
     let formats = [(4, 32, [31, 32, 33]), (7, 32, [127, 128, 129]), (8, 16, [127, 128, 129])];
     for (bits, group, moduli) in formats {
@@ -133,7 +138,7 @@ fn compare(shape: &Shape, name: &str, threads: usize, cases: &[Case]) {
     let (mut fp32, mut times) = (f64::INFINITY, vec![f64::INFINITY; cases.len()]);
     let mut memory = vec![0; cases.len()];
     let macs = m * k * n;
-    let repeats = (1_500_000_000 / macs).clamp(40, 200);
+    let repeats = (1_500_000_000 / macs).clamp(20, 200);
     for _ in 0..repeats {
         fp32 = fp32.min(time(clock, || sgemm(a, b, &mut c)));
         for (i, case) in cases.iter().enumerate() {

@@ -235,12 +235,13 @@ struct Draw {
 }
 
 impl Drawer {
-    /// Hands over the candidates of one block of some rows, in no order; those before the position `from` are left out.
+    /// Hands over the candidates of one block of some rows, in no order; only those that are `wanted`, which is asked before
+    /// it is drawn which residue they read.
     pub fn draw(
         &mut self,
         block: Block<'_>,
         rows: Range<usize>,
-        from: u64,
+        wanted: impl Fn(&Candidate) -> bool,
         mut found: impl FnMut(Candidate),
     ) {
         self.active.clear();
@@ -259,7 +260,7 @@ impl Drawer {
                 for i in 0..count {
                     let active = self.active[start + i];
                     let draw = Draw { u: us[i], log: logs[i], thin: [words[2][i], words[3][i]] };
-                    if let Some(next) = self.step(block, active, draw, from, &mut found) {
+                    if let Some(next) = self.step(block, active, draw, &wanted, &mut found) {
                         self.active[kept] = next;
                         kept += 1;
                     }
@@ -278,10 +279,10 @@ impl Drawer {
                     philox_row([0, start as u32, block.block as u32, modulus], [0, 1, 0, 0], block.key);
                 // Whether there is one is not foreseeable: so each stream is written down, and kept or overwritten.
                 let (mut some, mut count) = ([0; MANY], 0);
-                for i in 0..MANY.min(rows.end - start) {
-                    let row = (start + i) as u32;
+                for (row, &word) in (start..rows.end).zip(&words[0]) {
+                    let row = row as u32;
                     some[count] = row;
-                    count += usize::from(words[0][i] >= block.stream(row, modulus).least);
+                    count += usize::from(word >= block.stream(row, modulus).least);
                 }
                 let active = |&row: &u32| Active { row, modulus, number: 0, at: 0 };
                 self.active.extend(some[..count].iter().map(active));
@@ -296,7 +297,7 @@ impl Drawer {
         block: Block<'_>,
         Active { row, modulus, number, at }: Active,
         draw: Draw,
-        from: u64,
+        wanted: &impl Fn(&Candidate) -> bool,
         found: &mut impl FnMut(Candidate),
     ) -> Option<Active> {
         let (start, stream) = (block.block * BLOCK, block.stream(row, modulus));
@@ -307,10 +308,10 @@ impl Drawer {
         let end = (block.positions - start).min(BLOCK) as u32;
         let at = at + stream.gap(draw.u, draw.log, end - at)?;
         let position = start + u64::from(at);
-        if position >= from {
-            let thin = uniform(draw.thin[0], draw.thin[1]) * stream.rate;
-            let quantiles = Quantiles { thin, which: 0.0 };
-            self.waiting.push((2 * number + 1, Candidate { position, row, modulus, quantiles }));
+        let thin = uniform(draw.thin[0], draw.thin[1]) * stream.rate;
+        let candidate = Candidate { position, row, modulus, quantiles: Quantiles { thin, which: 0.0 } };
+        if wanted(&candidate) {
+            self.waiting.push((2 * number + 1, candidate));
             if self.waiting.len() == MANY {
                 self.pick(block, found);
             }

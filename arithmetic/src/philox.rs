@@ -27,49 +27,45 @@ pub(crate) const MANY: usize = 8;
 /// A word of each of many counters, or of each of many draws.
 pub(crate) type Words = [u32; MANY];
 
-/// [`philox`] for many counters, word by word.
-#[inline]
-pub(crate) fn philox_many(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY (both): the processor has the instructions, as is just asked; the functions have no other precondition.
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
-            return unsafe { many_avx512(counters, key) };
+/// A function that does what another does, compiled for the widest vectors that the processor has.
+macro_rules! with_vectors {
+    ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) as $plain:ident) => {
+        $(#[$doc])*
+        #[inline]
+        pub(crate) fn $name($($arg: $type),*) -> [Words; 4] {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512dq")]
+                fn avx512($($arg: $type),*) -> [Words; 4] {
+                    $plain($($arg),*)
+                }
+                #[target_feature(enable = "avx2")]
+                fn avx2($($arg: $type),*) -> [Words; 4] {
+                    $plain($($arg),*)
+                }
+                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+                    // SAFETY: the processor has these, as was just asked; the function has no other precondition.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: as above.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            $plain($($arg),*)
         }
-        if is_x86_feature_detected!("avx2") {
-            return unsafe { many_avx2(counters, key) };
-        }
-    }
-    many(counters, key)
+    };
 }
 
-/// [`philox`] for counters in a row: each is the one before plus `step`, word by word. They never pass through memory, for which
-/// a single draw would have to wait.
-#[inline]
-pub(crate) fn philox_row(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY (both): as in `philox_many`.
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
-            return unsafe { row_avx512(counter, step, key) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            return unsafe { row_avx2(counter, step, key) };
-        }
-    }
-    row(counter, step, key)
+with_vectors! {
+    /// [`philox`] for many counters, word by word.
+    philox_many(counters: [Words; 4], key: [u32; 2]) as many
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq")]
-fn row_avx512(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
-    row(counter, step, key)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn row_avx2(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
-    row(counter, step, key)
+with_vectors! {
+    /// [`philox`] for counters in a row: each is the one before plus `step`, word by word. They never pass through memory, for
+    /// which a single draw would have to wait.
+    philox_row(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) as row
 }
 
 #[inline(always)]
@@ -80,18 +76,6 @@ fn row(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
             *word = first.wrapping_add(step.wrapping_mul(i as u32));
         }
     }
-    many(counters, key)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn many_avx2(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
-    many(counters, key)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq")]
-fn many_avx512(counters: [Words; 4], key: [u32; 2]) -> [Words; 4] {
     many(counters, key)
 }
 

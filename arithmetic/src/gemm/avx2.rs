@@ -163,12 +163,12 @@ fn patch<const R: usize>(dots: &mut [Ints; R], group: usize, patches: &mut &[Pat
     let lanes = [_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)];
     while let Some(patch) = of_group(patches, group) {
         let error = _mm256_set1_epi32(patch.error());
-        for r in 0..R {
+        for (r, dots) in dots.iter_mut().enumerate() {
             // Rows of other numbers have no such lane. The row is no index, so that dot products can stay in registers.
             let lane = if usize::from(patch.row) == r { i32::from(patch.lane) } else { -1 };
             for v in 0..2 {
                 let here = _mm256_cmpeq_epi32(lanes[v], _mm256_set1_epi32(lane));
-                dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_and_si256(error, here));
+                dots[v] = _mm256_add_epi32(dots[v], _mm256_and_si256(error, here));
             }
         }
     }

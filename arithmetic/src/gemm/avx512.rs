@@ -162,9 +162,9 @@ fn groups<const R: usize, const BYTES: bool>(
 fn patch<const R: usize>(dots: &mut [__m512i; R], group: usize, patches: &mut &[Patch]) {
     while let Some(patch) = of_group(patches, group) {
         let error = _mm512_set1_epi32(patch.error());
-        for r in 0..R {
+        for (r, dots) in dots.iter_mut().enumerate() {
             let lane = u16::from(usize::from(patch.row) == r) << patch.lane;
-            dots[r] = _mm512_mask_add_epi32(dots[r], lane, dots[r], error);
+            *dots = _mm512_mask_add_epi32(*dots, lane, *dots, error);
         }
     }
 }

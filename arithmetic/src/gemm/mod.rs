@@ -205,7 +205,7 @@ impl EmulatedGemm {
     /// of up to 6 bits (0.66 of more bits, and more in small groups), and for each thread up to 256 KiB for a part of B, or
     /// sixteen columns where these are larger; 48 KiB for sums; and 24 bytes for each candidate of an error that is at hand,
     /// about 100 KiB or those of sixteen columns and of the fewest rows that are taken at once, three with AVX2 and eight with
-    /// AVX-512; and 12 for each wrong read among 128 columns of these rows.
+    /// AVX-512; and 24 for each wrong read among 128 columns of these rows.
     ///
     /// A NaN or an infinity in A or B makes every element of C that its group takes part in NaN, always the same one. Sums
     /// beyond the range of f32 become infinite, as in any sum of f32. What is not finite changes no draw and no counter of

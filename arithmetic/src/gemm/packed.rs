@@ -245,24 +245,26 @@ pub(super) fn dot(a: &First, b: &Second, row: usize, group: usize, (panel, lane)
     first[..steps].iter().zip(second).map(|(&x, y)| word.dot(x, y.0[lane])).sum::<i32>() + correction
 }
 
-/// Products of four words of bytes; the usual size, with what each processor of the kind has.
+/// Products of four words of bytes, the usual size.
 #[cfg(target_arch = "x86_64")]
 fn dot_of_16(first: [u32; 4], second: [u32; 4]) -> i32 {
+    // SAFETY: every x86-64 has SSE2; the function has no other precondition.
+    unsafe { dot_sse2(first, second) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+fn dot_sse2([a, b, c, d]: [u32; 4], [e, f, g, h]: [u32; 4]) -> i32 {
     use std::arch::x86_64::*;
-    let join = |[x, y, z, w]: [u32; 4]| {
-        // SAFETY (all): SSE2 is a part of x86-64.
-        unsafe { _mm_setr_epi32(x as i32, y as i32, z as i32, w as i32) }
-    };
-    let (x, y) = (join(first), join(second));
-    unsafe {
-        let zero = _mm_setzero_si128();
-        // Signed bytes go to the high halves and are shifted down.
-        let low = _mm_madd_epi16(_mm_srai_epi16(_mm_unpacklo_epi8(zero, x), 8), _mm_unpacklo_epi8(y, zero));
-        let high = _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(zero, x), 8), _mm_unpackhi_epi8(y, zero));
-        let sum = _mm_add_epi32(low, high);
-        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b01_00_11_10));
-        _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b10_11_00_01)))
-    }
+    let x = _mm_setr_epi32(a as i32, b as i32, c as i32, d as i32);
+    let y = _mm_setr_epi32(e as i32, f as i32, g as i32, h as i32);
+    let zero = _mm_setzero_si128();
+    // Signed bytes go to the high halves and are shifted down.
+    let low = _mm_madd_epi16(_mm_srai_epi16(_mm_unpacklo_epi8(zero, x), 8), _mm_unpacklo_epi8(y, zero));
+    let high = _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(zero, x), 8), _mm_unpackhi_epi8(y, zero));
+    let sum = _mm_add_epi32(low, high);
+    let sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b01_00_11_10));
+    _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b10_11_00_01)))
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -132,10 +132,9 @@ impl Queue {
         let split = Split::new(meeting);
         while self.block * BLOCK < end {
             let Self { drawer, hits, .. } = self;
-            drawer.draw(reads.block(self.block, positions), rows.clone(), from, |candidate| {
-                if candidate.position < to {
-                    hits.extend(split.hit(reads, candidate));
-                }
+            let wanted = |c: &Candidate| (from..to).contains(&c.position) && reads.possible(c);
+            drawer.draw(reads.block(self.block, positions), rows.clone(), wanted, |candidate| {
+                hits.push(split.hit(candidate));
             });
             self.block += 1;
         }
@@ -159,12 +158,8 @@ impl Split {
         Self { groups, chunk, block, first_row: meeting.rows.start as u64, first_column }
     }
 
-    /// `None` where the candidate is surely no wrong read.
-    fn hit(&self, reads: &Reads<'_>, candidate: Candidate) -> Option<Hit> {
+    fn hit(&self, candidate: Candidate) -> Hit {
         let (column, group) = self.groups.divide(candidate.position);
-        if !reads.possible(&candidate, group as usize) {
-            return None;
-        }
         let column = column - self.first_column;
         let (chunk, group) = self.chunk.divide(group);
         let (block, row) = self.block.divide(u64::from(candidate.row) - self.first_row);
@@ -181,6 +176,6 @@ impl Split {
             debug_assert!(part >> count == 0);
             key | part << at
         });
-        Some(Hit { key, quantiles: candidate.quantiles })
+        Hit { key, quantiles: candidate.quantiles }
     }
 }

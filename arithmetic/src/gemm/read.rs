@@ -3,6 +3,7 @@
 use super::seats::Seats;
 use super::{EmulatedGemm, Protection};
 use crate::channel::ChannelTable;
+use crate::divisor::Divisor;
 use crate::draws::{BLOCK, Block, Candidate, Domain, Drawer, Quantiles, Repeat, StreamId, key};
 use crate::philox::MANY;
 use crate::{Counters, Decoded, Site};
@@ -12,7 +13,8 @@ pub(super) struct Reads<'a> {
     gemm: &'a EmulatedGemm,
     key: [u32; 2],
     groups: usize,
-    by_row: bool,
+    /// Where tables differ from row to row, the divisor that finds the group of a position.
+    by_row: Option<Divisor>,
     pub counters: Counters,
     /// A draw that is not below this means a right residue, in a repeat too.
     sure: u32,
@@ -40,7 +42,7 @@ impl<'a> Reads<'a> {
             gemm,
             key,
             groups,
-            by_row: seats.is_some_and(Seats::by_row),
+            by_row: seats.filter(|seats| seats.by_row()).map(|_| Divisor::new(groups.max(1) as u64)),
             counters: Counters::default(),
             sure: Repeat::bound(seats.map_or(0.0, Seats::largest_rate)),
             wrong: Vec::new(),
@@ -65,12 +67,13 @@ impl<'a> Reads<'a> {
         self.gemm.candidates() * reads as f64
     }
 
-    /// Whether a candidate may be a wrong read at its place, of a row and a group. Candidates come at the largest rate of the
-    /// row on any unit: those of a single bad unit are many, and most are told here, before anything is formed for them.
+    /// Whether a candidate may be a wrong read at its place. Candidates come at the largest rate of the row on any unit: those of
+    /// a single bad unit are many, and most are told here, before anything else is drawn or formed for them.
     #[inline]
-    pub fn possible(&self, candidate: &Candidate, group: usize) -> bool {
-        let row = candidate.row as usize;
-        !self.by_row || candidate.quantiles.possible(self.table((row, group), candidate.modulus as usize).0)
+    pub fn possible(&self, candidate: &Candidate) -> bool {
+        let Some(groups) = self.by_row else { return true };
+        let at = (candidate.row as usize, groups.remainder(candidate.position) as usize);
+        candidate.quantiles.possible(self.table(at, candidate.modulus as usize).0)
     }
 
     /// Draws all candidates of a row of `positions` reads, in the order of their positions.
@@ -78,7 +81,8 @@ impl<'a> Reads<'a> {
         let (mut all, mut drawer) = (Vec::new(), Drawer::default());
         if self.any() {
             for block in 0..positions.div_ceil(BLOCK) {
-                drawer.draw(self.block(block, positions), row..row + 1, 0, |candidate| all.push(candidate));
+                let of_block = self.block(block, positions);
+                drawer.draw(of_block, row..row + 1, |_| true, |candidate| all.push(candidate));
             }
         }
         all.sort_by_key(|c| (c.position, c.modulus));
