@@ -93,7 +93,7 @@ fn main() {
             case("rows 1e-8, one 1e-2", chip(1e-8, 1e-2)),
         ],
     ));
-    // Narrower instructions than this processor has.
+    // Narrower instructions than this processor has, but for the draws, which always take the widest.
     for (path, what, n) in [(CpuPath::Portable, "portable", 256), (CpuPath::Avx2, "AVX2", 1024)] {
         if path.available() && path != CpuPath::best() {
             let on = |p| case(rate(p), emulated(p).on(path).expect("it was asked for"));

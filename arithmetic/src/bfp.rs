@@ -175,7 +175,7 @@ pub(crate) fn scale(x: f32, a: i16, b: i16) -> f32 {
     if a == ZERO || b == ZERO {
         return 0.0;
     }
-    // |x| < 2^24 and |a + b| < 400: exact in f64, so that the only rounding is the one to f32.
+    // x has 24 bits and |a + b| < 400: exact in f64, so that the only rounding is the one to f32.
     (f64::from(x) * pow2(i32::from(a) + i32::from(b))) as f32
 }
 

@@ -238,7 +238,14 @@ mod tests {
 
     #[test]
     fn a_changed_residue_moves_the_value_as_the_theorem_says() {
-        for moduli in [&[31, 32, 33][..], &[3], &[4095, 4096], &[127, 128, 129], &[4091, 4093, 4095, 4096]] {
+        for moduli in [
+            &[31, 32, 33][..],
+            &[3],
+            &[4095, 4096],
+            &[127, 128, 129],
+            &[4091, 4093, 4095, 4096],
+            &[4087, 4091, 4093, 4095, 4096],
+        ] {
             let moduli = Moduli::new(moduli).unwrap();
             let (last, step) = (moduli.psi(), (moduli.psi() / 40).max(1));
             let all = (-last..=last).step_by(step as usize).chain([last, 0, -last]);

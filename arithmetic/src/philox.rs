@@ -144,13 +144,15 @@ mod tests {
             let counters = [word(4 * seed), word(4 * seed + 1), word(4 * seed + 2), word(4 * seed + 3)];
             let (words, plain) = (philox_many(counters, [13, u32::MAX]), many(counters, [13, u32::MAX]));
             let (start, step) = (counters.map(|c| c[0]), counters.map(|c| c[1]));
-            let row = philox_row(start, step, [13, u32::MAX]);
+            let (in_row, plain_row) =
+                (philox_row(start, step, [13, u32::MAX]), row(start, step, [13, u32::MAX]));
+            assert_eq!(in_row, plain_row);
             for i in 0..MANY {
                 let one = philox(counters.map(|c| c[i]), [13, u32::MAX]);
                 assert_eq!(words.map(|w| w[i]), one);
                 assert_eq!(plain.map(|w| w[i]), one);
                 let at = |w: usize| start[w].wrapping_add(step[w].wrapping_mul(i as u32));
-                assert_eq!(row.map(|w| w[i]), philox([at(0), at(1), at(2), at(3)], [13, u32::MAX]));
+                assert_eq!(in_row.map(|w| w[i]), philox([at(0), at(1), at(2), at(3)], [13, u32::MAX]));
             }
         }
     }

@@ -9,10 +9,10 @@
 //! ```
 //!
 //! Processors multiply unsigned by signed bytes. Bytes of the second operand therefore have the largest mantissa L added, and
-//! the *correction*, which a dot product begins with, is -L times the sum of the first operand's mantissas. Scales are powers of
+//! the *correction*, which is added to a dot product, is -L times the sum of the first operand's mantissas. Scales are powers of
 //! two, the second operand's as f32. The first operand's are exponents in the place where f32 has them, so that the sum of both
 //! words, as integers, is the f32 that scales a product: an addition that does not wait for the units that multiply. Groups of
-//! zeros have the scale 1.
+//! zeros have the scale 1. Lanes beyond the last column hold anything.
 
 use crate::BfpFormat;
 use crate::bfp::ZERO;
@@ -50,7 +50,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Bytes where the sum of products, at most 2 L^2 g, is an exact f32.
+    /// Bytes where two products of a largest byte each, the second operand's being 2 L, are sure to add up within i16.
     pub fn new(format: BfpFormat) -> Self {
         let word = if format.mantissa_bits <= 6 { Word::Bytes } else { Word::Halves };
         let run = i16::MAX as usize / (4 * format.largest().pow(2) as usize);
@@ -200,7 +200,7 @@ impl First {
     }
 }
 
-/// Some columns of the second operand, in panels; lanes beyond the last column are zero.
+/// Some columns of the second operand, in panels.
 pub(super) struct Second {
     pub layout: Layout,
     pub groups: usize,

@@ -185,7 +185,7 @@ impl<'a> Reads<'a> {
     /// goes beyond the rate of fresh errors returns the residue of before.
     fn read_again(&mut self, at: At, attempt: u32) -> i64 {
         let count = self.gemm.config.moduli.len();
-        // Nearly every repeat is right, which is known before any residue is.
+        // Where errors are rare nearly every repeat is right, which is known before any residue is.
         let may_err = |start: usize| {
             let draws = self.repeat(at, start, attempt);
             (0..MANY.min(count - start)).any(|i| draws.below(i, self.sure))

@@ -79,3 +79,25 @@ impl Seats {
         (table, again)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelKey, Moduli};
+
+    #[test]
+    fn the_largest_rate_is_that_of_the_worst_row_and_attempt() {
+        let config = GemmConfig::mirage(1);
+        let of = |p| ResidueChannel::uniform(&Moduli::mirage(), p).unwrap();
+        let place = |row| ChannelKey { chip: Some(0), place: Some(Place { unit: 2, row }) };
+        let mut tables: Vec<_> = of(1e-3).tables().map(|(key, table)| (key, table.clone())).collect();
+        for (row, rate) in [(3, 0.25), (5, 1e-4)] {
+            tables.extend(of(rate).tables().map(|(_, table)| (place(row), table.clone())));
+        }
+        let mut channel = ResidueChannel::keyed(tables);
+        let largest = |channel: &ResidueChannel| Seats::new(&config, channel).unwrap().largest_rate();
+        assert!((largest(&channel) - 0.25).abs() < 1e-12);
+        channel.set_again_of(place(5), 32, &[0.1, 0.6]);
+        assert_eq!(largest(&channel), 0.6);
+    }
+}

@@ -114,6 +114,11 @@ fn every_format_and_rounding_agrees() {
             both(&EmulatedGemm::new(config, Some(channel)).unwrap(), (9, 70, 21), u64::from(mantissa_bits));
         }
     }
+    // Wrong values of more than vectors hold, in several chunks of groups.
+    let config = GemmConfig { code: SlipCode::natural(&moduli), moduli, ..GemmConfig::mirage(2) };
+    let channel = ResidueChannel::uniform(&config.moduli, 3e-3).unwrap();
+    let (_, counters) = both(&EmulatedGemm::new(config, Some(channel)).unwrap(), (9, 2600, 21), 3);
+    assert!(counters.wrong > 100);
 }
 
 #[test]
@@ -382,7 +387,7 @@ proptest! {
         config in config(),
         shape in (1usize..20, 1usize..80, 1usize..20),
         kind in 0u8..=3,
-        (shift, spread) in (-150i32..=120, 0i32..60),
+        (shift, sum, spread) in (-150i32..=120, -160i32..=110, 0i32..60),
         odd in 0u32..40,
         transposed in (any::<bool>(), any::<bool>()),
         seed in 0u32..1000,
@@ -398,7 +403,7 @@ proptest! {
             };
             (0..len).map(value).collect()
         };
-        let (a, b) = (values(m * k, shift), values(k * n, -shift - 20));
+        let (a, b) = (values(m * k, shift), values(k * n, sum - shift));
         let a = if transposed.0 { Matrix::new(&a, k, m).transposed() } else { Matrix::new(&a, m, k) };
         let b = if transposed.1 { Matrix::new(&b, n, k).transposed() } else { Matrix::new(&b, k, n) };
         let channel = channel(kind, (0.01, 0.2), false, &[(0, 1)], &config);

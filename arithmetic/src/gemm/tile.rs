@@ -3,8 +3,8 @@
 //! Every path does the same arithmetic. With u the sum of a group's products of bytes, c its correction, and s the scale of
 //! both groups, a group adds (u + c) s to the sum. u + c is the dot product, an integer, and scaling is exact
 //! ([`Span::fits`](super::packed::Span::fits)); so it is all one whether a processor rounds after each step or fuses
-//! multiplication and addition: the only rounding is that of the sum. Where a read is wrong, its dot product begins with
-//! the error besides, and so ends at what was read.
+//! multiplication and addition: the only rounding is that of the sum. Where a read is wrong, the error is
+//! added to its dot product.
 
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ impl Patch {
         self.value.unsigned_abs() < 1 << 22
     }
 
-    /// What the dot product has too much. Sums wrap, so that this may.
+    /// What the dot product has too much.
     #[inline(always)]
     pub fn error(&self) -> i32 {
         (self.value as i32).wrapping_sub(self.truth)
@@ -125,6 +125,62 @@ pub(super) fn any_row(a: &First, b: &Second, at: Place, mut patches: &[Patch], s
         }
         for (lane, sum) in sums.iter_mut().enumerate() {
             *sum += crate::bfp::scale(dots[lane] as f32, ea, eb[lane]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pack::Packer;
+    use super::super::packed::Layout;
+    use super::*;
+    use crate::bfp::Rounder;
+    use crate::{BfpFormat, CpuPath, Matrix};
+
+    /// Patches of the largest values that vectors take, in every row and in lanes of both halves.
+    #[test]
+    fn the_largest_narrow_patches_are_exact() {
+        let (rows, k) = (8, 48);
+        let values: Vec<f32> = (0..rows * k).map(|i| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0).collect();
+        for (path, mantissa_bits) in CpuPath::ALL
+            .into_iter()
+            .filter(|path| path.available())
+            .flat_map(|path| [(path, 4), (path, 6), (path, 7)])
+        {
+            let format = BfpFormat { mantissa_bits, ..BfpFormat::mirage() };
+            let layout = Layout::new(format);
+            let packer = |operand| {
+                let (rounder, matrix) =
+                    (Rounder { format, key: [0; 2], operand }, Matrix::new(&values, rows, k));
+                Packer { matrix, layout, rounder, path, parallel: false }
+            };
+            let (first, mut second) = (packer(0).first(), Second::new(layout, 1, 3));
+            packer(1).second(0, &mut second);
+            for value in [(1 << 22) - 1, 1 - (1 << 22), (1 << 21) + 1] {
+                let patch = |row: usize| {
+                    let (lane, group) = ((7 * row + 1) % 8, 1);
+                    let truth = dot(&first, &second, row, group, (0, lane));
+                    let (block, row_of_block) = (row / path.rows(), row % path.rows());
+                    Patch {
+                        block: block as u16,
+                        row: row_of_block as u8,
+                        lane: lane as u8,
+                        group: 1,
+                        truth,
+                        value,
+                    }
+                };
+                let patches: Vec<Patch> = (0..rows).map(patch).collect();
+                assert!(patches.iter().all(Patch::narrow));
+                let mut sums = vec![[0.5; LANES]; rows];
+                path.tile()(&first, &second, Place { row: 0, panel: 0, groups: 0..3 }, &patches, &mut sums);
+                for (row, sums) in sums.iter().enumerate() {
+                    let mut plain = [0.25; LANES];
+                    let at = Place { row, panel: 0, groups: 0..3 };
+                    any_row(&first, &second, at, &patches[row..row + 1], &mut plain);
+                    assert_eq!(sums[..rows], plain[..rows], "{path}, {mantissa_bits} bits, row {row}");
+                }
+            }
         }
     }
 }
