@@ -116,6 +116,10 @@ fn portable_row(
 pub(super) fn any_row(a: &First, b: &Second, at: Place, mut patches: &[Patch], sums: &mut Sums) {
     begin(&at.groups, sums);
     for group in at.groups {
+        // What nothing can change any more: products of values that are not finite are mostly such as a whole.
+        if sums.iter().all(|sum| sum.is_nan()) {
+            return;
+        }
         let ea = a.exponents[at.row * a.groups + group];
         let eb = &b.exponents[at.panel * b.groups + group];
         let mut dots: [i64; LANES] =
