@@ -275,8 +275,7 @@ impl Drawer {
     fn first(&mut self, block: Block<'_>, rows: Range<usize>) {
         for modulus in 0..block.moduli as u32 {
             for start in rows.clone().step_by(MANY) {
-                let words =
-                    philox_row([0, start as u32, block.block as u32, modulus], [0, 1, 0, 0], block.key);
+                let words = philox_row::<1>([0, start as u32, block.block as u32, modulus], block.key);
                 // Whether there is one is not foreseeable: so each stream is written down, and kept or overwritten.
                 let (mut some, mut count) = ([0; MANY], 0);
                 for (row, &word) in (start..rows.end).zip(&words[0]) {
@@ -341,7 +340,7 @@ impl Repeat {
     pub fn new(id: StreamId, position: u64, attempt: u32) -> Self {
         let block = (position / BLOCK) as u32;
         let counter = [(position % BLOCK) as u32, id.row, block, id.modulus + (attempt << 8)];
-        Self(philox_row(counter, [0, 0, 0, 1], id.key))
+        Self(philox_row::<3>(counter, id.key))
     }
 
     /// Uniform number that tells whether the modulus with the number `modulus` + i is wrong.

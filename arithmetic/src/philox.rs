@@ -29,30 +29,30 @@ pub(crate) type Words = [u32; MANY];
 
 /// A function that does what another does, compiled for the widest vectors that the processor has.
 macro_rules! with_vectors {
-    ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) as $plain:ident) => {
+    ($(#[$doc:meta])* $name:ident$(<const $n:ident: usize>)?($($arg:ident: $type:ty),*) as $plain:ident) => {
         $(#[$doc])*
         #[inline]
-        pub(crate) fn $name($($arg: $type),*) -> [Words; 4] {
+        pub(crate) fn $name$(<const $n: usize>)?($($arg: $type),*) -> [Words; 4] {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512dq")]
-                fn avx512($($arg: $type),*) -> [Words; 4] {
-                    $plain($($arg),*)
+                fn avx512$(<const $n: usize>)?($($arg: $type),*) -> [Words; 4] {
+                    $plain$(::<$n>)?($($arg),*)
                 }
                 #[target_feature(enable = "avx2")]
-                fn avx2($($arg: $type),*) -> [Words; 4] {
-                    $plain($($arg),*)
+                fn avx2$(<const $n: usize>)?($($arg: $type),*) -> [Words; 4] {
+                    $plain$(::<$n>)?($($arg),*)
                 }
                 if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
                     // SAFETY: the processor has these, as was just asked; the function has no other precondition.
-                    return unsafe { avx512($($arg),*) };
+                    return unsafe { avx512$(::<$n>)?($($arg),*) };
                 }
                 if is_x86_feature_detected!("avx2") {
                     // SAFETY: as above.
-                    return unsafe { avx2($($arg),*) };
+                    return unsafe { avx2$(::<$n>)?($($arg),*) };
                 }
             }
-            $plain($($arg),*)
+            $plain$(::<$n>)?($($arg),*)
         }
     };
 }
@@ -63,18 +63,16 @@ with_vectors! {
 }
 
 with_vectors! {
-    /// [`philox`] for counters in a row: each is the one before plus `step`, word by word. They never pass through memory, for
+    /// [`philox`] for counters in a row: in the word `WORD` each is the one before plus 1. They never pass through memory, for
     /// which a single draw would have to wait.
-    philox_row(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) as row
+    philox_row<const WORD: usize>(counter: [u32; 4], key: [u32; 2]) as row
 }
 
 #[inline(always)]
-fn row(counter: [u32; 4], step: [u32; 4], key: [u32; 2]) -> [Words; 4] {
-    let mut counters = [[0; MANY]; 4];
-    for (words, (first, step)) in counters.iter_mut().zip(counter.into_iter().zip(step)) {
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = first.wrapping_add(step.wrapping_mul(i as u32));
-        }
+fn row<const WORD: usize>(counter: [u32; 4], key: [u32; 2]) -> [Words; 4] {
+    let mut counters = counter.map(|word| [word; MANY]);
+    for (i, word) in counters[WORD].iter_mut().enumerate() {
+        *word = word.wrapping_add(i as u32);
     }
     many(counters, key)
 }
@@ -143,16 +141,16 @@ mod tests {
         for seed in 0..100 {
             let counters = [word(4 * seed), word(4 * seed + 1), word(4 * seed + 2), word(4 * seed + 3)];
             let (words, plain) = (philox_many(counters, [13, u32::MAX]), many(counters, [13, u32::MAX]));
-            let (start, step) = (counters.map(|c| c[0]), counters.map(|c| c[1]));
+            let start = counters.map(|c| c[0]);
             let (in_row, plain_row) =
-                (philox_row(start, step, [13, u32::MAX]), row(start, step, [13, u32::MAX]));
+                (philox_row::<1>(start, [13, u32::MAX]), row::<1>(start, [13, u32::MAX]));
             assert_eq!(in_row, plain_row);
             for i in 0..MANY {
                 let one = philox(counters.map(|c| c[i]), [13, u32::MAX]);
                 assert_eq!(words.map(|w| w[i]), one);
                 assert_eq!(plain.map(|w| w[i]), one);
-                let at = |w: usize| start[w].wrapping_add(step[w].wrapping_mul(i as u32));
-                assert_eq!(in_row.map(|w| w[i]), philox([at(0), at(1), at(2), at(3)], [13, u32::MAX]));
+                let next = [start[0], start[1].wrapping_add(i as u32), start[2], start[3]];
+                assert_eq!(in_row.map(|w| w[i]), philox(next, [13, u32::MAX]));
             }
         }
     }
