@@ -1,7 +1,6 @@
 //! Quantising to bytes with AVX-512 VNNI, values that lie across: the same as the plain code of [`round`](super::round).
 //!
-//! Sixteen values of a group in sixteen rows stay in registers, where AVX2 must read them twice: rows that are a power of two
-//! apart drive each other out of the first-level cache in between.
+//! Sixteen values of a group in sixteen rows stay in registers, where AVX2 must read them twice.
 
 use std::arch::x86_64::*;
 
