@@ -154,24 +154,14 @@ impl Moduli {
         self.wrap((sum % u128::from(self.product)) as u64)
     }
 
-    /// The signed value that comes of a value in the signed range when its residue at `index` changes; both residues lie below the
-    /// modulus.
-    pub(crate) fn changed(&self, value: i64, index: usize, from: u32, to: u32) -> i64 {
-        let delta = u64::from(if to < from { to + self.moduli[index] - from } else { to - from });
-        match &self.small {
-            // The sum is below M + m M: less than what sums of residues may be, or of a single modulus.
-            Some(weights) => {
-                let value = (if value < 0 { value + self.product as i64 } else { value }) as u64;
-                self.wrap(self.by_product.remainder(value + delta * weights[index]))
-            }
-            None => self.add(value, self.shift_of(index, delta as i64)),
-        }
-    }
-
     /// What a change by `delta` of the residue at `index` adds to the value, in the signed range.
     pub fn shift_of(&self, index: usize, delta: i64) -> i64 {
-        let delta = delta.rem_euclid(i64::from(self.moduli[index])) as u128;
-        self.wrap((delta * u128::from(self.weights[index]) % u128::from(self.product)) as u64)
+        let delta = self.residue(delta, index);
+        let shift = match &self.small {
+            Some(weights) => self.by_product.remainder(u64::from(delta) * weights[index]),
+            None => (u128::from(delta) * u128::from(self.weights[index]) % u128::from(self.product)) as u64,
+        };
+        self.wrap(shift)
     }
 
     /// Adds two values in the signed range modulo M.
@@ -255,7 +245,7 @@ mod tests {
                     for to in 0..moduli.as_slice()[index].min(40) {
                         residues[index] = to;
                         assert_eq!(
-                            moduli.changed(value, index, from, to),
+                            moduli.add(value, moduli.shift_of(index, i64::from(to) - i64::from(from))),
                             moduli.signed(&residues),
                             "{value} {to}"
                         );

@@ -23,6 +23,8 @@ pub(super) struct Reads<'a> {
     /// Residues as they are and as they were read, where somebody asks for them.
     right: Vec<u32>,
     read: Vec<u32>,
+    /// Of a repeat, for all moduli.
+    draws: Vec<Repeat>,
 }
 
 /// A read of a product.
@@ -48,6 +50,7 @@ impl<'a> Reads<'a> {
             wrong: Vec::new(),
             right: Vec::new(),
             read: Vec::new(),
+            draws: Vec::new(),
         }
     }
 
@@ -113,7 +116,7 @@ impl<'a> Reads<'a> {
             if let Some(r) = quantiles.read(self.table((at.row, at.group), index).0, right) {
                 self.counters.wrong += 1;
                 if r != right {
-                    value = moduli.changed(value, index, right, r);
+                    value = moduli.add(value, moduli.shift_of(index, i64::from(r) - i64::from(right)));
                     self.wrong.push((index, r));
                 }
             }
@@ -185,29 +188,31 @@ impl<'a> Reads<'a> {
     /// goes beyond the rate of fresh errors returns the residue of before.
     fn read_again(&mut self, at: At, attempt: u32) -> i64 {
         let count = self.gemm.config.moduli.len();
+        let mut draws = std::mem::take(&mut self.draws);
+        draws.clear();
+        draws.extend((0..count).step_by(MANY).map(|start| self.repeat(at, start, attempt)));
         // Where errors are rare nearly every repeat is right, which is known before any residue is.
-        let may_err = |start: usize| {
-            let draws = self.repeat(at, start, attempt);
-            (0..MANY.min(count - start)).any(|i| draws.below(i, self.sure))
-        };
-        if !(0..count).step_by(MANY).any(may_err) {
-            return at.truth;
-        }
+        let may_err = (0..count).any(|index| draws[index / MANY].below(index % MANY, self.sure));
+        let value = if may_err { self.drawn(at, attempt, &draws) } else { at.truth };
+        self.draws = draws;
+        value
+    }
+
+    /// The value of a repeat with these draws.
+    fn drawn(&mut self, at: At, attempt: u32, draws: &[Repeat]) -> i64 {
         if attempt == 1 {
             self.form(at.truth);
         }
-        for start in (0..count).step_by(MANY) {
-            let draws = self.repeat(at, start, attempt);
-            for (i, index) in (start..count).take(MANY).enumerate() {
-                let (right, before, u) = (self.right[index], self.read[index], draws.wrong(i));
-                let (table, again) = self.table((at.row, at.group), index);
-                let last = again.len().saturating_sub(1);
-                self.read[index] = match again.get((attempt as usize - 1).min(last)) {
-                    _ if u < table.rate(right) => table.pick(right, draws.which(i)),
-                    Some(&again) if before != right && u < again => before,
-                    _ => right,
-                };
-            }
+        for index in 0..self.read.len() {
+            let (draws, i) = (&draws[index / MANY], index % MANY);
+            let (right, before, u) = (self.right[index], self.read[index], draws.wrong(i));
+            let (table, again) = self.table((at.row, at.group), index);
+            let last = again.len().saturating_sub(1);
+            self.read[index] = match again.get((attempt as usize - 1).min(last)) {
+                _ if u < table.rate(right) => table.pick(right, draws.which(i)),
+                Some(&again) if before != right && u < again => before,
+                _ => right,
+            };
         }
         self.gemm.config.moduli.signed(&self.read)
     }
