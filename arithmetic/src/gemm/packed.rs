@@ -126,7 +126,7 @@ pub(super) const ONE: u32 = 1f32.to_bits();
 
 /// The scale of a product of a group: that of the first operand times that of the second.
 #[inline(always)]
-pub(super) fn scale(first: u32, second: u32) -> f32 {
+pub(super) fn of_both(first: u32, second: u32) -> f32 {
     f32::from_bits(first.wrapping_add(second))
 }
 

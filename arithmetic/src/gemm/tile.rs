@@ -8,7 +8,8 @@
 
 use std::ops::Range;
 
-use super::packed::{First, LANES, Second, dot, scale};
+use super::packed::{First, LANES, Second, dot, of_both};
+use crate::bfp::scale;
 
 /// Sums of the columns of a panel, for one row.
 pub(super) type Sums = [f32; LANES];
@@ -107,7 +108,7 @@ fn portable_row(
             }
         }
         for ((sum, dot), &t) in sums.iter_mut().zip(dots).zip(&second[steps].0) {
-            *sum += dot as f32 * scale(first[steps], t);
+            *sum += dot as f32 * of_both(first[steps], t);
         }
     }
 }
@@ -128,7 +129,7 @@ pub(super) fn any_row(a: &First, b: &Second, at: Place, mut patches: &[Patch], s
             dots[usize::from(patch.lane)] = patch.value;
         }
         for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += crate::bfp::scale(dots[lane] as f32, ea, eb[lane]);
+            *sum += scale(dots[lane] as f32, ea, eb[lane]);
         }
     }
 }
